@@ -1,0 +1,81 @@
+"""Everything that a plugin may import, and nothing else.
+
+    from jackfield.api import Route
+
+    def route_model(call):
+        if call.request.tools:
+            return Route(model="strong", reason="has tools")
+"""
+
+from jackfield.api import canonical
+from jackfield.api.body import BadRequest, Body, Change, Codec, Spooled
+from jackfield.api.call import (
+    Allow,
+    Attempt,
+    Call,
+    Fidelity,
+    Outcome,
+    Principal,
+    Reject,
+    Reply,
+    StreamHead,
+)
+from jackfield.api.canonical import Error, Request, Response, Usage, reply_text
+from jackfield.api.credential import Credential, CredentialSource, LoginStep, RefreshingSource
+from jackfield.api.dialect import (
+    CALLS,
+    Dialect,
+    Endpoint,
+    Follower,
+    Glance,
+    Loss,
+    Needles,
+    Operation,
+    Repeat,
+    SessionSignals,
+    StreamDecoder,
+    StreamEncoder,
+    Translator,
+)
+from jackfield.api.event import CloseHandler, End, Event, StreamAnswer, StreamHandler
+from jackfield.api.failure import (
+    Answered,
+    Blame,
+    CallError,
+    Cause,
+    Failure,
+    Help,
+    NotDecoded,
+    Rule,
+    classify,
+    failure,
+    seconds_until,
+)
+from jackfield.api.framing import NDJSON, SSE, Framing
+from jackfield.api.headers import Headers, Pairs
+from jackfield.api.hooks import HOOKS, HookInfo, HookOptions, hook
+from jackfield.api.host import Host, HostCredentials, HostHttp, HostInfo, Nested
+from jackfield.api.http import HttpRequest, HttpResponse, Timeouts
+from jackfield.api.models import ModelInfo
+from jackfield.api.patterns import matches, matches_any
+from jackfield.api.pool import Candidate, Delegate, Deny, Pick, Pool, QuotaWindow
+from jackfield.api.provider import Auth, Bearer, HttpProvider, KeyHeader, Provider, Sender, Serves, Streams
+from jackfield.api.route import Alternative, Route
+from jackfield.api.secret import Secret, is_placeholder
+from jackfield.api.serving import Command, PluginRoute
+from jackfield.api.splice import Member, Path, Span, items, locate, members, splice
+from jackfield.api.state import StateStore
+from jackfield.api.units import Seconds, Size
+
+__all__ = [
+    "CALLS", "HOOKS", "NDJSON", "SSE", "Allow", "Alternative", "Answered", "Attempt", "Auth", "BadRequest",
+    "Bearer", "Blame", "Body", "Call", "CallError", "Candidate", "Cause", "Change", "CloseHandler", "Codec", "Command",
+    "Credential", "CredentialSource", "Delegate", "Deny", "Dialect", "End", "Endpoint", "Error", "Event", "Failure", "Fidelity",
+    "Follower", "Framing", "Glance", "Headers", "Help", "HookInfo", "HookOptions", "Host", "HostCredentials", "HostHttp", "HostInfo",
+    "HttpProvider", "HttpRequest", "HttpResponse", "KeyHeader", "LoginStep", "Loss", "Member", "ModelInfo", "Needles", "Nested",
+    "NotDecoded", "Operation", "Outcome", "Pairs", "Path", "Pick", "PluginRoute", "Pool", "Principal", "Provider", "QuotaWindow",
+    "RefreshingSource", "Reject", "Repeat", "Reply", "Request", "Response", "Route", "Rule", "Seconds", "Secret", "Sender",
+    "Serves", "SessionSignals", "Size", "Span", "Spooled", "StateStore", "StreamAnswer", "StreamDecoder", "StreamEncoder",
+    "StreamHandler", "StreamHead", "Streams", "Timeouts", "Translator", "Usage", "canonical", "classify", "failure", "hook",
+    "is_placeholder", "items", "locate", "matches", "matches_any", "members", "reply_text", "seconds_until", "splice",
+]  # fmt: skip

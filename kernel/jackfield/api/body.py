@@ -1,0 +1,183 @@
+"""Bodies of requests and answers, and what hooks may change about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from jackfield.api.canonical import Request, Response
+from jackfield.api.failure import NotDecoded
+from jackfield.api.headers import Pairs
+from jackfield.api.splice import Path, splice
+
+if TYPE_CHECKING:
+    from jackfield.api.call import Reply
+
+_UNREAD: Any = msgspec.UNSET
+Canonical = TypeVar("Canonical")
+
+JSON = "application/json"
+
+
+class BadRequest(ValueError):
+    """A client's body does not say what its dialect requires. The caller's fault: answered with 400 in that dialect.
+
+    `param` is the path of the offending field, as the dialect's users write it: `messages[0].role`.
+    """
+
+    def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class Spooled(Protocol):
+    """A large body that lies in a file."""
+
+    def __len__(self) -> int:
+        """The size, in bytes."""
+
+    def read(self) -> bytes:
+        """Return all of it, in memory."""
+
+    def view(self) -> Any:
+        """Return the bytes as they lie in the file, to be looked at like `bytes` without being read into memory."""
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """Iterate over the bytes, at most `size` at a time."""
+
+
+class Codec(Protocol[Canonical]):
+    """How a body is turned into its canonical form and back: one side of a dialect."""
+
+    def decode(self, raw: bytes) -> Canonical:
+        """Read the wire form."""
+
+    def encode(self, value: Canonical) -> bytes:
+        """Write the wire form."""
+
+
+class Body(Generic[Canonical]):
+    """An immutable body in up to three forms: `raw`, `json`, and canonical (`request` or `response`).
+
+    One form is the origin, the others are derived when first asked for and kept. Changing one means
+    making a new body. What `json` returns is shared and must not be changed in place.
+
+    Asking for a decoded form of a body above the limit for parsing raises `NotDecoded`; of a client's
+    body that is not valid, `BadRequest`.
+    """
+
+    __slots__ = ("_canonical", "_codec", "_json", "_limit", "_raw", "media_type")
+
+    def __init__(
+        self,
+        raw: bytes | Spooled | None = None,
+        *,
+        canonical: Canonical | None = None,
+        codec: Codec[Canonical] | None = None,
+        media_type: str = JSON,
+        limit: int | None = None,
+    ) -> None:
+        if raw is None and (canonical is None or codec is None):
+            raise TypeError("a body needs its bytes, or a canonical form with a codec")
+        self._raw = raw
+        self._canonical: Canonical | None = canonical
+        self._codec = codec
+        self._json: Any = _UNREAD
+        self._limit = limit
+        self.media_type = media_type
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes. A spooled body is read from its file each time."""
+        if self._raw is None:
+            self._raw = self._codec.encode(self._canonical)  # type: ignore[union-attr, arg-type]
+        return self._raw if isinstance(self._raw, bytes) else self._raw.read()
+
+    @property
+    def source(self) -> bytes | Spooled:
+        """The bytes, or the file in which they lie: for whoever sends them on."""
+        return self._raw if self._raw is not None else self.raw
+
+    @property
+    def json(self) -> Any:
+        """The decoded JSON; None for bodies that are not JSON, such as multipart ones."""
+        if self._json is _UNREAD:
+            self._json = self._decode_json() if self.is_json else None
+        return self._json
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the media type says JSON."""
+        return self.media_type == JSON or self.media_type.endswith("+json")
+
+    @property
+    def fields(self) -> Sequence[Pairs]:
+        """The fields of a multipart body. Provisional: nothing reads multipart bodies yet, so there are none."""
+        return ()
+
+    @property
+    def canonical(self) -> Canonical | None:
+        """The canonical form; None where the body has no codec."""
+        if self._canonical is None and self._codec is not None:
+            self._canonical = self._codec.decode(self._parsable())
+        return self._canonical
+
+    def with_raw(self, raw: bytes) -> Body[Canonical]:
+        """Return a body of the same kind with other bytes."""
+        return Body(raw, codec=self._codec, media_type=self.media_type, limit=self._limit)
+
+    def with_canonical(self, value: Canonical) -> Body[Canonical]:
+        """Return a body of the same kind that says something else, encoded when its bytes are needed."""
+        return Body(canonical=value, codec=self._codec, media_type=self.media_type, limit=self._limit)
+
+    def with_changes(self, changes: Mapping[Path, Any] | None = None, remove: Iterable[Path] = ()) -> Body[Canonical]:
+        """Return a body with the values at some paths changed and all other bytes kept.
+
+        Raises `KeyError` where a parent is missing.
+        """
+        return self.with_raw(splice(self._parsable(), changes, remove))
+
+    def _parsable(self) -> bytes:
+        if self._limit is not None and len(self.source) > self._limit:
+            raise NotDecoded(f"the body of {len(self.source)} bytes is over the limit of {self._limit} for parsing (limits.json)")
+        return self.raw
+
+    def _decode_json(self) -> Any:
+        try:
+            return msgspec.json.decode(self._parsable())
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as fault:
+            raise BadRequest(f"the body is not valid JSON: {fault}") from None
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __repr__(self) -> str:
+        return f"Body({self.media_type}, {len(self)} bytes)"
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What a chain hook answers when it wants something changed. Name one of the four ways, headers beside it if need be.
+
+    Changing `model` or `stream` in a request body this way is an error: a hook that wants another
+    model is a router.
+    """
+
+    set: Mapping[Path, Any] | None = None
+    """Values by path; all other bytes of the body stay as they are."""
+    remove: Sequence[Path] = ()
+    """Paths to take out; goes together with `set`."""
+    request: Request | None = None
+    """A whole canonical request; it is encoded into the dialect of the body that the hook saw."""
+    response: Response | None = None
+    """A whole canonical answer, for hooks that see an answer."""
+    body: bytes | None = None
+    """All of the body."""
+    respond: Reply | Response | None = None
+    """End the call with this answer: a reply in the client's dialect, or a canonical one, which is streamed when a
+    stream was asked for. For hooks that see a request."""
+    headers: Mapping[str, str | None] | None = None
+    """Headers to set, or with None to take away: of the request to the upstream, or of the answer to the client."""

@@ -1,0 +1,284 @@
+"""The types of one call: who asks, what is asked, each attempt to answer it, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from jackfield.api.body import Body
+from jackfield.api.canonical import Delta, Request, Response, Usage
+from jackfield.api.event import Event
+from jackfield.api.failure import Cause, Failure
+from jackfield.api.headers import Headers, Pairs
+from jackfield.api.patterns import matches_any
+
+if TYPE_CHECKING:
+    from jackfield.api.dialect import Dialect, Endpoint, Loss, Operation
+    from jackfield.api.http import HttpRequest, HttpResponse
+    from jackfield.api.pool import Candidate
+    from jackfield.api.provider import Provider
+    from jackfield.api.route import Route
+
+Fidelity = Literal["bytes", "edited", "canonical", "direct"]
+"""How a body got to the upstream: as it came; with some paths changed; through the canonical model; by a direct translator."""
+
+
+class Allow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a principal may call: patterns with `*` for any text. None allows everything of that kind."""
+
+    models: tuple[str, ...] | None = None
+    dialects: tuple[str, ...] | None = None
+    operations: tuple[str, ...] | None = None
+
+    def model(self, name: str) -> bool:
+        """Tell whether a model of that name may be called."""
+        return self.models is None or matches_any(name, self.models)
+
+    def refusal(self, model: str, dialect: str, operation: str) -> str | None:
+        """Return why a call is not allowed, in a few words, or None when it is."""
+        if self.dialects is not None and not matches_any(dialect, self.dialects):
+            return f"dialect {dialect!r}"
+        if self.operations is not None and not matches_any(operation, self.operations):
+            return f"operation {operation!r}"
+        return None if self.model(model) else f"model {model!r}"
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """Who makes a call."""
+
+    name: str
+    tags: tuple[str, ...] = ()
+    allow: Allow | None = None
+    """None allows everything."""
+    limits: Mapping[str, float] = {}
+    """Limits by name. Provisional: nothing enforces any yet."""
+
+
+class Reject(msgspec.Struct, frozen=True, kw_only=True):
+    """What `authenticate` answers to a key that it knows to be wrong. The next plugin is still asked."""
+
+    message: str = "invalid API key"
+
+
+class Call:
+    """One call of one model, from the client's request to the answer's last byte.
+
+    Everything but `state` is read-only to plugins.
+    """
+
+    __slots__ = (
+        "__dict__", "_dialect", "_endpoint", "_full_headers", "_full_query", "_headers", "_hidden", "_query", "_states", "body",
+        "depth", "dialect", "id", "method", "model", "operation", "parent", "path", "peer", "principal", "route", "session",
+        "stream",
+    )  # fmt: skip
+
+    def __init__(self, call_id: str, dialect: Dialect, endpoint: Endpoint, headers: Headers, query: Pairs) -> None:
+        self.id = call_id
+        self._dialect = dialect
+        self._endpoint = endpoint
+        self._full_headers = headers
+        self._full_query = query
+        self._headers: Headers | None = None
+        self._query: Pairs | None = None
+        self._hidden: frozenset[str] | None = None
+        self._states: dict[str, dict[str, Any]] | None = None
+        self.dialect: str = dialect.name
+        """The client's dialect."""
+        self.operation: Operation = endpoint.operation
+        self.method = endpoint.method
+        self.path = endpoint.path
+        self.body: Body[Request] = _EMPTY
+        self.model = ""
+        """The name that the client asked for, always; `route` and `Attempt.model` hold what became of it."""
+        self.stream = False
+        self.principal: Principal = _NOBODY
+        self.peer: str | None = None
+        """The client's network address."""
+        self.parent: Call | None = None
+        """The call within which a plugin made this one."""
+        self.depth = 0
+        self.route: Route | None = None
+        """What a router decided."""
+        self.session: str | None = None
+        """What tells this session from others, where the client said. Provisional."""
+
+    @property
+    def request(self) -> Request:
+        """The request in canonical words. Never None: an operation without a canonical form gives an empty one.
+
+        Raises `BadRequest` for a body that is not valid, `NotDecoded` for one that is too large.
+        """
+        return self.body.canonical or _EMPTY_REQUEST
+
+    @property
+    def headers(self) -> Headers:
+        """The client's headers. Keys and cookies are seen by `authenticate` alone."""
+        if self._hidden is None:
+            return self._full_headers
+        if self._headers is None:
+            hidden = self._hidden
+            self._headers = Headers(pair for pair in self._full_headers if pair[0].lower() not in hidden)
+        return self._headers
+
+    @property
+    def query(self) -> Pairs:
+        """The query of the client's URL. Keys in it are seen by `authenticate` alone."""
+        if self._hidden is None:
+            return self._full_query
+        if self._query is None:
+            keys = self._dialect.key_query
+            self._query = Pairs(pair for pair in self._full_query if pair[0] not in keys)
+        return self._query
+
+    @property
+    def key_query(self) -> tuple[str, ...]:
+        """The query keys in which clients of this dialect send their key."""
+        return self._dialect.key_query
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A place for the calling plugin's own data, for the life of the call."""
+        if self._states is None:
+            self._states = {}
+        return self._states.setdefault(running.plugin, {})
+
+    def __repr__(self) -> str:
+        return f"Call({self.id}, {self.dialect} {self.operation}, model={self.model!r}, stream={self.stream})"
+
+
+_EMPTY: Body[Request] = Body(b"")
+_EMPTY_REQUEST = Request()
+_NOBODY = Principal(name="nobody")
+
+
+class Running:
+    """Which plugin's code runs right now. The dispatcher keeps it; plugins have no use for it."""
+
+    __slots__ = ("hook", "plugin", "since")
+
+    def __init__(self) -> None:
+        self.plugin = ""
+        self.hook = ""
+        self.since = 0
+
+
+running = Running()
+
+
+class Attempt:
+    """One try to have a call answered by one candidate. Read-only to plugins.
+
+    A provider reads `body` (in the upstream's dialect), `model`, `stream` and `headers`, and calls
+    `send`.
+    """
+
+    __slots__ = (
+        "_send", "base_url", "before", "body", "call", "candidate", "dialect", "endpoint", "headers", "losses", "model", "number",
+        "provider", "query", "fidelity",
+    )  # fmt: skip
+
+    def __init__(self, call: Call, provider: Provider, candidate: Candidate, dialect: Dialect) -> None:
+        self.call = call
+        self.provider = provider
+        self.candidate = candidate
+        self.dialect = dialect
+        """The upstream's dialect."""
+        self.base_url: str | None = None
+        """The credential's own base URL, where it has one."""
+        self.endpoint: Endpoint | None = None
+        """The upstream route in that dialect; None where it has none for the operation."""
+        self.model = candidate.model
+        """The upstream's name of the model."""
+        self.number = 1
+        self.before: tuple[Failure, ...] = ()
+        """Why the attempts before this one failed."""
+        self.body: Body[Request] = call.body
+        """Until stage 8 in the client's dialect, after it in the upstream's."""
+        self.headers: Headers = Headers()
+        """Headers for the upstream: what the client's dialect lets through, and what hooks set."""
+        self.query: Pairs = Pairs()
+        self.fidelity: Fidelity = "bytes"
+        self.losses: list[Loss] | None = None
+        """None when nothing was looked at."""
+        self._send: Callable[[HttpRequest], Any] | None = None
+
+    @property
+    def stream(self) -> bool:
+        """Whether a stream was asked for."""
+        return self.call.stream
+
+    @property
+    def request(self) -> Request:
+        """The request in canonical words."""
+        return self.body.canonical or _EMPTY_REQUEST
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request to the provider through the host's connection pools, with the credential applied by the host.
+
+        Raises `CallError` for everything that is not an answer: a refused or broken connection, a time-out,
+        a URL outside of the provider's origins.
+        """
+        if self._send is None:
+            raise RuntimeError("an attempt can send only while its provider executes it")
+        return await self._send(request)  # type: ignore[no-any-return]
+
+
+class Reply(msgspec.Struct, kw_only=True, gc=False):
+    """An answer: a status with a whole body, or with a stream."""
+
+    status: int = 200
+    headers: Headers = Headers()
+    body: Body[Response] | bytes | None = None
+    response: Response | None = None
+    """A canonical answer, for providers and interceptors that speak no wire form; encoded by the kernel."""
+    stream: AsyncIterator[bytes | Event | Delta] | None = None
+    """Bytes as they come from the wire, whole events, or canonical deltas. Closed by the kernel (`aclose`) in every case."""
+
+    failure: Failure | None = None
+    """What went wrong, for an answer that is an error."""
+
+    @property
+    def canonical(self) -> Response | None:
+        """The answer in canonical words; None for streams and errors."""
+        if self.failure is not None:
+            return None
+        if self.response is not None:
+            return self.response
+        return self.body.canonical if isinstance(self.body, Body) else None
+
+
+class StreamHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a stream before its first event."""
+
+    status: int
+    headers: Headers
+    model: str = ""
+    """The upstream's name of the model."""
+    provider: str = ""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a call."""
+
+    status: Literal["succeeded", "failed", "rejected", "canceled"]
+    """Answered; answered with an error, or broken off; refused by a plugin or a rule; the client left."""
+    http_status: int
+    """What the client was sent; 0 when nothing was."""
+    cause: Cause | None = None
+    message: str = ""
+    usage: Usage | None = None
+    attempts: int = 0
+    provider: str | None = None
+    credential: str | None = None
+    model: str | None = None
+    """The upstream's name of the model."""
+    duration: float = 0.0
+    """Seconds from the request to the answer's last byte."""
+    first_byte: float | None = None
+    """Seconds to the answer's first byte."""
+    fidelity: Fidelity | None = None
+    explain: Callable[[], Mapping[str, Any]] = dict
+    """Tells, when called, which plugin decided what, which candidates were passed over and why, what each plugin cost
+    and what translation lost."""

@@ -1,0 +1,97 @@
+"""What a plugin may ask of the host."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from jackfield.api.call import Reply
+from jackfield.api.canonical import Delta, Request, Response
+from jackfield.api.event import Event
+from jackfield.api.http import HttpRequest, HttpResponse
+from jackfield.api.models import ModelInfo
+from jackfield.api.state import StateStore
+
+
+class Nested(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that a plugin makes: a canonical request, or a body in a dialect."""
+
+    request: Request | None = None
+    dialect: str = "canonical"
+    body: bytes | dict[str, Any] | None = None
+    operation: str = "generate"
+    detached: bool = False
+    """The call outlives the one that it was made in; it then belongs to the plugin."""
+
+
+class HostHttp(Protocol):
+    """Requests through the host's connection pools. They carry no credential and reach no private address."""
+
+    async def request(self, request: HttpRequest) -> HttpResponse:
+        """Send a request. Raises `CallError` when there is no answer."""
+
+    def stream(self, request: HttpRequest) -> AsyncIterator[bytes]:
+        """Send a request and iterate over the answer's bytes."""
+
+
+class HostCredentials(Protocol):
+    """What a plugin may know of credentials. Secrets need a grant. Provisional."""
+
+    def list(self) -> Sequence[str]:
+        """Return the ids of all credentials."""
+
+
+class HostInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """About the host."""
+
+    version: str
+    plugin: str
+    """The id of the asking plugin."""
+    capabilities: tuple[str, ...] = ()
+
+
+class Host(Protocol):
+    """The host as one plugin sees it. Handed to the plugin when it is built."""
+
+    @property
+    def http(self) -> HostHttp:
+        """Requests through the host's connection pools."""
+
+    @property
+    def state(self) -> StateStore:
+        """The shared store, under names of the plugin's own."""
+
+    @property
+    def credentials(self) -> HostCredentials:
+        """What the plugin may know of credentials."""
+
+    @property
+    def log(self) -> logging.Logger:
+        """The plugin's logger."""
+
+    @property
+    def info(self) -> HostInfo:
+        """About the host, and the plugin's own id."""
+
+    async def execute(self, call: Request | Nested) -> Response | Reply:
+        """Make a call and return its answer: a `Response` to a canonical request, else a `Reply` in the dialect.
+
+        Within a call it is a nested call: the routers and interceptors of every plugin that made one of its
+        ancestors are skipped, it is cancelled with its parent, and it may be at most four deep. Else it is a
+        root call of the principal `plugin:<id>`. Raises `CallError` with the status, code and retry_after of the failure.
+        """
+
+    def stream(self, call: Request | Nested) -> AsyncIterator[Delta | Event]:
+        """Make a call and iterate over its answer: deltas to a canonical request, else events of the dialect."""
+
+    def models(self) -> Sequence[ModelInfo]:
+        """Return the models that can be called now."""
+
+    def spawn(self, work: Coroutine[Any, Any, object], name: str = "") -> None:
+        """Run a task that belongs to the plugin: it is cancelled when the plugin closes, and its errors are logged under its name."""
+
+    def clock(self) -> float:
+        """Return the time in seconds, as the host sees it; it never goes back."""

@@ -1,0 +1,32 @@
+"""Models as lists name them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of a model. Everything but the id may be missing; unknown is never refused."""
+
+    id: str
+    """The name that callers use."""
+    upstream: str | None = None
+    """The name that the provider uses, where it differs."""
+    display_name: str | None = None
+    owner: str | None = None
+    created: int | None = None
+    """Unix time, in seconds."""
+    dialects: tuple[str, ...] = ()
+    """The dialects in which it can be called upstream, where they differ from the provider's."""
+    operations: tuple[str, ...] = ()
+    """`generate`, `embed` ...; empty for any."""
+    context: int | None = None
+    """Most tokens of input and output together."""
+    max_output: int | None = None
+    """Most tokens of output."""
+    input_modalities: tuple[str, ...] = ()
+    output_modalities: tuple[str, ...] = ()
+    extensions: dict[str, Any] = {}
+    """What the provider says beside that, by dialect. Provisional."""

@@ -1,0 +1,190 @@
+"""Edit JSON text by path and keep every other byte.
+
+A whole-body decode and encode would damage what nobody meant to touch: `1.10` becomes `1.1`, spacing
+and key order change. Here only the named places are replaced. Values that are not on a path are
+skipped by a compiled decoder, so the cost is that of one scan.
+
+A `Path` is a tuple of object keys and array indices: `("messages", 0, "content")`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+Path = tuple[str | int, ...]
+"""Where a value stands in a JSON document: keys of objects and indices of arrays, from the outside in."""
+
+_KEY: Final = re.compile(rb'[ \t\n\r]*[{,][ \t\n\r]*("([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*)')
+_KEY_TEXT: Final = re.compile(_KEY.pattern.decode())
+_SPACE: Final = re.compile(rb"[ \t\n\r]*")
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_array = msgspec.json.Decoder(list[msgspec.Raw])
+_scan = json.JSONDecoder().raw_decode
+
+MAX_MEMBERS: Final = 10_000
+"""The most members that an object may have to be edited: a bound on the work that a hostile body can ask for."""
+
+Span = tuple[int, int]
+"""Start and end of a value within its document, in bytes."""
+
+
+class Member(msgspec.Struct, gc=False):
+    """One member of a JSON object: its decoded key, and where key and value stand, in bytes."""
+
+    key: str
+    start: int
+    """Where the key's opening quote stands."""
+    value: Span
+    escaped: bool = False
+    """The key was written with escape sequences."""
+
+
+def members(raw: bytes) -> list[Member]:
+    """List the members of a JSON object in their order, doubled keys included.
+
+    Raises `ValueError` (msgspec's own among them) when `raw` is not one JSON object.
+    """
+    values = _object.decode(raw)
+    if len(values) > MAX_MEMBERS:
+        raise ValueError(f"an object with more than {MAX_MEMBERS} members")
+    found: list[Member] = []
+    at = 0
+    for name, value in values.items():
+        head = _KEY.match(raw, at)
+        if head is None or head[2] != name.encode():
+            return _members_slowly(raw)
+        start = head.end()
+        at = start + len(value)
+        found.append(Member(name, head.start(1), (start, at)))
+    return _members_slowly(raw) if _KEY.match(raw, at) else found
+
+
+def _members_slowly(raw: bytes) -> list[Member]:
+    """Do the work of `members` for objects with doubled or escaped keys, of which a decoder keeps one alone."""
+    text = raw.decode()
+    found: list[Member] = []
+    at = byte = 0  # the same place, in characters and in bytes
+    while head := _KEY_TEXT.match(text, at):
+        _, end = _scan(text, head.end())
+        key = byte + len(text[at : head.start(1)].encode())
+        value = key + len(head[1].encode())
+        byte = value + len(text[head.end() : end].encode())
+        found.append(Member(json.loads(f'"{head[2]}"'), key, (value, byte), "\\" in head[2]))
+        if len(found) > MAX_MEMBERS:
+            raise ValueError(f"an object with more than {MAX_MEMBERS} members")
+        at = end
+    return found
+
+
+def locate(raw: bytes, path: Path) -> Span | None:
+    """Return where the value at `path` stands in `raw`, or None when there is no such place.
+
+    Where a key is doubled the last one counts, as it does for JSON decoders.
+    """
+    start, end = _skip_space(raw, 0), len(raw.rstrip())
+    for step in path:
+        inner = raw[start:end]
+        found = _member_span(inner, step) if isinstance(step, str) else _item_span(inner, step)
+        if found is None:
+            return None
+        start, end = start + found[0], start + found[1]
+    return start, end
+
+
+def _member_span(raw: bytes, key: str) -> Span | None:
+    if raw[:1] != b"{":
+        return None
+    return next((m.value for m in reversed(members(raw)) if m.key == key), None)
+
+
+def _item_span(raw: bytes, index: int) -> Span | None:
+    if raw[:1] != b"[":
+        return None
+    spans = items(raw)
+    return spans[index] if -len(spans) <= index < len(spans) else None
+
+
+def items(raw: bytes) -> list[Span]:
+    """Return where each item of a JSON array stands.
+
+    Raises `ValueError` when `raw` is not one JSON array.
+    """
+    spans: list[Span] = []
+    at = _skip_space(raw, 0) + 1
+    for value in _array.decode(raw):
+        start = _skip_space(raw, at)
+        end = start + len(value)
+        spans.append((start, end))
+        at = _skip_space(raw, end) + 1
+    return spans
+
+
+def splice(raw: bytes, changes: Mapping[Path, Any] | None = None, remove: Iterable[Path] = ()) -> bytes:
+    """Return `raw` with the values at some paths replaced, added or removed; all other bytes stay.
+
+    `changes` maps a path to its new value: anything msgspec encodes, or `msgspec.Raw` for JSON text
+    taken as it is. A path whose parent exists is added to it (an object gets a new last member, an
+    array whose index equals its length a new last item). Removing what is not there does nothing.
+
+    Raises `KeyError` with the path when a parent is missing, `ValueError` when `raw` is not JSON.
+    """
+    for path, value in (changes or {}).items():
+        raw = _put(raw, path, value if isinstance(value, msgspec.Raw) else msgspec.json.encode(value))
+    for path in remove:
+        raw = _take_out(raw, path)
+    return raw
+
+
+def _put(raw: bytes, path: Path, value: bytes | msgspec.Raw) -> bytes:
+    span = locate(raw, path)
+    if span is not None:
+        return b"".join((raw[: span[0]], value, raw[span[1] :]))
+    parent = locate(raw, path[:-1]) if path else None
+    if parent is None:
+        raise KeyError(path)
+    start, end = parent
+    inner, step = raw[start:end], path[-1]
+    is_object = isinstance(step, str)
+    if inner[:1] != (b"{" if is_object else b"[") or (not is_object and step != len(items(inner))):
+        raise KeyError(path)
+    comma = b"" if inner[1:-1].strip() == b"" else b","
+    label = msgspec.json.encode(step) + b":" if is_object else b""
+    return b"".join((raw[: end - 1], comma, label, value, raw[end - 1 :]))
+
+
+def _take_out(raw: bytes, path: Path) -> bytes:
+    if not path:
+        raise KeyError(path)
+    span = locate(raw, path[:-1])
+    if span is None:
+        return raw
+    inner = raw[span[0] : span[1]]
+    found = _whole_member(inner, path[-1])
+    if found is None:
+        return raw
+    start, end = found
+    after = _skip_space(inner, end)
+    if inner[after : after + 1] == b",":
+        end = _skip_space(inner, after + 1)
+    else:  # the last one: the comma before it goes instead
+        before = inner[:start].rstrip()
+        start = len(before) - 1 if before.endswith(b",") else start
+    return b"".join((raw[: span[0] + start], raw[span[0] + end :]))
+
+
+def _whole_member(raw: bytes, step: str | int) -> Span | None:
+    if isinstance(step, int):
+        return _item_span(raw, step)
+    if raw[:1] != b"{":
+        return None
+    return next(((m.start, m.value[1]) for m in reversed(members(raw)) if m.key == step), None)
+
+
+def _skip_space(raw: bytes, at: int) -> int:
+    found = _SPACE.match(raw, at)
+    return found.end() if found else at

@@ -1,0 +1,44 @@
+"""Kinds of values in configuration that read better with a unit: seconds and bytes.
+
+Configuration may say `30`, `30s`, `1.5m` or `250ms` for a time, and `65536`, `64KiB` or `16 MiB` for a size.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_UNITS: dict[str, dict[str, float]] = {
+    "seconds": {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0, "d": 86400.0},
+    "bytes": {"": 1, "b": 1, "k": 1000, "kb": 1000, "kib": 1024, "m": 10**6, "mb": 10**6, "mib": 2**20, "g": 10**9, "gb": 10**9, "gib": 2**30},
+}
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
+
+
+class Seconds(float):
+    """A length of time in seconds. In configuration a number, or a text with a unit: `90`, `90s`, `1.5m`."""
+
+
+class Size(int):
+    """A number of bytes. In configuration a number, or a text with a unit: `65536`, `64KiB`."""
+
+
+def read_unit(kind: type[Any], value: object) -> Any:
+    """Turn what configuration says into a `Seconds` or a `Size`; other types raise `NotImplementedError`.
+
+    Raises `ValueError` with the sentence that a user is to read. Meant as msgspec's `dec_hook`.
+    """
+    if kind is Seconds:
+        return Seconds(_read(value, "seconds", "a number of seconds"))
+    if kind is Size:
+        return Size(_read(value, "bytes", "a number of bytes"))
+    raise NotImplementedError(kind)
+
+
+def _read(value: object, unit: str, expected: str) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 and value == value:
+        return value
+    found = _NUMBER.fullmatch(value.strip().lower()) if isinstance(value, str) else None
+    if found is None or found[2] not in _UNITS[unit]:
+        raise ValueError(f"expected {expected}, got {value!r}")
+    return float(found[1]) * _UNITS[unit][found[2]]

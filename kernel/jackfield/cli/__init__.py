@@ -1,0 +1,1 @@
+"""The command line. Help imports neither aiohttp nor any plugin."""

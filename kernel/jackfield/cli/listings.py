@@ -1,0 +1,98 @@
+"""`jackfield plugins` and `jackfield models`: what there is, without starting any of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from jackfield.api import HOOKS
+from jackfield.cli.options import CANNOT_START, config_option, json_option, loaded, overrides, plugin_option
+from jackfield.host import Jackfield
+from jackfield.plugins import listing
+
+
+@click.command()
+@config_option
+@plugin_option
+@click.option("--order", is_flag=True, help="Show for each hook which plugins are called, in order.")
+@json_option
+def plugins(config_file: Path | None, files: tuple[Path, ...], order: bool, as_json: bool) -> None:
+    """List the plugins and what became of them."""
+    host = loaded(config_file, files)
+    if order:
+        _show_order(host, as_json)
+        return
+    rows = listing(host.plugins)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("plugin", "version", "distribution", "state", "priority", "hooks", "grants", "config"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(
+            row["id"], row["version"] or "-", row["distribution"] or row["origin"], row["state"], str(row["priority"]),
+            ", ".join(row["hooks"]) or "-", ", ".join(row["grants"]) or "-", row["config"],
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    for row in rows:
+        for problem in row["problems"]:
+            console.print(f"[yellow]problem[/]: {problem}", highlight=False, soft_wrap=True)
+
+
+def _show_order(host: Jackfield, as_json: bool) -> None:
+    order = hook_order(host)
+    if as_json:
+        click.echo(json.dumps(order, indent=2))
+        return
+    for name, ids in order.items():
+        click.echo(f"{name}: {', '.join(ids) or '-'}")
+
+
+def hook_order(host: Jackfield) -> dict[str, list[str]]:
+    """Return for each hook of a call the plugins that are called, in order; for `pick_credential` the one that is selected first."""
+    generation = host.generation
+    order: dict[str, list[str]] = {}
+    for name in HOOKS:
+        if name == "pick_credential":
+            chosen = generation.scheduler_for("", "")
+            first = [chosen.plugin] if chosen else []
+            order[name] = first + sorted(generation.schedulers.keys() - set(first))
+        elif not name.startswith("register_"):
+            order[name] = [hook.plugin for hook in getattr(generation.chains, name)]
+    return order
+
+
+@click.command()
+@config_option
+@plugin_option
+@json_option
+def models(config_file: Path | None, files: tuple[Path, ...], as_json: bool) -> None:
+    """List the models that can be called."""
+    infos = asyncio.run(_models(config_file, files))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(infos), indent=2).decode())
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "owner", "context", "name"):
+        table.add_column(heading, overflow="fold")
+    for info in infos:
+        table.add_row(info.id, info.owner or "-", str(info.context or "-"), info.display_name or "-")
+    Console().print(table)
+
+
+async def _models(config_file: Path | None, files: tuple[Path, ...]) -> list[Any]:
+    try:
+        async with Jackfield(config_file, overrides=overrides(files), listen=False) as host:
+            await host.first_models()
+            return list(host.models())
+    except CANNOT_START as fault:
+        raise SystemExit(str(fault)) from None

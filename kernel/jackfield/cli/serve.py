@@ -1,0 +1,64 @@
+"""`jackfield serve`: start the host and tell how to try it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from jackfield.api import Request
+from jackfield.api.canonical import Message, Text
+from jackfield.cli.options import CANNOT_START, config_option, overrides, plugin_option
+from jackfield.host import Jackfield, run_until_signal
+
+log = logging.getLogger("jackfield")
+
+
+@click.command()
+@config_option
+@click.option("--host", help="The address to listen on. Default: server.host, 127.0.0.1.")
+@click.option("--port", type=int, help="The port to listen on; 0 takes a free one. Default: server.port, 8317.")
+@plugin_option
+@click.option("-v", "--verbose", count=True, help="Log each call; twice: everything.")
+def serve(config_file: Path | None, host: str | None, port: int | None, files: tuple[Path, ...], verbose: int) -> None:
+    """Start the host."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("jackfield").setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
+    logging.getLogger("jackfield.calls").setLevel(logging.INFO if verbose else logging.WARNING)
+    try:
+        run_until_signal(Jackfield(config_file, overrides=overrides(files, host, port)), _announce)
+    except CANNOT_START as fault:
+        raise SystemExit(str(fault)) from None
+
+
+def _announce(host: Jackfield) -> None:
+    """Say what is there and print a line that can be pasted to try it."""
+    for problem in host.problems:
+        log.warning("%s", problem)
+    address = f"http://{_shown(host.config.server.host)}:{host.port}"
+    click.echo(f"jackfield listens on {address}")
+    active = [plugin.id for plugin in host.plugins if plugin.state == "active"]
+    click.echo(f"plugins: {', '.join(active) or 'none: nothing is plugged in, so nothing but /healthz is served'}")
+    line = curl_line(host, address)
+    if line:
+        click.echo(f"try it:\n\n  {line}\n")
+    sys.stdout.flush()
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def curl_line(host: Jackfield, address: str) -> str | None:
+    """Return a command line that gets an answer from the host; None when there is no model or no dialect for one."""
+    generation, models = host.generation, host.models()
+    for dialect in generation.dialects.values():
+        endpoint = next((e for e in dialect.endpoints if e.operation == "generate" and "{" not in e.path), None)
+        if endpoint is not None and models:
+            said = Request(model=models[0].id, messages=(Message(role="user", parts=(Text(text="Hello!"),)),))
+            body = dialect.encode_request(said, "generate", []).decode()
+            key = ' -H "Authorization: Bearer $KEY"' if generation.has_access_rules() else ""
+            return f"curl {address}{endpoint.path} -H 'Content-Type: application/json'{key} -d '{body}'"
+    return None

@@ -1,0 +1,324 @@
+"""Read configuration: a YAML file or a mapping, merged over the distribution's defaults, decoded strictly.
+
+Every problem is found at once and told in one line that says what, where and what to do. This module
+knows files and values; what the values mean is the business of `settings` and of the plugins.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import types
+import typing
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, TypeVar, Union
+
+import msgspec
+import yaml
+
+from jackfield.addresses import origin_of
+from jackfield.api import Secret, is_placeholder
+from jackfield.api.units import Seconds, Size, read_unit
+from jackfield.settings import Config, PluginSettings
+
+Struct = TypeVar("Struct", bound=msgspec.Struct)
+
+DEFAULT_FILE: Final = "jackfield.yaml"
+_DEFAULTS_PACKAGE: Final = "jackfield_defaults"
+_VARIABLE: Final = re.compile(r"\$\$\{|\$\{(\w+)(?::-((?:[^}\\]|\\.)*))?\}")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. `problems` has one line for each thing that is wrong."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class _FromEnvironment(str):
+    """A text that came from an environment variable: it may stand for a number or a truth value."""
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration that was read: its typed part, and what the plugins' sections say."""
+
+    config: Config
+    sections: dict[str, dict[str, Any]]
+    """Each plugin's section, without the keys that the kernel reads."""
+    plugins: dict[str, PluginSettings]
+    """What the kernel reads of each section."""
+    named: frozenset[str]
+    """Plugins that the operator's own configuration names, not the defaults alone."""
+    autoload: bool = True
+    source: str = "config"
+    """What messages call the configuration: the file's name."""
+    folder: Path = Path()
+    """Where relative paths start."""
+    problems: tuple[str, ...] = ()
+    """What is wrong but keeps nobody from starting, such as a key that is a placeholder."""
+    origins: frozenset[str] = frozenset()
+    """Every `scheme://host:port` that stands anywhere in the configuration: the operator's word for private addresses."""
+
+
+def load(given: str | os.PathLike[str] | Mapping[str, Any] | None, extra: Mapping[str, Any] | None = None) -> Loaded:
+    """Read a file, a mapping, or (None) the file `jackfield.yaml` where there is one; `extra` is merged over it.
+
+    Raises `ConfigError` with every problem.
+    """
+    problems: list[str] = []
+    source, folder = "config", Path.cwd()
+    if given is None:
+        given = os.environ.get("JACKFIELD_CONFIG") or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else {})
+    if isinstance(given, Mapping):
+        document = dict(given)
+    else:
+        source, folder = str(given), Path(given).resolve().parent
+        document = _read_file(Path(given), source)
+    own = _merge(_expand(document, "", problems, source), extra or {})
+    merged = _merge(_expand(_defaults(), "", problems, "defaults"), own)
+    loaded = _decode(merged, own, source, problems)
+    if problems:
+        raise ConfigError(problems)
+    assert loaded is not None
+    return msgspec.structs.replace(loaded, folder=folder)
+
+
+def _defaults() -> dict[str, Any]:
+    try:
+        text = resources.files(_DEFAULTS_PACKAGE).joinpath(DEFAULT_FILE).read_text()
+    except (ModuleNotFoundError, FileNotFoundError):
+        return {}
+    return yaml.safe_load(text) or {}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without dates, and with doubled keys refused."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | bool | None):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a plain text", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
+            seen.add(key)
+        return {str(k): v for k, v in super().construct_mapping(node, deep).items()}
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _read_file(path: Path, source: str) -> dict[str, Any]:
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a safe loader)
+    except FileNotFoundError:
+        raise ConfigError([f"{source}: there is no such file"]) from None
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigError([f"{source}: cannot be read: {fault}"]) from None
+    except yaml.MarkedYAMLError as fault:
+        at = fault.problem_mark
+        line = f" line {at.line + 1}, column {at.column + 1}:" if at else ""
+        raise ConfigError([f"{source}:{line} not valid YAML: {fault.problem or fault.context}"]) from None
+    except (yaml.YAMLError, RecursionError) as fault:
+        raise ConfigError([f"{source}: not valid YAML: {str(fault).splitlines()[0]}"]) from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError([f"{source}: expected a mapping at the top, got {_shown(document)}"])
+    return document
+
+
+def _expand(value: Any, where: str, problems: list[str], source: str) -> Any:
+    """Replace `${NAME}` and `${NAME:-default}` in every text."""
+    if isinstance(value, dict):
+        return {key: _expand(item, f"{where}.{key}" if where else str(key), problems, source) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_expand(item, f"{where}[{index}]", problems, source) for index, item in enumerate(value)]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+
+    def put(found: re.Match[str]) -> str:
+        name, default = found[1], found[2]
+        if name is None:
+            return "${"
+        text = os.environ.get(name) or default
+        if text is None:
+            problems.append(f"{source}: {where}: the environment variable {name} is not set (or write ${{{name}:-default}})")
+        return text or ""
+
+    return _FromEnvironment(_VARIABLE.sub(put, value))
+
+
+def _merge(below: Any, above: Any) -> Any:
+    if isinstance(below, Mapping) and isinstance(above, Mapping):
+        return {**below, **{key: _merge(below.get(key), value) for key, value in above.items()}}
+    return above
+
+
+def _decode(merged: dict[str, Any], own: dict[str, Any], source: str, problems: list[str]) -> Loaded | None:
+    reader = Reader(source, problems)
+    sections = merged.get("plugins")
+    plain = {key: value for key, value in merged.items() if key != "plugins"}
+    config = reader.read(Config, plain, "")
+    if sections is not None and not isinstance(sections, dict):
+        problems.append(f"{source}: plugins: expected a mapping, got {_shown(sections)}")
+        sections = {}
+    sections = dict(sections or {})
+    autoload = reader.read(bool, sections.pop("autoload", True), "plugins.autoload")
+    kernel_part, own_part = {}, {}
+    for plugin, section in sections.items():
+        if section is not None and not isinstance(section, dict):
+            problems.append(f"{source}: plugins.{plugin}: expected a mapping, got {_shown(section)}")
+            continue
+        known = {f.encode_name for f in msgspec.structs.fields(PluginSettings)}
+        settings = {key: value for key, value in (section or {}).items() if key in known}
+        kernel_part[plugin] = reader.read(PluginSettings, settings, f"plugins.{plugin}") or PluginSettings()
+        own_part[plugin] = {key: value for key, value in (section or {}).items() if key not in known}
+    if config is None:
+        return None
+    mine = own.get("plugins")
+    return Loaded(
+        config=config,
+        sections=own_part,
+        plugins=kernel_part,
+        named=frozenset(mine if isinstance(mine, dict) else ()) - {"autoload"},
+        autoload=bool(autoload),
+        source=source,
+        problems=tuple(_placeholders(config, source)),
+        origins=frozenset(_origins(merged)),
+    )
+
+
+def _placeholders(config: Config, source: str) -> typing.Iterator[str]:
+    for index, credential in enumerate(config.credentials):
+        if credential.key is not None and is_placeholder(credential.key.reveal()):
+            yield f"{source}: credentials[{index}].key: a placeholder stands where a key should; it is not used, put in a real one"
+
+
+def _origins(value: Any) -> typing.Iterator[str]:
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from _origins(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _origins(item)
+    elif isinstance(value, str) and "://" in value:
+        found = origin_of(value)
+        if found:
+            yield found
+
+
+_WORDS: Final[dict[Any, str]] = {
+    str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "nothing",
+    Seconds: "a number of seconds", Size: "a number of bytes", Secret: "a text",
+}  # fmt: skip
+
+
+def _in_words(kind: Any) -> str:
+    """Say in words what a configuration value should be."""
+    if kind in _WORDS:
+        return _WORDS[kind]
+    base = typing.get_origin(kind)
+    if base is typing.Annotated:
+        return _in_words(typing.get_args(kind)[0])
+    if base in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_in_words(part) for part in typing.get_args(kind) if part is not type(None)))
+    if base is typing.Literal:
+        return "one of " + ", ".join(map(repr, typing.get_args(kind)))
+    return "a list" if base in (list, tuple, set, frozenset) else "a mapping"
+
+
+def _shown(value: Any) -> str:
+    text = repr(str(value) if isinstance(value, str) else value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+class Reader:
+    """Decodes plain values into structs, and goes on after a problem to find the next."""
+
+    def __init__(self, source: str, problems: list[str]) -> None:
+        self._source = source
+        self._problems = problems
+
+    def read(self, kind: Any, value: Any, where: str) -> Any:
+        """Return `value` as a `kind`; None, with problems added, where it is not one."""
+        base, args = typing.get_origin(kind), typing.get_args(kind)
+        if base in (Union, types.UnionType):
+            return self._read_union(kind, args, value, where)
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            return self._read_struct(kind, value, where)
+        if base is dict and isinstance(value, dict):
+            return {key: self.read(args[1], item, f"{where}.{key}" if where else key) for key, item in value.items()}
+        if base in (list, tuple) and isinstance(value, list | tuple):
+            return base(self.read(args[0], item, f"{where}[{index}]") for index, item in enumerate(value))
+        return self._read_plain(kind, value, where)
+
+    def _read_union(self, kind: Any, parts: tuple[Any, ...], value: Any, where: str) -> Any:
+        if value is None and type(None) in parts:
+            return None
+        shape = "mapping" if isinstance(value, dict) else "list" if isinstance(value, list | tuple) else "plain"
+        fitting = [part for part in parts if part is not type(None) and _shape(part) == shape]
+        if len(fitting) == 1:
+            return self.read(fitting[0], value, where)
+        return self._read_plain(kind, value, where)
+
+    def _read_struct(self, kind: type[Struct], value: Any, where: str) -> Struct | None:
+        if not isinstance(value, dict):
+            self._complain(where, f"expected a mapping, got {_shown(value)}")
+            return None
+        before = len(self._problems)
+        hints = typing.get_type_hints(kind, include_extras=True)
+        known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+        for name in value.keys() - known.keys() if kind.__struct_config__.forbid_unknown_fields else ():
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known)) or 'nothing'}"
+            self._complain(f"{where}.{name}" if where else name, f"unknown; {hint}")
+        fields: dict[str, Any] = {}
+        for name, field in known.items():
+            at = f"{where}.{name}" if where else name
+            if name in value:
+                fields[field.name] = self.read(hints[field.name], value[name], at)
+            elif field.required:
+                self._complain(at, f"missing; expected {_in_words(hints[field.name])}")
+        if len(self._problems) > before:
+            return None
+        try:
+            return kind(**fields)
+        except ValueError as fault:  # a struct's own check (`__post_init__`)
+            self._complain(where, str(fault))
+            return None
+
+    def _read_plain(self, kind: Any, value: Any, where: str) -> Any:
+        lax = isinstance(value, _FromEnvironment)
+        try:
+            return msgspec.convert(str(value) if lax else value, kind, strict=not lax, dec_hook=_from_config)
+        except msgspec.ValidationError as fault:
+            shown = "something else" if kind is Secret else _shown(value)
+            limit = re.match(r"Expected `\w+` (.*)$", str(fault))
+            expected = f"expected {_in_words(kind)}"
+            self._complain(where, f"{expected} {limit[1]}, got {shown}" if limit else f"{expected}, got {shown}")
+            return None
+
+    def _complain(self, where: str, what: str) -> None:
+        self._problems.append(f"{self._source}: {where}: {what}" if where else f"{self._source}: {what}")
+
+
+def _shape(kind: Any) -> str:
+    base = typing.get_origin(kind)
+    if base is dict or (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return "mapping"
+    return "list" if base in (list, tuple) else "plain"
+
+
+def _from_config(kind: type[Any], value: object) -> Any:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    return read_unit(kind, value)

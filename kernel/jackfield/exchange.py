@@ -1,0 +1,200 @@
+"""One request and its answer, as the kernel sees them: the call, the client's side of it, and what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from jackfield.api import (
+    Attempt,
+    Call,
+    CallError,
+    Cause,
+    Dialect,
+    Endpoint,
+    Error,
+    Failure,
+    Headers,
+    Outcome,
+    Pairs,
+    Reply,
+    Route,
+    Spooled,
+    Usage,
+    failure,
+)
+from jackfield.credentials import Account
+from jackfield.dispatch import Chain
+from jackfield.generation import Generation
+from jackfield.routes import Match
+from jackfield.trace import Trace
+
+if TYPE_CHECKING:
+    from jackfield.streams import Relay
+
+
+class Downstream(Protocol):
+    """The client's side: where a request comes from and its answer goes. HTTP, or the memory of a plugin or embedder."""
+
+    method: str
+    path: str
+    headers: Headers
+    query: Pairs
+    peer: str | None
+    begun: bool
+    """Part of the answer has been sent."""
+
+    async def read(self) -> bytes | Spooled:
+        """Return the request's body. Raises `CallError`, cause `caller`, for one that is too large, broken or too slow."""
+
+    async def send(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+        """Send a whole answer. Raises `Gone` when the client has left."""
+
+    async def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
+        """Begin a streamed answer."""
+
+    async def write(self, data: bytes) -> None:
+        """Send whole events; waits while the client reads slowly."""
+
+    def write_now(self, data: bytes) -> None:
+        """Send what keeps the connection alive, without waiting."""
+
+    async def finish(self) -> None:
+        """End a streamed answer."""
+
+
+class Gone(Exception):
+    """The client has left."""
+
+
+class Tried(msgspec.Struct, kw_only=True):
+    """One attempt that was made, and what came of it."""
+
+    attempt: Attempt
+    account: Account
+    failure: Failure | None = None
+    reply: Reply | None = None
+    """The upstream's own error answer, where there was one."""
+    relay: Relay | None = None
+    """The stream, where the answer is one."""
+    usage: Usage | None = None
+
+
+class Exchange:
+    """Everything that the stages of the pipeline share about one call."""
+
+    __slots__ = (
+        "_stop", "attempt", "body_touched", "call", "dialect", "downstream", "endpoint", "failure",
+        "first_byte", "generation", "http_status", "inside", "params", "parent", "rejected", "request_headers", "sees_answer", "skipped",
+        "started", "task", "trace", "tried", "usage",
+    )  # fmt: skip
+
+    def __init__(self, generation: Generation, call: Call, match: Match, downstream: Downstream) -> None:
+        self.generation = generation
+        self.call = call
+        self.dialect: Dialect = match.dialect
+        self.endpoint: Endpoint = match.endpoint
+        self.params = match.params
+        self.downstream = downstream
+        self.trace = Trace()
+        self.started = time.perf_counter()
+        self.first_byte: float | None = None
+        """Seconds to the first byte of the answer that the client got."""
+        self.parent: Exchange | None = None
+        self.inside = False
+        """A plugin or the embedding program makes the call: nobody needs to be authenticated."""
+        self.task: asyncio.Task[object] | None = None
+        self.skipped: frozenset[str] = frozenset()
+        """Plugins whose routers and interceptors are skipped: they made an ancestor of this call."""
+        self.body_touched = False
+        """A hook changed the client's body: what it says of model and stream is overwritten."""
+        self.request_headers: dict[str, str | None] = {}
+        """Headers that request interceptors set for the upstream."""
+        self.sees_answer: tuple[int, str] | None = None
+        """Response interceptors whose rank is below this one see the answer; None: none does, stage 5 was not reached."""
+        self.tried: list[Tried] = []
+        self.attempt: Attempt | None = None
+        self.usage: Usage | None = None
+        self.failure: Failure | None = None
+        self.rejected = False
+        """A plugin or a rule refused the call."""
+        self.http_status = 0
+        self._stop: Failure | None = None
+
+    def seeing(self, chain: Chain) -> Chain:
+        """Return the response interceptors of a chain that see this call's answer."""
+        limit = self.sees_answer
+        if limit is None or not chain:
+            return ()
+        return tuple(hook for hook in chain if hook.rank < limit and hook.plugin not in self.skipped)
+
+    def stop(self, reason: Failure) -> None:
+        """End the call in its dialect's error form, from outside."""
+        if self._stop is None and self.task is not None:
+            self._stop = reason
+            self.task.cancel()
+
+    def settle(self) -> None:
+        """Raise `CallError` when it was `stop` that cancelled the running task; return when it was somebody else."""
+        if self._stop is not None and self.task is not None and self.task.uncancel() == 0:
+            raise CallError(self._stop)
+
+    def outcome(self, canceled: bool = False) -> Outcome:
+        """Return what came of the call."""
+        attempt, cause = self.attempt, self.failure.cause if self.failure else None
+        if canceled:
+            status = "canceled"
+        elif self.rejected:
+            status = "rejected"
+        else:
+            status = "failed" if self.failure is not None else "succeeded"
+        return Outcome(
+            status=status,  # type: ignore[arg-type]
+            http_status=self.http_status,
+            cause=cause,
+            message=self.failure.message if self.failure else "",
+            usage=self.usage,
+            attempts=len(self.tried),
+            provider=attempt.provider.key if attempt else None,
+            credential=attempt.candidate.credential if attempt else None,
+            model=attempt.model if attempt else None,
+            duration=time.perf_counter() - self.started,
+            first_byte=self.first_byte,
+            fidelity=attempt.fidelity if attempt else None,
+            explain=self.explain,
+        )
+
+    def explain(self) -> dict[str, object]:
+        """Return the record of the call as plain data."""
+        losses = self.attempt.losses if self.attempt else None
+        return {
+            "id": self.call.id,
+            "model": self.call.model,
+            "route": msgspec.to_builtins(self.call.route) if isinstance(self.call.route, Route) else None,
+            "fidelity": self.attempt.fidelity if self.attempt else None,
+            "losses": None if losses is None else [msgspec.to_builtins(loss) for loss in losses],
+            **self.trace.explain(),
+        }
+
+
+class Refused(CallError):
+    """The call is refused by the kernel or by a rule, before or instead of an attempt; `status` is what the client is told."""
+
+    def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        cause: Cause = "caller" if status < 500 else "plugin"
+        super().__init__(failure(cause, message, status=status, code=code, param=param))
+
+
+def error_of(fault: Failure, status: int | None = None) -> Error:
+    """Return a failure as an error that a dialect can write."""
+    return Error(
+        status=status or (fault.status if 400 <= fault.status < 600 and fault.cause == "caller" else fault.shown_status),
+        message=fault.message,
+        code=fault.code,
+        param=fault.param,
+        retry_after=fault.retry_after,
+    )

@@ -1,0 +1,166 @@
+"""Which models can be called, by which names, and who serves them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from jackfield.api import ModelInfo, Principal, Provider, matches_any
+from jackfield.credentials import Account
+from jackfield.pools import Seat, SeatPool
+
+_MAX_PASSED_THROUGH: Final = 2048
+"""Pools remembered for names that no list has: callers choose such names, so they must be bounded."""
+_MAX_ALIAS_DEPTH: Final = 8
+_SCHEME: Final = "://"
+
+
+class Registry:
+    """The models of one set of accounts. Rebuilt when discovery or a reload changes what can be called."""
+
+    def __init__(self, accounts: Sequence[Account], aliases: Mapping[str, str | tuple[str, ...]]) -> None:
+        self._accounts = accounts
+        self._aliases = aliases
+        self._discovered: dict[str, Sequence[ModelInfo]] = {}
+        self._extra: dict[str, list[ModelInfo]] = {}
+        self._listed: dict[str, list[Seat]] = {}
+        self._infos: dict[str, ModelInfo] = {}
+        self._pools: dict[tuple[str | None, str], SeatPool | None] = {}
+        self.revision = 0
+        self._rebuild()
+
+    def add_models(self, models: Iterable[tuple[str, ModelInfo]]) -> None:
+        """Take in models that plugins registered for providers."""
+        for provider, info in models:
+            self._extra.setdefault(provider, []).append(info)
+        self._rebuild()
+
+    def discovered(self, credential: str, models: Sequence[ModelInfo]) -> None:
+        """Take in what a provider's list says for one credential."""
+        self._discovered[credential] = models
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        listed: dict[str, list[Seat]] = {}
+        infos: dict[str, ModelInfo] = {}
+        for account in self._accounts:
+            for info in self._models_of(account):
+                for name in _prefixed(info.id, account):
+                    listed.setdefault(name, []).append(Seat(account, info.upstream or info.id))
+                    infos.setdefault(name, msgspec.structs.replace(info, id=name, owner=info.owner or account.provider.key))
+            for alias, target in account.credential.aliases.items():
+                for model in (target,) if isinstance(target, str) else target:
+                    for name in _prefixed(alias, account):
+                        listed.setdefault(name, []).append(Seat(account, model))
+                        infos.setdefault(name, ModelInfo(id=name, owner=account.provider.key))
+        self._listed, self._infos = listed, infos
+        self._pools = {}
+        self.revision += 1
+
+    def _models_of(self, account: Account) -> list[ModelInfo]:
+        """Return the models that a credential may serve and a list names."""
+        credential, provider = account.credential, account.provider
+        named = provider.models if provider.models != "discover" else self._discovered.get(credential.id, ())
+        infos = [m if isinstance(m, ModelInfo) else ModelInfo(id=m) for m in named]
+        infos += self._extra.get(provider.key, [])
+        known = {info.id for info in infos}
+        infos += [ModelInfo(id=m) for m in credential.models or () if "*" not in m and m not in known]
+        return [info for info in infos if _may_serve(account, info.id)]
+
+    def resolve(self, name: str, provider: str | None = None) -> SeatPool | None:
+        """Return the pool for the name that a caller or router used; None when nobody could serve it.
+
+        In order: `provider://model`; an alias of the configuration; a listed name; `provider/model` or
+        `prefix/model`; a pattern of a provider.
+        """
+        key = (provider, name)
+        if key in self._pools:
+            return self._pools[key]
+        if len(self._pools) > _MAX_PASSED_THROUGH + len(self._listed):
+            self._pools = {}
+        seats = self._seats(name, provider, 0)
+        pool = self._pools[key] = SeatPool(name, seats) if seats else None
+        return pool
+
+    def _seats(self, name: str, provider: str | None, depth: int) -> list[Seat]:
+        if _SCHEME in name:
+            scheme, _, rest = name.partition(_SCHEME)
+            return self._seats(rest, scheme, depth) if rest and provider in (None, scheme) else []
+        target = self._aliases.get(name)
+        if target is not None and depth < _MAX_ALIAS_DEPTH:
+            targets = (target,) if isinstance(target, str) else target
+            # An alias may stand for the model of the same name, narrowed or widened by others.
+            return _once(s for t in targets for s in (self._known(t, provider) if t == name else self._seats(t, provider, depth + 1)))
+        return self._known(name, provider)
+
+    def _known(self, name: str, provider: str | None) -> list[Seat]:
+        listed = [s for s in self._listed.get(name, ()) if provider in (None, s.provider)]
+        return _once(listed) or self._passed_through(name, provider)
+
+    def _passed_through(self, name: str, provider: str | None) -> list[Seat]:
+        """Return who takes a name that no list has: named with its provider or a prefix, or fitting a provider's pattern."""
+        found = []
+        for account in self._accounts:
+            key, prefix = account.provider.key, account.credential.prefix
+            head, _, rest = name.partition("/")
+            if provider == key:
+                model = name
+            elif provider is None and rest and head in (key, prefix):
+                model = rest
+            elif provider is None and matches_any(name, account.provider.patterns):
+                model = name
+            else:
+                continue
+            if _may_serve(account, model):
+                found.append(Seat(account, model))
+        return found
+
+    def listing(self, principal: Principal) -> list[ModelInfo]:
+        """Return the models that a principal can call now, in the order in which they were found, by name."""
+        names = [*self._infos, *(alias for alias in self._aliases if alias not in self._infos)]
+        allow = principal.allow
+        shown = []
+        for name in names:
+            if (allow is None or allow.model(name)) and self.resolve(name) is not None:
+                shown.append(self._infos.get(name) or ModelInfo(id=name))
+        return shown
+
+    def info(self, name: str) -> ModelInfo | None:
+        """Return what is known of one model; None when nobody could serve it."""
+        if self.resolve(name) is None:
+            return None
+        return self._infos.get(name) or ModelInfo(id=name)
+
+    def near(self, name: str, principal: Principal) -> list[str]:
+        """Return names that a caller may have meant."""
+        names = {info.id.lower(): info.id for info in self.listing(principal)}
+        return [names[n] for n in difflib.get_close_matches(name.lower()[:200], names, 3)]
+
+
+def _prefixed(name: str, account: Account) -> list[str]:
+    prefix = account.credential.prefix
+    return [name, f"{prefix}/{name}"] if prefix else [name]
+
+
+def _may_serve(account: Account, model: str) -> bool:
+    credential = account.credential
+    if credential.models is not None and not matches_any(model, credential.models):
+        return False
+    return not matches_any(model, credential.excluded)
+
+
+def _once(seats: Iterable[Seat]) -> list[Seat]:
+    return list({seat.id: seat for seat in seats}.values())
+
+
+def without_credentials(name: str, providers: Iterable[Provider], accounts: Iterable[Account]) -> Provider | None:
+    """Return a provider that would take this name but has no credential: what to tell a caller whose model is unknown."""
+    equipped = {account.provider.key for account in accounts}
+    head = name.partition(_SCHEME)[0] if _SCHEME in name else name.partition("/")[0]
+    for provider in providers:
+        if provider.key not in equipped and (head == provider.key or matches_any(name, provider.patterns)):
+            return provider
+    return None

@@ -1,0 +1,138 @@
+"""The one request path. Every dialect, streamed or not, from a client or nested, takes these stages in this order.
+
+    0 match - 1 authenticate - 2 peek - 3 route - 4 resolve - 5 intercept the request - 6 pick a credential -
+    7 intercept the attempt - 8 translate the request - 9 execute - 10 translate the answer -
+    11 intercept the answer - 12 complete
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from jackfield import answers, attempts
+from jackfield.access import authenticate, check_allowed, refuse_strangers
+from jackfield.api import CALLS, BadRequest, Body, Call, CallError, NotDecoded, Reply, Route
+from jackfield.bodies import RequestCodec, change_request
+from jackfield.dispatch import HookFailed, without
+from jackfield.exchange import Downstream, Exchange, Gone, Refused
+from jackfield.generation import Generation
+from jackfield.peek import peek
+from jackfield.routes import Match
+from jackfield.shared import Shared, current
+
+LAST: Final = (1 << 62, "")
+"""A rank after that of every plugin: the answer passes all response interceptors."""
+
+
+async def serve(shared: Shared, generation: Generation, downstream: Downstream) -> None:
+    """Serve one request of a client, from match to completion."""
+    try:
+        if not generation.has_access_rules():
+            refuse_strangers(downstream)
+        match = generation.routes.match(downstream.method, downstream.path, downstream.headers)  # 0 match
+        if match is None:
+            raise answers.no_route(generation, downstream)
+    except Refused as refused:
+        await answers.refuse_unmatched(generation, downstream, refused)
+        return
+    call = Call(shared.next_id(), match.dialect, match.endpoint, downstream.headers, downstream.query)
+    call.peer = downstream.peer
+    await run(shared, Exchange(generation, call, match, downstream))
+
+
+async def run(shared: Shared, exchange: Exchange) -> None:
+    """Take one call through the stages, whatever happens on the way, and complete it exactly once."""
+    current.set(exchange)
+    shared.begin(exchange)
+    canceled = True
+    try:
+        await _run(shared, exchange)
+        canceled = False
+    except Gone:
+        pass
+    finally:
+        shared.end(exchange)
+        shared.completion.put(exchange, canceled)  # 12 complete
+
+
+async def _run(shared: Shared, exchange: Exchange) -> None:
+    """Run the stages; what goes wrong becomes an answer."""
+    try:
+        try:
+            await _stages(shared, exchange)
+        except asyncio.CancelledError:
+            exchange.settle()  # raises where the host stops the call, not the client
+            raise
+    except CallError as fault:
+        await answers.fail(exchange, fault)
+    except BadRequest as fault:
+        await answers.fail(exchange, Refused(400, fault.message, code=fault.code or "invalid_request", param=fault.param))
+    except NotDecoded as fault:
+        await answers.fail(exchange, Refused(413, str(fault), code="body_too_large"))
+    except HookFailed as fault:
+        await answers.fail(exchange, Refused(503, f"plugin {fault.plugin!r} failed ({fault.hook})", code="plugin_failed"))
+
+
+async def _stages(shared: Shared, exchange: Exchange) -> None:
+    call = exchange.call
+    if not exchange.inside:
+        call.principal = await authenticate(exchange)  # 1 frontend auth
+    call._hidden = exchange.generation.hidden[call.dialect]
+    if call.operation not in CALLS:
+        await answers.query(exchange, shared.first_models)
+        return
+    await _peek(exchange)  # 2 peek
+    if not exchange.inside:
+        check_allowed(call)
+    call.route = await _route(exchange)  # 3 model router
+    targets = attempts.resolve(exchange)  # 4 model resolution
+    exchange.sees_answer = LAST
+    reply = await _intercept(exchange)  # 5 request interceptors
+    if reply is None:
+        reply = await attempts.answer(shared, exchange, targets)  # 6 scheduler to 9 execute, for each attempt
+    await answers.deliver(exchange, reply, shared.sweeper)  # 10 translate response, 11 response interceptors
+
+
+async def _peek(exchange: Exchange) -> None:
+    call, endpoint = exchange.call, exchange.endpoint
+    source = await exchange.downstream.read()
+    limit = exchange.generation.config.limits.json
+    codec = RequestCodec(exchange.dialect, call.operation)
+    call.body = Body(source, codec=codec, limit=limit)
+    raw = source if isinstance(source, bytes) else source.view()
+    call.model, call.stream = peek(raw, endpoint, exchange.params)
+
+
+async def _route(exchange: Exchange) -> Route | None:
+    """Ask the routers in order; the first usable answer wins, what is not usable is passed over and noted."""
+    call = exchange.call
+    for hook in without(exchange.generation.chains.route_model, exchange.skipped):
+        answer = await hook(exchange.trace, call)
+        if answer is None:
+            continue
+        problem = attempts.route_problem(exchange, answer, hook.plugin)
+        if problem is None:
+            route = attempts.own_route(answer, hook.plugin)
+            exchange.trace.note("route_model", hook.plugin, route.reason or str(route.model or route.provider or route.executor))
+            return route
+        exchange.trace.note("route_model", hook.plugin, f"passed over: {problem}")
+    return None
+
+
+async def _intercept(exchange: Exchange) -> Reply | None:
+    """Let the request interceptors change the client's body in turn; return the answer if one gives it."""
+    call = exchange.call
+    for hook in without(exchange.generation.chains.intercept_request, exchange.skipped):
+        change = await hook(exchange.trace, call)
+        if change is None:
+            continue
+        if change.respond is not None:
+            exchange.trace.note("intercept_request", hook.plugin, "answered")
+            exchange.sees_answer = hook.rank
+            return answers.given(exchange, change.respond)
+        body = hook.guard(exchange.trace, change_request, exchange, call.body, change)
+        if body is not None:
+            call.body, exchange.body_touched = body, True
+            exchange.trace.note("intercept_request", hook.plugin, "changed the body")
+    return None

@@ -1,0 +1,93 @@
+"""Stage 0: find dialect and operation for a method, a path and deciding headers."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import unquote
+
+import msgspec
+
+from jackfield.api import Dialect, Endpoint, Headers
+
+
+class Match(msgspec.Struct, frozen=True, gc=False):
+    """The route that a request takes."""
+
+    dialect: Dialect
+    endpoint: Endpoint
+    params: Mapping[str, str] = {}
+
+
+class Routes:
+    """All routes of a generation's dialects."""
+
+    def __init__(self, dialects: Iterable[Dialect]) -> None:
+        self._exact: dict[tuple[str, str], list[Match]] = {}
+        self._templates: list[tuple[str, re.Pattern[str], Dialect, Endpoint]] = []
+        self._paths: dict[str, Dialect] = {}
+        roots = set()
+        for dialect in dialects:
+            for endpoint in dialect.endpoints:
+                self._paths.setdefault(endpoint.path, dialect)
+                roots.add(endpoint.path.split("/")[1])
+                if "{" in endpoint.path:
+                    self._templates.append((endpoint.method, _template(endpoint.path), dialect, endpoint))
+                else:
+                    self._exact.setdefault((endpoint.method, endpoint.path), []).append(Match(dialect, endpoint))
+        for matches in self._exact.values():  # those that a header decides are asked first
+            matches.sort(key=lambda match: match.endpoint.when_header is None)
+        self._templates.sort(key=lambda row: row[3].when_header is None)
+        self._roots = sorted(roots)
+
+    def match(self, method: str, path: str, headers: Headers) -> Match | None:
+        """Return the route, also for the common wrong spellings of its path."""
+        found = self._lookup(method, path, headers)
+        if found is not None:
+            return found
+        return next((m for variant in self._variants(path) if (m := self._lookup(method, variant, headers))), None)
+
+    def _lookup(self, method: str, path: str, headers: Headers) -> Match | None:
+        for match in self._exact.get((method, path), ()):
+            wanted = match.endpoint.when_header
+            if wanted is None or wanted in headers:
+                return match
+        for verb, pattern, dialect, endpoint in self._templates:
+            if verb == method and (endpoint.when_header is None or endpoint.when_header in headers):
+                found = pattern.fullmatch(path)
+                if found is not None:
+                    return Match(dialect, endpoint, {key: unquote(value) for key, value in found.groupdict().items()})
+        return None
+
+    def _variants(self, path: str) -> Iterator[str]:
+        """Yield what may have been meant: without doubled or trailing slashes, without `/api`, with the first segment once."""
+        clean = re.sub("/{2,}", "/", path)
+        clean = clean.rstrip("/") or "/"
+        for base in dict.fromkeys((clean, clean.removeprefix("/api"))):
+            if base != path:
+                yield base
+            for root in self._roots:
+                if base.startswith(f"/{root}/{root}/"):
+                    yield base[len(root) + 1 :]
+                yield f"/{root}{base}"
+
+    def methods(self, path: str, headers: Headers) -> list[str]:
+        """Return the methods that the path has, under any of its spellings."""
+        verbs = {verb for verb, _ in self._exact} | {row[0] for row in self._templates}
+        return sorted(verb for verb in verbs if self.match(verb, path, headers) is not None)
+
+    def nearest(self, path: str) -> tuple[str, Dialect] | None:
+        """Return the path of the route that comes nearest to one that leads nowhere, and its dialect."""
+        near = difflib.get_close_matches(path[:200], self._paths, 1, 0.3)
+        return (near[0], self._paths[near[0]]) if near else next(iter(self._paths.items()), None)
+
+
+def _template(path: str) -> re.Pattern[str]:
+    """Turn a path with `{name}` into a pattern. A model's name may hold slashes, as those of some providers do."""
+    pieces = re.split(r"\{(\w+)\}", path)
+    pattern = "".join(
+        re.escape(piece) if index % 2 == 0 else f"(?P<{piece}>{'.+' if piece == 'model' else '[^/]+'})"
+        for index, piece in enumerate(pieces)
+    )
+    return re.compile(pattern)

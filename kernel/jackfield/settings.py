@@ -1,0 +1,161 @@
+"""The kernel's own part of the configuration, as typed structs. `config` reads files into it; plugins declare their own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from jackfield.api import Seconds, Secret, Size
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+class Server(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Where the host listens, and how it treats its connections."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8317
+    keepalive: Seconds = Seconds(15)
+    """Quiet time in a stream after which a comment keeps the connection alive, where the dialect has one."""
+    grace: Seconds = Seconds(25)
+    """How long calls may take to finish when the host stops."""
+
+
+class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Most bytes of one thing."""
+
+    body: Size = Size(64 << 20)
+    """Of a request body, unpacked."""
+    headers: Size = Size(64 << 10)
+    """Of all header fields of a request."""
+    json: Size = Size(16 << 20)
+    """Of a body whose JSON is parsed; larger ones pass unread."""
+    in_flight: Size = Size(1 << 30)
+    """Of all request bodies being held at once."""
+    answer: Size = Size(256 << 20)
+    """Of a whole answer from upstream."""
+    event: Size = Size(16 << 20)
+    """Of one event of a stream."""
+
+
+class Timeouts(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """How long the host waits."""
+
+    connect: Seconds = Seconds(10)
+    """For a connection to an upstream."""
+    first_byte: Seconds = Seconds(300)
+    """For the first byte of an upstream's answer."""
+    idle: Seconds = Seconds(120)
+    """Between two reads of an upstream's answer."""
+    client_body: Seconds = Seconds(30)
+    """Between two reads of a client's body."""
+
+
+class Hooks(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """How plugins are held to account."""
+
+    deadline: Seconds = Seconds(5)
+    """For one call of a hook."""
+    failures: Annotated[int, msgspec.Meta(ge=1)] = 5
+    """Failures in a row after which a hook is passed over for a while."""
+    pause: Seconds = Seconds(30)
+    """How long it is passed over before it is tried again."""
+    blocked: Seconds = Seconds(1)
+    """How long a hook may hold the event loop before it is named in the log."""
+
+
+class Access(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Who may call."""
+
+    only: str | None = None
+    """The one plugin that decides; no other is asked."""
+
+
+class HeaderRule(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Names of headers, with `*` for any text, that pass beside those of the dialect, or do not."""
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+
+class HeaderPolicy(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Which headers pass. Keys, cookies, hop-by-hop and forwarding headers never do."""
+
+    request: HeaderRule = HeaderRule()
+    """From the client to the upstream."""
+    response: HeaderRule = HeaderRule()
+    """From the upstream to the client."""
+
+
+class Models(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Names of models."""
+
+    aliases: dict[str, str | tuple[str, ...]] = {}
+    """Further names, and the model or models meant."""
+
+
+class Schedulers(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Which plugin picks credentials: in general, for a provider, for models by pattern. The most special one counts."""
+
+    default: str | None = None
+    providers: dict[str, str] = {}
+    models: dict[str, str] = {}
+
+
+class CredentialSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """One credential in the configuration."""
+
+    provider: str
+    key: Secret | None = None
+    label: str = ""
+    base_url: str | None = None
+    prefix: str | None = None
+    priority: int = 0
+    weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    proxy: str | None = None
+    headers: dict[str, str] = {}
+    models: tuple[str, ...] | None = None
+    excluded: tuple[str, ...] = ()
+    aliases: dict[str, str | tuple[str, ...]] = {}
+    disabled: bool = False
+    notes: str = ""
+
+
+class HookSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What the operator says about one hook of one plugin; it has the last word."""
+
+    priority: int | None = None
+    on_error: str | None = None
+    deadline: Seconds | None = None
+    enabled: bool = True
+
+
+class PluginSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the kernel reads of a plugin's section. All other keys of the section are the plugin's own."""
+
+    enabled: bool = True
+    required: bool = False
+    """The host does not start without it."""
+    priority: int | None = None
+    path: str | None = None
+    """A single file that is the plugin."""
+    distribution: str | None = None
+    """Which installed distribution's plugin of this name is meant, where several have one."""
+    deadline: Seconds | None = None
+    hooks: dict[str, HookSettings] = {}
+
+
+class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The whole configuration. `plugins` holds one section a plugin, and `autoload`."""
+
+    server: Server = Server()
+    limits: Limits = Limits()
+    timeouts: Timeouts = Timeouts()
+    hooks: Hooks = Hooks()
+    access: Access = Access()
+    headers: HeaderPolicy = HeaderPolicy()
+    models: Models = Models()
+    scheduler: str | Schedulers | None = None
+    credentials: tuple[CredentialSettings, ...] = ()
+    plugins: dict[str, Any] = {}

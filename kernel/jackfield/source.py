@@ -1,0 +1,123 @@
+"""An upstream's stream as whole events, whatever pieces it comes in."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from jackfield.api import CallError, Dialect, Event, Request, StreamEncoder, Usage, failure
+from jackfield.api.canonical import Begin, UsageDelta
+from jackfield.api.framing import Sse
+
+_TAIL: Final = 8
+"""Latest reads that are kept to be looked at when the stream is over: usage and errors stand at its end."""
+
+
+def events_of(dialect: Dialect, whole: bytes) -> list[Event]:
+    """Return the events of bytes that end at an event boundary; comments are left out."""
+    framing, make = dialect.framing, dialect.event_type
+    if isinstance(framing, Sse):
+        plain = framing.plain_frames(whole)
+        if plain is not None:
+            return list(map(make, plain))
+    return [make(frame, name, end) for frame, name, end in framing.frames(whole)]
+
+
+class Source:
+    """The upstream's side of a relay."""
+
+    def __init__(self, stream: AsyncIterator[Any], dialect: Dialect, largest_event: int) -> None:
+        self.dialect = dialect
+        self.first = b""
+        """The first read with an event in it."""
+        self.tail: deque[bytes] = deque(maxlen=_TAIL)
+        """The latest reads."""
+        self._stream = stream
+        self._largest = largest_event
+        self._splitter = dialect.framing.splitter()
+        self._encoder: StreamEncoder | None = None
+
+    async def next(self) -> bytes | None:
+        """Return the next whole events as bytes; None when there are no more. Raises `CallError` when the stream breaks off."""
+        async for item in self._stream:
+            whole = self._splitter.feed(item if isinstance(item, bytes) else self._written(item))
+            if whole:
+                self.tail.append(whole)
+                return whole
+            if len(self._splitter.rest()) > self._largest:
+                message = f"one event of the provider's stream is over the limit of {self._largest} bytes (limits.event)"
+                raise CallError(failure("upstream", message, code="event_too_large"))
+        return self._last()
+
+    def _written(self, item: Any) -> bytes:
+        """Return the bytes of an event, or of a canonical delta in the stream's dialect."""
+        if isinstance(item, Event):
+            return item.raw
+        if self._encoder is None:
+            self._encoder = self.dialect.encode_stream(Request(stream=True, stream_usage=True), [])
+        return b"".join(event.raw for event in self._encoder.feed([item]))
+
+    def _last(self) -> bytes | None:
+        """Return what stood after the last boundary if it is an event that nobody ended; half an event is none."""
+        rest, self._splitter = self._splitter.rest(), self.dialect.framing.splitter()
+        if not rest.strip():
+            return None
+        _, end = self.dialect.framing.build(b"")
+        whole = rest.rstrip(b"\r\n") + end
+        sound = [e for e in events_of(self.dialect, whole) if e.json is not None or self.dialect.terminal(e)]
+        if not sound:
+            return None
+        self.tail.append(whole)
+        return whole
+
+    async def first_event(self) -> Event | None:
+        """Read up to the first event and return it; None when there is none. What was read stays in `first`."""
+        event: Event | None = None
+        while event is None:
+            whole = await self.next()
+            if whole is None:
+                return None
+            self.first += self.dialect.framing.clean(whole)
+            event = next(iter(events_of(self.dialect, whole)), None)
+        return event
+
+    def found(self, needles: tuple[bytes, ...]) -> list[Event]:
+        """Return the events of the first and the latest reads in which one of the needles stands, in order."""
+        hits: list[Event] = []
+        for whole in dict.fromkeys((self.first, *self.tail)):
+            spans = set()
+            for needle in needles:
+                at = whole.find(needle)
+                while at >= 0:
+                    span = self.dialect.framing.around(whole, at)
+                    spans.add(span)
+                    at = whole.find(needle, max(span[1], at + 1))
+            hits += [event for span in sorted(spans) for event in events_of(self.dialect, whole[slice(*span)])]
+        return hits
+
+    def usage(self) -> Usage | None:
+        """Return what the upstream said that the call cost."""
+        usage: Usage | None = None
+        decoder = self.dialect.decode_stream()
+        for event in self.found(self.dialect.needles.usage):
+            for delta in decoder.feed(event):
+                if isinstance(delta, UsageDelta):
+                    usage = delta.usage
+                elif isinstance(delta, Begin) and delta.usage is not None:
+                    usage = delta.usage
+        return usage
+
+    async def close(self) -> None:
+        """Let go of the upstream at once."""
+        aclose = getattr(self._stream, "aclose", None)
+        if aclose is not None:
+            await aclose()
+
+    async def finish(self) -> None:
+        """Let go of an upstream of which nothing more is wanted; it may end by itself."""
+        finish = getattr(self._stream, "finish", None)
+        if finish is not None:
+            finish()
+        else:
+            await self.close()

@@ -1,0 +1,115 @@
+"""One look a second at everything that waits: time limits without a timer for each read."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import Protocol
+
+from jackfield.api import CallError, failure
+
+
+class Waiting(Protocol):
+    """Something that is looked at once a second."""
+
+    def look(self, now: float) -> None:
+        """Do what is due at `now`, a monotonic time in seconds."""
+
+
+class Sweeper:
+    """Looks at all that wait, once an interval."""
+
+    def __init__(self, *limits: float) -> None:
+        shortest = min((limit for limit in limits if limit > 0), default=60.0)
+        self._interval = min(1.0, max(0.05, shortest / 4))
+        self._waiting: set[Waiting] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._timer = asyncio.get_running_loop().call_later(self._interval, self._sweep)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def watch(self, total: float | None = None) -> Watch:
+        """Return a new watch over one task's waiting; `total` bounds all of it."""
+        watch = Watch(self, total)
+        self._waiting.add(watch)
+        return watch
+
+    def add(self, waiting: Waiting) -> None:
+        """Look at something from now on."""
+        self._waiting.add(waiting)
+
+    def discard(self, waiting: Waiting) -> None:
+        """Look at it no more."""
+        self._waiting.discard(waiting)
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for waiting in list(self._waiting):
+            waiting.look(now)
+        self.start()
+
+
+_SAYS = {
+    "first_byte": ("the provider sent no answer within {:g} s (timeouts.first_byte)", "first_byte_timeout"),
+    "idle": ("the provider's answer stood still for {:g} s (timeouts.idle)", "idle_timeout"),
+    "client_body": ("the request body stood still for {:g} s (timeouts.client_body)", "request_timeout"),
+    "total": ("the call took longer than {:g} s", "total_timeout"),
+}
+
+
+class Watch:
+    """Cancels a task that waits too long, and tells afterwards that it did."""
+
+    __slots__ = ("_deadline", "_end", "_fired", "_seconds", "_sweeper", "_task", "_what")
+
+    def __init__(self, sweeper: Sweeper, total: float | None) -> None:
+        self._sweeper = sweeper
+        self._deadline = math.inf
+        self._end = math.inf if total is None else time.monotonic() + total
+        self._seconds = total or 0.0
+        self._what = "total"
+        self._task: asyncio.Task[object] | None = None
+        self._fired: str | None = None
+
+    def arm(self, seconds: float, what: str) -> None:
+        """Allow the current task to wait for so many seconds."""
+        self._task = asyncio.current_task()
+        self._seconds = seconds
+        self._what = what
+        self._deadline = min(time.monotonic() + seconds, self._end)
+
+    def disarm(self) -> None:
+        """The wait is over."""
+        self._deadline = math.inf
+
+    def close(self) -> None:
+        """Nothing will wait any more."""
+        self._deadline = math.inf
+        self._sweeper.discard(self)
+
+    def look(self, now: float) -> None:
+        """Cancel the task when its time is up."""
+        if now >= self._deadline and self._task is not None:
+            self._fired = "total" if now >= self._end else self._what
+            self._deadline = math.inf
+            self._task.cancel()
+
+    def settle(self) -> None:
+        """Raise `CallError` if this watch cancelled the current task; return if somebody else did."""
+        if self._fired is None:
+            return
+        task = asyncio.current_task()
+        if task is None or task.uncancel() > 0:
+            return
+        says, code = _SAYS[self._fired]
+        message = says.format(self._seconds)
+        if self._fired == "client_body":
+            raise CallError(failure("caller", message, code=code, status=408))
+        raise CallError(failure("network", message, code=code))

@@ -1,0 +1,160 @@
+"""The provider OpenAI, and any server that speaks its protocol under a provider key of its own."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from jackfield.api import Auth, Bearer, HttpProvider, KeyHeader, ModelInfo, Rule, Seconds, Timeouts
+
+BASE_URL = "https://api.openai.com/v1"
+"""OpenAI's API reference, "Introduction": the URL below which all paths stand."""
+
+PATTERNS = ("gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "text-embedding-*", "ft:*", "codex-*", "computer-use-*", "omni-moderation-*")
+"""How OpenAI names its models: what is launched tomorrow passes without a new list."""
+
+FAILURES = (
+    # OpenAI's guide "Error codes": the same status 429 says "slow down" and "out of credit"; the code tells which.
+    Rule(status=429, code="insufficient_quota|billing_hard_limit_reached|billing_not_active|access_terminated", cause="quota"),
+    Rule(status=(400, 402, 403), code="billing_hard_limit_reached|insufficient_quota|billing_not_active", cause="quota", blame="credential"),
+    Rule(status=(401, 403), code="account_deactivated|access_terminated", cause="account_action"),
+    Rule(status=(400, 403), match=r"must be verified|verify your (?:organization|identity)", cause="account_action"),
+    Rule(status=403, code="unsupported_country_region_territory", cause="account_action"),
+    Rule(status=(403, 404), code="model_not_found|model_not_available", cause="unsupported", blame="credential_model"),
+    Rule(status=403, match="does not have access to model", cause="unsupported", blame="credential_model"),
+    Rule(status=400, code="content_policy_violation|content_filter|moderation_blocked|invalid_prompt", cause="content"),
+    Rule(status=(500, 503), match="overloaded|slow down|at capacity", cause="overload"),
+)
+"""What OpenAI's errors mean, by status, code and words; the first that fits decides."""
+
+
+class AuthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a server wants its key."""
+
+    type: Literal["bearer", "header", "none"] = "bearer"
+    env: str | tuple[str, ...] = ()
+    """Environment variables that may hold the key."""
+    header: str | None = None
+    """The header that carries it, where that is not `Authorization`."""
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One model of a server."""
+
+    name: str
+    upstream: str | None = None
+    """The server's own name of it, where callers use another."""
+    context: int | None = None
+    max_output: int | None = None
+
+
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One server that speaks OpenAI's protocol."""
+
+    base_url: str
+    """Taken literally; paths such as `/chat/completions` are appended to it."""
+    models: Literal["discover"] | tuple[str | ModelSettings, ...] = "discover"
+    patterns: tuple[str, ...] = ()
+    """Names that are passed on to it although no list has them."""
+    auth: Literal["bearer", "none"] | AuthSettings | None = None
+    """None: a key is sent where there is one, and none is needed."""
+    headers: dict[str, str] = {}
+    query: dict[str, str] = {}
+    paths: dict[str, str] = {}
+    """Other paths than the usual ones, by operation: `generate`, `embed`, `models`."""
+    timeouts: TimeoutSettings | None = None
+
+    def __post_init__(self) -> None:
+        if not self.base_url.startswith(("http://", "https://")):
+            raise ValueError(f"base_url: expected a URL that begins with http:// or https://, got {self.base_url!r}")
+        unknown = self.paths.keys() - {"generate", "embed", "models"}
+        if unknown:
+            raise ValueError(f"paths: unknown operation {unknown.pop()!r}; known: generate, embed, models")
+
+
+class TimeoutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits on waiting for one server."""
+
+    connect: Seconds | None = None
+    first_byte: Seconds | None = None
+    idle: Seconds | None = None
+    total: Seconds | None = None
+
+
+class CompatibleProvider(HttpProvider):
+    """A server that speaks OpenAI's protocol; it may be one that asks for no key."""
+
+    key_optional = False
+
+
+def openai(settings: OpenAISettings) -> HttpProvider:
+    """Return the provider OpenAI itself."""
+    return HttpProvider(
+        key="openai",
+        dialects=["openai.chat"],
+        base_url=settings.base_url,
+        auth=Bearer(env="OPENAI_API_KEY"),
+        models="discover",
+        patterns=PATTERNS,
+        failures=FAILURES,
+        headers=_account_headers(settings),
+        timeouts=_limits(settings.timeouts),
+    )
+
+
+class OpenAISettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be set of OpenAI itself."""
+
+    base_url: str = BASE_URL
+    organization: str | None = None
+    project: str | None = None
+    timeouts: TimeoutSettings | None = None
+
+
+def _account_headers(settings: OpenAISettings) -> dict[str, str]:
+    # API reference, "Authentication": which organization and project a request counts for.
+    named = {"OpenAI-Organization": settings.organization, "OpenAI-Project": settings.project}
+    return {name: value for name, value in named.items() if value}
+
+
+def compatible(key: str, settings: ServerSettings) -> HttpProvider:
+    """Return a provider for one configured server."""
+    models = settings.models
+    provider = CompatibleProvider(
+        key=key,
+        dialects=["openai.chat"],
+        base_url=settings.base_url,
+        auth=_auth(settings.auth),
+        models=models if models == "discover" else [_model(m) for m in models],
+        patterns=settings.patterns,
+        failures=FAILURES,
+        headers=settings.headers,
+        paths=settings.paths,  # type: ignore[arg-type]
+        query=settings.query,
+        timeouts=_limits(settings.timeouts),
+    )
+    provider.key_optional = settings.auth is None
+    return provider
+
+
+def _auth(said: Literal["bearer", "none"] | AuthSettings | None) -> Auth | None:
+    if said == "none":
+        return None
+    if said is None or said == "bearer":
+        return Bearer()
+    if said.type == "none":
+        return None
+    return KeyHeader(said.header, env=said.env) if said.header and said.type == "header" else Bearer(env=said.env)
+
+
+def _model(said: str | ModelSettings) -> ModelInfo:
+    if isinstance(said, str):
+        return ModelInfo(id=said)
+    return ModelInfo(id=said.name, upstream=said.upstream, context=said.context, max_output=said.max_output)
+
+
+def _limits(said: TimeoutSettings | None) -> Timeouts | None:
+    if said is None:
+        return None
+    return Timeouts(connect=said.connect, first_byte=said.first_byte, idle=said.idle, total=said.total)
