@@ -6,7 +6,7 @@ from typing import Final
 
 from jackfield.addresses import is_loopback
 from jackfield.api import Call, Headers, Principal, Reject
-from jackfield.dispatch import HookFailed
+from jackfield.dispatch import HookFailed, ask
 from jackfield.exchange import Downstream, Exchange, Refused
 
 LOCAL: Final = Principal(name="local")
@@ -22,15 +22,16 @@ async def authenticate(exchange: Exchange) -> Principal:
         return LOCAL
     rejected: Reject | None = None
     broken: HookFailed | None = None
-    for hook in generation.chains.authenticate:
+    rest = generation.chains.authenticate
+    while rest:
         try:
-            answer = await hook(exchange.trace, call)
+            _, answer, rest = await ask(rest, exchange.trace, call)
         except HookFailed as fault:
-            broken = fault
+            broken, rest = fault, rest[rest.index(fault.who) + 1 :]
             continue
         if isinstance(answer, Principal):
             return answer
-        rejected = answer if isinstance(answer, Reject) else rejected
+        rejected = answer or rejected
     exchange.rejected = True
     if broken is not None:
         raise Refused(503, f"access cannot be decided: plugin {broken.plugin!r} failed", code="access_unavailable")

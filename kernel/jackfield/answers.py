@@ -12,7 +12,7 @@ from jackfield import translate
 from jackfield.api import Body, CallError, Dialect, Error, Event, Headers, ModelInfo, Reply, Response
 from jackfield.api.canonical import play
 from jackfield.bodies import ResponseCodec, change_response
-from jackfield.dispatch import HookFailed
+from jackfield.dispatch import HookFailed, ask
 from jackfield.exchange import Downstream, Exchange, Gone, Refused, error_of
 from jackfield.generation import NEVER_SENT, Generation
 from jackfield.source import Source
@@ -47,7 +47,7 @@ async def deliver(exchange: Exchange, reply: Reply, sweeper: Sweeper) -> None:
 async def _send_stream(exchange: Exchange, reply: Reply, relay: Relay, sweeper: Sweeper) -> None:
     await relay.bind()
     media_type = exchange.dialect.framing.media_type
-    await relay.pump([("Content-Type", f"{media_type}; charset=utf-8"), *_UNCACHED, *_sendable(reply.headers)], sweeper)
+    await relay.pump([("Content-Type", f"{media_type}; charset=utf-8"), *_UNCACHED, *reply.headers], sweeper)
 
 
 async def _play(exchange: Exchange, reply: Reply, sweeper: Sweeper) -> None:
@@ -68,13 +68,14 @@ async def _iterate(events: Sequence[Event]) -> AsyncIterator[bytes]:
 async def _send_whole(exchange: Exchange, reply: Reply) -> None:
     """Let the response interceptors change a whole answer in turn, and send it."""
     body = reply.body = translate.whole_body(reply, exchange.dialect)
-    for hook in exchange.seeing(exchange.generation.chains.intercept_response):
-        change = await hook(exchange.trace, exchange.call, reply)
-        if change is not None:
+    rest = exchange.seeing(exchange.generation.chains.intercept_response)
+    while rest:
+        hook, change, rest = await ask(rest, exchange.trace, exchange.call, reply)
+        if hook is not None:
             body = reply.body = hook.guard(exchange.trace, change_response, body, change) or body
-            reply.headers = reply.headers.with_changes(change.headers or {})
+            reply.headers = _sendable(reply.headers.with_changes(change.headers or {}))
     exchange.http_status = reply.status
-    await exchange.downstream.send(reply.status, [_JSON, *_sendable(reply.headers)], body.raw)
+    await exchange.downstream.send(reply.status, [_JSON, *reply.headers], body.raw)
     exchange.first_byte = time.perf_counter() - exchange.started
 
 
@@ -83,13 +84,15 @@ def _let_through(exchange: Exchange, headers: Headers) -> Headers:
     return Headers(exchange.generation.response_policy[exchange.dialect.name].passed(headers))
 
 
-def _sendable(headers: Headers) -> list[tuple[str, str]]:
-    return [pair for pair in headers if pair[0].lower() not in NEVER_SENT]
+def _sendable(headers: Headers) -> Headers:
+    """Return those of a plugin's headers that may be sent."""
+    return Headers(pair for pair in headers if pair[0].lower() not in NEVER_SENT)
 
 
 def given(exchange: Exchange, answer: Reply | Response) -> Reply:
     """Return the answer that a request interceptor gave instead of a provider."""
     if isinstance(answer, Reply):
+        answer.headers = _sendable(answer.headers)
         return answer
     return Reply(response=answer if answer.model else msgspec.structs.replace(answer, model=exchange.call.model))
 

@@ -1,4 +1,4 @@
-"""Stages 4 and 6 to 9: who may answer a call, and one attempt after the other until somebody does."""
+"""Stages 6 to 9: one attempt after the other, until somebody answers."""
 
 from __future__ import annotations
 
@@ -6,142 +6,55 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
-
 from jackfield import translate
-from jackfield.api import (
-    Alternative,
-    Attempt,
-    CallError,
-    Candidate,
-    Cause,
-    Credential,
-    Delegate,
-    Deny,
-    Failure,
-    Headers,
-    Reply,
-    Route,
-    failure,
-)
+from jackfield.api import Attempt, CallError, Cause, Delegate, Deny, Failure, Headers, Reply, failure
 from jackfield.bodies import change_request
-from jackfield.credentials import Account
-from jackfield.dispatch import HookFailed, without
-from jackfield.exchange import Exchange, Refused, Tried
-from jackfield.models import without_credentials
+from jackfield.dispatch import HookFailed, ask, without
+from jackfield.exchange import Exchange, Tried
 from jackfield.pools import Seat, SeatPool
+from jackfield.resolution import Target
 from jackfield.shared import Shared
 from jackfield.source import Source
 from jackfield.streams import Relay
 
-OWN_FAULT: Final[frozenset[Cause]] = frozenset({"caller", "content"})
+OWN_FAULT: Final[frozenset[Cause]] = frozenset({"caller", "content", "unsupported"})
+"""Causes that lie with the request itself: the client is shown what the upstream said."""
+_BUSY: Final[frozenset[Cause]] = frozenset({"rate", "quota"})
+_UNFIT: Final[frozenset[Cause]] = frozenset({"overload", "credential", "account_action"})
 _MOST_DELEGATIONS: Final = 8
-
-
-class Target(msgspec.Struct, frozen=True):
-    """Who may answer: a pool, or one plugin's provider without credential and pool; and which failures lead here."""
-
-    pool: SeatPool
-    on: tuple[Cause, ...] = ()
-    direct: bool = False
-
-
-# ------------------------------------------------------------------------------------- 4 model resolution
-
-
-def route_problem(exchange: Exchange, route: Route, plugin: str) -> str | None:
-    """Return why a router's answer cannot be used; None when it can."""
-    generation = exchange.generation
-    if route.executor is not None:
-        name = plugin if route.executor == "self" else route.executor
-        return None if generation.provider_of_plugin.get(name) else f"plugin {name!r} has no provider"
-    if route.provider is not None and route.provider not in generation.providers:
-        return f"there is no provider {route.provider!r}"
-    if route.model is None and route.provider is None:
-        return "it names no model, provider or executor"
-    pool = generation.models.resolve(route.model or exchange.call.model, route.provider)
-    return None if pool is not None or route.otherwise else f"nobody serves {route.model or exchange.call.model!r}"
-
-
-def own_route(route: Route, plugin: str) -> Route:
-    """Return a router's answer with `self` spelled out."""
-    return msgspec.structs.replace(route, executor=plugin) if route.executor == "self" else route
-
-
-def resolve(exchange: Exchange) -> list[Target]:
-    """Return who may answer, in the order in which they are asked. Raises `Refused` with 404 when nobody could."""
-    call = exchange.call
-    route = call.route or Route(model=call.model)
-    found = [_target(exchange, route.model, route.provider, route.executor, ())]
-    for way in route.otherwise:
-        on = way.on if isinstance(way, Alternative) else ()
-        found.append(_target(exchange, way.model, way.provider, way.executor, on))
-    targets = [target for target in found if target is not None]
-    if not targets:
-        raise _unknown(exchange, route.model or call.model)
-    return targets
-
-
-def _target(exchange: Exchange, model: str | None, provider: str | None, executor: str | None, on: tuple[Cause, ...]) -> Target | None:
-    generation, name = exchange.generation, model or exchange.call.model
-    if executor is None:
-        pool = generation.models.resolve(name, provider)
-        return Target(pool, on) if pool is not None else None
-    providers = generation.provider_of_plugin.get(executor)
-    if not providers:
-        return None
-    account = Account(Credential(id=f"{providers[0].key}:none", provider=providers[0].key, kind="none", label=executor), providers[0])
-    return Target(SeatPool(name, [Seat(account, name)]), on, direct=True)
-
-
-def _unknown(exchange: Exchange, name: str) -> Refused:
-    generation = exchange.generation
-    lacking = without_credentials(name, generation.providers.values(), generation.accounts)
-    if lacking is not None:
-        names = " or ".join(f"${n}" for n in lacking.auth.env) if lacking.auth else ""
-        hint = f"provider {lacking.key!r} could serve it but has no key: set {names + ' or ' if names else ''}credentials in the configuration"
-    else:
-        near = generation.models.near(name, exchange.call.principal)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "GET the list of models to see what can be called"
-    return Refused(404, f"the model {name!r} does not exist here; {hint}", code="model_not_found", param="model")
-
-
-# ---------------------------------------------------------------------------------------------- attempts
 
 
 async def answer(shared: Shared, exchange: Exchange, targets: Sequence[Target]) -> Reply:
     """Return the first answer that an attempt gives, target after target. Raises `CallError` when none does."""
-    for target in targets:
+    for pool, on in targets:
         causes = {tried.failure.cause for tried in exchange.tried if tried.failure is not None}
-        if causes and not _serves(target, causes):
-            continue
-        reply = await _round(shared, exchange, target)
-        if reply is not None:
-            return reply
-    raise _exhausted(exchange, targets[0].pool)
+        if not causes or (causes & set(on) if on else not causes & {"caller", "content"}):
+            reply = await _round(shared, exchange, pool)
+            if reply is not None:
+                return reply
+    raise _exhausted(exchange, targets[0][0].model)
 
 
-def _serves(target: Target, causes: set[Cause]) -> bool:
-    return bool(causes & set(target.on)) if target.on else not causes & OWN_FAULT
-
-
-async def _round(shared: Shared, exchange: Exchange, target: Target) -> Reply | None:
+async def _round(shared: Shared, exchange: Exchange, pool: SeatPool) -> Reply | None:
     """Try the candidates of a pool, each at most once, until one answers or what went wrong cannot be helped by another."""
-    pool, tried = target.pool, frozenset[str]()
-    while pool.eligible:
-        seat = pool.eligible[0] if target.direct else await _pick(exchange, pool)
-        attempt = _attempt(exchange, seat)
-        made = Tried(attempt=attempt, account=seat.account)
+    left, tried = pool, frozenset[str]()
+    while left.eligible:
+        seat = left.eligible[0] if pool.direct else await _pick(exchange, left)
+        made = Tried(attempt=_attempt(exchange, seat), account=seat.account)
         exchange.tried.append(made)
-        reply = await _try(shared, exchange, made)
-        exchange.trace.attempt(seat.id, seat.model, made.failure)
-        if reply is not None:
-            return reply
-        if made.failure is not None and made.failure.help == "none":
-            return None
-        whole = made.failure is not None and made.failure.blame == "credential"
-        tried |= {s.id for s in pool.all if s is seat or (whole and s.account is seat.account)}
-        pool = target.pool.without(tried)
+        try:
+            return await _try(shared, exchange, made)
+        except CallError as fault:
+            told = made.failure = fault.failure
+        except HookFailed as fault:
+            told = made.failure = failure("plugin", f"plugin {fault.plugin!r} failed ({fault.hook})", code="plugin_failed")
+        finally:
+            exchange.trace.attempt(seat.id, seat.model, made.failure)
+        if told.help == "none":
+            break
+        # What is the credential's own fault would meet its other models too.
+        tried |= {s.id for s in pool.all if s is seat or (told.blame == "credential" and s.account is seat.account)}
+        left = pool.without(tried)
     return None
 
 
@@ -150,30 +63,26 @@ async def _pick(exchange: Exchange, pool: SeatPool) -> Seat:
     generation = exchange.generation
     hook = generation.scheduler_for(exchange.call.model, pool.eligible[0].provider)
     for _ in range(_MOST_DELEGATIONS):
-        if hook is None:
-            break
         try:
-            answer: Any = await hook(exchange.trace, exchange.call, pool)
+            _, picked, _ = await ask((hook,) if hook is not None else (), exchange.trace, exchange.call, pool)
         except HookFailed:
             break
-        if isinstance(answer, Deny):
+        if isinstance(picked, Seat) and picked in pool.eligible:
+            return picked
+        if isinstance(picked, Deny):
             exchange.rejected = True
-            raise CallError(failure("rate" if answer.retry_after else "overload", answer.reason, retry_after=answer.retry_after, code="denied"))
-        if isinstance(answer, Delegate):
-            hook = generation.schedulers.get(answer.scheduler)
-            continue
-        if answer is None:
+            cause: Cause = "rate" if picked.retry_after is not None else "overload"
+            raise CallError(failure(cause, picked.reason, retry_after=picked.retry_after, code="denied", help="none"))
+        if not isinstance(picked, Delegate):
+            if picked is not None and hook is not None:
+                hook.guard(exchange.trace, _refuse, pool, picked)
             break
-        seat = next((s for s in pool.eligible if s is answer or s.id == getattr(answer, "id", None)), None)
-        if seat is not None:
-            return seat
-        hook.guard(exchange.trace, _not_eligible, pool, answer)
-        break
+        hook = generation.schedulers.get(picked.scheduler)
     return pool.next_in_turn()
 
 
-def _not_eligible(pool: SeatPool, answer: Candidate) -> None:
-    raise ValueError(f"picked {answer!r}: {pool.why(getattr(answer, 'id', ''))}")
+def _refuse(pool: SeatPool, picked: object) -> None:
+    raise ValueError(f"picked {picked!r}, but {pool.why(getattr(picked, 'id', ''))}")
 
 
 def _attempt(exchange: Exchange, seat: Seat) -> Attempt:
@@ -181,109 +90,94 @@ def _attempt(exchange: Exchange, seat: Seat) -> Attempt:
     dialects = provider.dialects_of(seat.model)
     name = call.dialect if call.dialect in dialects else next((n for n in dialects if n in generation.dialects), "canonical")
     attempt = Attempt(call, provider, seat, generation.dialects[name])
-    attempt.number = len(exchange.tried) + 1
-    attempt.before = tuple(tried.failure for tried in exchange.tried if tried.failure is not None)
     attempt.base_url = seat.account.credential.base_url
-    same = name == call.dialect
-    attempt.endpoint = exchange.endpoint if same else translate.endpoint_for(attempt.dialect, call.operation, call.stream)
-    if same:
-        passed = generation.request_policy[name].passed(call.headers)
-        attempt.headers = Headers(passed)
+    if exchange.tried:
+        attempt.number = len(exchange.tried) + 1
+        attempt.before = tuple(tried.failure for tried in exchange.tried if tried.failure is not None)
+    if name == call.dialect:
+        attempt.endpoint = exchange.endpoint
+        passed = generation.request_policy[name].passed(call._full_headers)  # no policy lets a key through
+        attempt.headers = Headers(passed) if passed else attempt.headers
         attempt.query = generation.upstream_query(exchange.dialect, call.query)
+    else:
+        attempt.endpoint = translate.endpoint_for(attempt.dialect, call.operation, call.stream)
     if exchange.request_headers:
         attempt.headers = attempt.headers.with_changes(exchange.request_headers)
     return attempt
 
 
-async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply | None:
-    """Make one attempt. Returns the answer, or None with the failure noted."""
+async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
+    """Make one attempt and return its answer. Raises `CallError` or `HookFailed` when it fails."""
     attempt, account = made.attempt, made.account
     exchange.attempt = attempt
     account.in_flight += 1
     account.last_used = time.time()
-    kept = False
     try:
-        await _intercept_attempt(exchange, attempt)  # 7 attempt interceptors
+        if exchange.generation.chains.intercept_attempt:
+            await _intercept(exchange, attempt)  # 7 attempt interceptors
         await translate.request(exchange, attempt)  # 8 translate request
         started = time.perf_counter()
         reply = await _execute(shared, attempt, account)  # 9 execute
-        made.failure = await _judge(exchange, made, reply)
-        if made.failure is None:
-            account.answered(time.perf_counter() - started)
-            kept = reply.stream is not None
-            return reply
-    except CallError as fault:
-        made.failure = fault.failure
-    except HookFailed as fault:
-        made.failure = failure("plugin", f"plugin {fault.plugin!r} failed ({fault.hook})", code="plugin_failed")
+        told = await _judge(exchange, made, reply)
+        if told is not None:
+            raise CallError(told)
+        account.answered(time.perf_counter() - started)
+        return reply
     finally:
-        if not kept:  # a stream is counted out when it ends
-            account.in_flight -= 1
-    return None
+        if made.relay is None:  # a stream is counted out when it ends
+            made.release()
 
 
-async def _intercept_attempt(exchange: Exchange, attempt: Attempt) -> None:
-    for hook in without(exchange.generation.chains.intercept_attempt, exchange.skipped):
-        change = await hook(exchange.trace, attempt)
-        if change is None:
-            continue
-        if change.respond is not None:
-            hook.guard(exchange.trace, _no_answer_here)
-        body = hook.guard(exchange.trace, change_request, exchange, attempt.body, change)
-        if body is not None:
-            attempt.body = body
-            attempt.fidelity = "edited"
-        if change.headers:
-            attempt.headers = attempt.headers.with_changes(change.headers)
+async def _intercept(exchange: Exchange, attempt: Attempt) -> None:
+    rest = without(exchange.generation.chains.intercept_attempt, exchange.skipped)
+    while rest:
+        hook, change, rest = await ask(rest, exchange.trace, attempt)
+        if hook is not None:
+            body = hook.guard(exchange.trace, change_request, exchange, attempt.body, change)
+            if body is not None:
+                attempt.body, attempt.fidelity = body, "edited"
+            if change.headers:
+                attempt.headers = attempt.headers.with_changes(change.headers)
 
 
-def _no_answer_here() -> None:
-    raise ValueError("only a request interceptor may answer a call (Change.respond)")
-
-
-async def _execute(shared: Shared, attempt: Attempt, account: Account) -> Reply:
-    async def send(request: Any) -> Any:
-        return await shared.transport.send(request, account)
-
-    attempt._send = send
+async def _execute(shared: Shared, attempt: Attempt, account: Any) -> Reply:
+    attempt._send = lambda request: shared.transport.send(request, account)
     try:
         reply = await attempt.provider.execute(attempt)
+        if not isinstance(reply, Reply):
+            raise TypeError(f"answered {type(reply).__name__}, not a Reply")
+        return reply
     except CallError:
         raise
     except Exception as fault:
-        key = attempt.provider.key
-        raise CallError(failure("plugin", f"provider {key!r} failed", code="provider_failed", detail=f"{type(fault).__name__}: {fault}")) from fault
-    if not isinstance(reply, Reply):
-        raise CallError(failure("plugin", f"provider {attempt.provider.key!r} answered {type(reply).__name__}, not a Reply"))
-    return reply
+        detail = f"{type(fault).__name__}: {fault}"
+        told = failure("plugin", f"provider {attempt.provider.key!r} failed", code="provider_failed", detail=detail, help="another")
+        raise CallError(told) from fault
 
 
 async def _judge(exchange: Exchange, made: Tried, reply: Reply) -> Failure | None:
-    """Tell whether an answer is one: by its status, by a look at its body, by the first event of its stream."""
+    """Return why an answer is none: by its status, by a look at its body, by the first event of its stream."""
     attempt = made.attempt
     if reply.status >= 300:
-        raw = translate.error_body(reply)
         made.reply = reply
-        return attempt.provider.classify(attempt.dialect, reply.status, reply.headers, raw)
-    if reply.stream is not None:
-        source = Source(reply.stream, attempt.dialect, exchange.generation.config.limits.event)
-        made.relay = Relay(exchange, reply, source, made)
-        return await made.relay.prime()
-    return translate.judge(attempt, reply, made)
+        return attempt.provider.classify(attempt.dialect, reply.status, reply.headers, translate.error_body(reply))
+    if reply.stream is None:
+        return translate.judge(attempt, reply, made)
+    source = Source(reply.stream, attempt.dialect, exchange.generation.config.limits.event)
+    made.relay = Relay(exchange, reply, source, made)
+    return await made.relay.prime()
 
 
-def _exhausted(exchange: Exchange, pool: SeatPool) -> CallError:
+def _exhausted(exchange: Exchange, model: str) -> CallError:
     """Return the error for a call that nobody answered, chosen from what its attempts met."""
     failures = [tried.failure for tried in exchange.tried if tried.failure is not None]
     if not failures:
-        return CallError(failure("overload", f"no candidate for {pool.model!r} is eligible", code="no_candidate"))
-    last = failures[-1]
-    if last.cause in ("caller", "content", "unsupported") or len(failures) == 1:
+        return CallError(failure("overload", f"no candidate for {model!r} is eligible", code="no_candidate"))
+    last, causes = failures[-1], {fault.cause for fault in failures}
+    if last.cause in OWN_FAULT or len(failures) == 1:
         return CallError(last)
-    causes = {fault.cause for fault in failures}
-    waits = [fault.retry_after for fault in failures if fault.retry_after is not None]
-    busy: set[Cause] = {"rate", "quota"}
-    cause: Cause = "rate" if causes <= busy else "overload" if causes & {"overload", "credential", "account_action", *busy} else last.cause
+    cause: Cause = "rate" if causes <= _BUSY else "overload" if causes & (_BUSY | _UNFIT) else last.cause
     each = "; ".join(dict.fromkeys(f"{t.attempt.candidate.provider}: {t.failure.message}" for t in exchange.tried if t.failure))
-    message = f"all {len(failures)} attempts for {pool.model!r} failed: {each}"
-    return CallError(failure(cause, message, code=last.code, retry_after=min(waits) if waits else None, detail=last.detail))
+    message = f"all {len(failures)} attempts for {model!r} failed: {each}"
+    waits = [fault.retry_after for fault in failures if fault.retry_after is not None]
+    return CallError(failure(cause, message, code=last.code, retry_after=min(waits, default=None), detail=last.detail))

@@ -59,7 +59,7 @@ class CanonicalDialect(Dialect):
     def decode_request(self, raw: bytes, operation: Operation) -> Request:
         try:
             return _request.decode(raw)
-        except msgspec.ValidationError as fault:
+        except ValueError as fault:
             raise BadRequest(str(fault)) from None
 
     def encode_request(self, request: Request, operation: Operation, losses: list[Loss]) -> bytes:
@@ -79,8 +79,9 @@ class CanonicalDialect(Dialect):
 
     def decode_error(self, status: int, headers: Headers, raw: bytes) -> Error:
         try:
-            return msgspec.json.decode(raw, type=Error)
-        except msgspec.DecodeError:
+            said = msgspec.json.decode(raw)
+            return msgspec.convert(said.get("error", said), Error)
+        except (ValueError, AttributeError):
             return Error(status=status, message=raw[:300].decode(errors="replace"))
 
     def encode_error(self, error: Error) -> bytes:
@@ -101,6 +102,9 @@ class CanonicalDialect(Dialect):
     def follow(self) -> Follower:
         return _Follower(self)
 
+    def commits(self, event: Event) -> bool:
+        return not isinstance(_read(event), StreamError | None)
+
     def terminal(self, event: Event) -> bool:
         return isinstance(_read(event), Done | StreamError)
 
@@ -115,7 +119,7 @@ class CanonicalDialect(Dialect):
 def _read(event: Event) -> Delta | None:
     try:
         return _delta.decode(event.data)
-    except msgspec.DecodeError:
+    except ValueError:
         return None
 
 

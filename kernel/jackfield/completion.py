@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from jackfield.api import Outcome, Usage
+from jackfield.dispatch import ask
 
 if TYPE_CHECKING:
     from jackfield.exchange import Exchange
@@ -46,7 +47,8 @@ class Completion:
             if self.dropped in (1, 100) or self.dropped % 10_000 == 0:
                 log.warning("observers are too slow: %d calls were not reported to them", self.dropped)
         self._waiting.append((exchange, exchange.outcome(canceled)))
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     async def drain(self) -> None:
         """Complete what still waits, then stop."""
@@ -68,11 +70,9 @@ class Completion:
 
 async def _tell(exchange: Exchange, outcome: Outcome) -> None:
     chains, trace = exchange.generation.chains, exchange.trace
-    for hook in chains.handle_usage:
-        for tried in exchange.tried:
-            await hook(trace, tried.attempt, tried.usage or _NO_USAGE)
-    for hook in chains.request_complete:
-        await hook(trace, exchange.call, outcome)
+    for tried in exchange.tried:
+        await ask(chains.handle_usage, trace, tried.attempt, tried.usage or _NO_USAGE)
+    await ask(chains.request_complete, trace, exchange.call, outcome)
 
 
 def _report(exchange: Exchange, canceled: bool) -> None:

@@ -64,8 +64,12 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """Every `scheme://host:port` that stands anywhere in the configuration: the operator's word for private addresses."""
 
 
-def load(given: str | os.PathLike[str] | Mapping[str, Any] | None, extra: Mapping[str, Any] | None = None) -> Loaded:
+def load(
+    given: str | os.PathLike[str] | Mapping[str, Any] | None, extra: Mapping[str, Any] | None = None, *, defaults: bool = True
+) -> Loaded:
     """Read a file, a mapping, or (None) the file `jackfield.yaml` where there is one; `extra` is merged over it.
+
+    All of it is merged over the distribution's defaults, unless `defaults` is false.
 
     Raises `ConfigError` with every problem.
     """
@@ -79,7 +83,7 @@ def load(given: str | os.PathLike[str] | Mapping[str, Any] | None, extra: Mappin
         source, folder = str(given), Path(given).resolve().parent
         document = _read_file(Path(given), source)
     own = _merge(_expand(document, "", problems, source), extra or {})
-    merged = _merge(_expand(_defaults(), "", problems, "defaults"), own)
+    merged = _merge(_expand(_defaults() if defaults else {}, "", problems, "defaults"), own)
     loaded = _decode(merged, own, source, problems)
     if problems:
         raise ConfigError(problems)

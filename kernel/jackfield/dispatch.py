@@ -17,32 +17,33 @@ import traceback
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter_ns
 from typing import Any, Final, Protocol, TypeVar
 
-from jackfield.api import HOOKS, BadRequest, Change, NotDecoded, Principal, Reject, Route
-from jackfield.api.call import running
+from jackfield.api import HOOKS, BadRequest, Change, NotDecoded, Principal, Reject, Route, hooks
+from jackfield.api.call import Owner, running
 from jackfield.plugins import Implementation, Plugin
 from jackfield.settings import Hooks
 from jackfield.trace import Trace
 
 log = logging.getLogger("jackfield")
-
 Answer = TypeVar("Answer")
 
-_EXPECTED: Final[dict[str, type | tuple[type, ...]]] = {
+_ANY: Final = (object,)
+_EXPECTED: Final[dict[str, tuple[Any, ...]]] = {
     "authenticate": (Principal, Reject),
-    "route_model": Route,
-    "intercept_request": Change,
-    "intercept_attempt": Change,
-    "normalize_request": Change,
-    "normalize_response": (Change, Callable),  # type: ignore[dict-item]
-    "intercept_response": Change,
-    "intercept_stream": Callable,  # type: ignore[dict-item]
+    "route_model": (Route,),
+    "intercept_request": (Change,),
+    "intercept_attempt": (Change,),
+    "normalize_request": (Change,),
+    "normalize_response": (Change, Callable),
+    "intercept_response": (Change,),
+    "intercept_stream": (Callable,),
 }
 """What each hook may answer besides None."""
 
-THREADS_PER_PLUGIN: Final = 4
+_THREADS: Final = 4
 """Threads for a plugin's blocking hooks. Few: a plugin that needs many should be `async`."""
 
 
@@ -53,157 +54,24 @@ class HookFailed(Exception):
         super().__init__(f"plugin {hook.plugin!r}: {hook.name} {reason}")
         self.plugin = hook.plugin
         self.hook = hook.name
-        self.reason = reason
+        self.who = hook
 
 
-class Account:
+class Late(Exception):
+    """A hook did not answer within its deadline."""
+
+
+class Cost:
     """What is known of one hook of one plugin over the life of the host: cost, failures, breaker. Outlives generations."""
 
-    __slots__ = ("calls", "failures", "in_a_row", "longest", "open_until", "spent", "told")
+    __slots__ = ("calls", "failures", "in_a_row", "open_until", "spent", "told")
 
     def __init__(self) -> None:
-        self.calls = 0
-        self.spent = 0
-        """Nanoseconds, waiting included."""
-        self.longest = 0
-        self.failures = 0
-        self.in_a_row = 0
+        self.calls = self.spent = self.failures = self.in_a_row = 0
         self.open_until = 0.0
         """Time before which the hook is passed over; 0.0 when it is not."""
         self.told = ""
         """The latest failure."""
-
-
-class Hook:
-    """One plugin's implementation of one hook."""
-
-    __slots__ = ("_blocking", "_expected", "_function", "_hooks", "_pool", "account", "closed", "deadline", "name", "plugin", "rank")
-
-    def __init__(self, plugin: Plugin, implementation: Implementation, settings: Hooks, account: Account) -> None:
-        info = HOOKS[implementation.hook]
-        said = plugin.settings.hooks.get(info.name)
-        options = implementation.options
-        self.plugin = plugin.id
-        self.name = info.name
-        self.rank = (-implementation.priority, plugin.id)
-        self.account = account
-        self.closed = ((said and said.on_error) or options.on_error or info.on_error) == "closed"
-        self.deadline = float((said and said.deadline) or plugin.settings.deadline or options.deadline or settings.deadline)
-        self._pool: ThreadPoolExecutor | None = None
-        self._expected = _EXPECTED.get(info.name, object)
-        self._hooks = settings
-        self._blocking = options.blocking and not inspect.iscoroutinefunction(implementation.function)
-        self._function = _adapted(implementation)
-
-    async def __call__(self, trace: Trace, *arguments: Any) -> Any:
-        """Return what the plugin answers; None when it failed and the hook is open.
-
-        Raises `HookFailed` when it failed and the hook is closed. What a client's body did wrong
-        (`BadRequest`, `NotDecoded`) is no failure of the plugin and goes through.
-        """
-        account = self.account
-        if account.open_until and self.resting():
-            return self._give_up(trace, f"is passed over after repeated failures ({account.told})")
-        before = running.plugin, running.hook, running.since
-        started = perf_counter_ns()
-        running.plugin, running.hook, running.since = self.plugin, self.name, started
-        try:
-            answer = await self._threaded(*arguments) if self._blocking else self._function(*arguments)
-            if answer.__class__ is types.CoroutineType:
-                answer = await self.finish(answer)
-            elif hasattr(answer, "__await__"):
-                answer = await self.finish(_as_coroutine(answer))
-            if answer is not None and not isinstance(answer, self._expected):
-                raise TypeError(f"answered {type(answer).__name__}; expected {_names(self._expected)} or None")
-            account.in_a_row = 0
-            return answer
-        except NotDecoded:
-            if self.closed:
-                raise
-            trace.note(self.name, self.plugin, "skipped: the body is over the limit for parsing")
-            return None
-        except (BadRequest, asyncio.CancelledError, HookFailed):
-            raise
-        except Exception as fault:
-            return self._give_up(trace, self.failed(fault))
-        finally:
-            now = perf_counter_ns()
-            spent = now - started
-            account.calls += 1
-            account.spent += spent
-            if spent > account.longest:
-                account.longest = spent
-            trace.costs.append((self, spent))
-            running.plugin, running.hook = before[0], before[1]
-            running.since = now if before[2] else 0
-
-    def guard(self, trace: Trace, function: Callable[..., Answer], *arguments: Any) -> Answer | None:
-        """Return what a function makes of the plugin's answer; an answer that it refuses (`ValueError`) is the plugin's failure."""
-        try:
-            return function(*arguments)
-        except ValueError as fault:
-            self._give_up(trace, self.failed(fault))
-            return None
-
-    def resting(self) -> bool:
-        """Tell whether the hook failed so often that it is passed over for now."""
-        return self.account.open_until > 0 and self.account.open_until > time.monotonic()
-
-    async def finish(self, coroutine: Coroutine[Any, Any, Any], timed: Timed | None = None) -> Any:
-        """Drive a coroutine of the plugin's: without a timer as long as it does not suspend, else within the deadline.
-
-        `timed` is handed the timer once there is one.
-        """
-        try:
-            waited_for = coroutine.send(None)
-        except StopIteration as stop:
-            return stop.value
-        plugin, hook = running.plugin, running.hook
-        running.since = 0
-        try:
-            async with asyncio.timeout(self.deadline) as timer:
-                if timed is not None:
-                    timed.timer = timer
-                return await _resumed(coroutine, waited_for, plugin, hook)
-        except TimeoutError as fault:
-            raise Late(f"took longer than {self.deadline:g} s") from fault
-
-    def failed(self, fault: BaseException) -> str:
-        """Take note of a failure; return what happened in a few words."""
-        account = self.account
-        what = str(fault) if isinstance(fault, Late) else f"raised {type(fault).__name__}: {fault}"
-        account.failures += 1
-        account.in_a_row += 1
-        account.told = what
-        log.warning("plugin %r: %s %s", self.plugin, self.name, what, exc_info=None if isinstance(fault, Late) else fault)
-        if account.in_a_row >= self._hooks.failures:
-            account.open_until = time.monotonic() + self._hooks.pause
-            log.error(
-                "plugin %r: %s failed %d times in a row and is passed over for %g s",
-                self.plugin, self.name, account.in_a_row, self._hooks.pause,
-            )  # fmt: skip
-        return what
-
-    def _give_up(self, trace: Trace, reason: str) -> None:
-        trace.note(self.name, self.plugin, reason)
-        if self.closed:
-            raise HookFailed(self, reason)
-
-    def close(self) -> None:
-        """Let go of the plugin's threads."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-
-    async def _threaded(self, *arguments: Any) -> Any:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(THREADS_PER_PLUGIN, thread_name_prefix=f"jackfield-{self.plugin}")
-        running.since = 0
-        work = asyncio.get_running_loop().run_in_executor(self._pool, self._function, *arguments)
-        try:
-            async with asyncio.timeout(self.deadline):
-                return await work
-        except TimeoutError as fault:
-            raise Late(f"took longer than {self.deadline:g} s") from fault
 
 
 class Timed(Protocol):
@@ -212,16 +80,153 @@ class Timed(Protocol):
     timer: asyncio.Timeout | None
 
 
-class Late(Exception):
-    """A hook did not answer within its deadline."""
+class Hook:
+    """One plugin's implementation of one hook."""
+
+    __slots__ = ("_function", "_pool", "_settings", "closed", "cost", "deadline", "expected", "name", "plugin", "rank")
+
+    def __init__(self, plugin: Plugin, implementation: Implementation, settings: Hooks, cost: Cost) -> None:
+        info, options = HOOKS[implementation.hook], implementation.options
+        said = plugin.settings.hooks.get(info.name)
+        self.plugin, self.name = plugin.id, info.name
+        self.rank = (-implementation.priority, plugin.id)
+        self.cost = cost
+        self.closed = ((said and said.on_error) or options.on_error or info.on_error) == "closed"
+        self.deadline = float((said and said.deadline) or plugin.settings.deadline or options.deadline or settings.deadline)
+        self._settings = settings
+        self.expected = _EXPECTED.get(info.name, _ANY)
+        self._pool: ThreadPoolExecutor | None = None
+        self._function = _adapted(implementation)
+        if options.blocking and not inspect.iscoroutinefunction(implementation.function):
+            self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"jackfield-{self.plugin}")
+            self._function = partial(self._in_thread, self._pool, self._function)
+
+    def call(self, arguments: tuple[Any, ...]) -> Any:
+        """Return what the plugin's function returns, which may have to be waited for."""
+        return self._function(*arguments)
+
+    def settle(self, trace: Trace, started: int) -> int:
+        """Account for a call that began at `started`; return the time."""
+        now = perf_counter_ns()
+        cost, spent = self.cost, now - started
+        cost.calls += 1
+        cost.spent += spent
+        trace.costs.append((self, spent))
+        return now
+
+    def guard(self, trace: Trace, function: Callable[..., Answer], *arguments: Any) -> Answer | None:
+        """Return what a function makes of the plugin's answer; an answer that it refuses (`ValueError`) is the plugin's failure."""
+        try:
+            return function(*arguments)
+        except ValueError as fault:
+            self.give_up(trace, self.failed(fault))
+            return None
+
+    def resting(self) -> bool:
+        """Tell whether the hook failed so often that it is passed over for now."""
+        return self.cost.open_until > time.monotonic()
+
+    def failed(self, fault: BaseException) -> str:
+        """Take note of a failure; return what happened in a few words."""
+        cost, limit, late = self.cost, self._settings.failures, isinstance(fault, Late)
+        cost.told = what = str(fault) if late else f"raised {type(fault).__name__}: {fault}"
+        cost.failures += 1
+        cost.in_a_row += 1
+        log.warning("plugin %r: %s %s", self.plugin, self.name, what, exc_info=None if late else fault)
+        if cost.in_a_row >= limit:
+            cost.open_until = time.monotonic() + self._settings.pause
+            says = "plugin %r: %s failed %d times in a row and is passed over for %g s"
+            log.error(says, self.plugin, self.name, cost.in_a_row, self._settings.pause)
+        return what
+
+    def give_up(self, trace: Trace, reason: str) -> None:
+        """Go on without an answer: with None. Raises `HookFailed` when the hook is closed."""
+        trace.note(self.name, self.plugin, reason)
+        if self.closed:
+            raise HookFailed(self, reason)
+
+    async def finish(self, coroutine: Coroutine[Any, Any, Any], timed: Timed | None = None) -> Any:
+        """Drive a coroutine of the plugin's: without a timer as long as it does not suspend, else within the deadline.
+
+        `timed` is handed the timer once there is one.
+        """
+        try:
+            return await self.wait(coroutine, coroutine.send(None), timed)
+        except StopIteration as stop:
+            return stop.value
+
+    async def wait(self, coroutine: Coroutine[Any, Any, Any], waited_for: Any, timed: Timed | None = None) -> Any:
+        """Go on with a coroutine that has suspended, within the deadline."""
+        running.who = None
+        try:
+            async with asyncio.timeout(self.deadline) as timer:
+                if timed is not None:
+                    timed.timer = timer
+                return await _steps(coroutine, self, waited_for)
+        except TimeoutError as fault:
+            raise Late(f"took longer than {self.deadline:g} s") from fault
+
+    @staticmethod
+    async def _in_thread(pool: ThreadPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
+
+    def close(self) -> None:
+        """Let go of the plugin's threads."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 Chain = tuple[Hook, ...]
 """All implementations of one hook, in the order in which they are called."""
 
 
-def _names(kinds: type | tuple[type, ...]) -> str:
-    return " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None, Any, Chain]:
+    """Ask a chain's hooks in order until one answers: return it, its answer, and the hooks after it; None when none does.
+
+    One that fails is passed over when it is open; when it is closed `HookFailed` is raised. What a client's
+    body did wrong (`BadRequest`, `NotDecoded`) is no failure of a plugin and goes through.
+    """
+    before, started = running.who, perf_counter_ns()
+    try:
+        for at, hook in enumerate(chain, 1):
+            if hook.cost.open_until and hook.resting():
+                hook.give_up(trace, f"is passed over after repeated failures ({hook.cost.told})")
+                continue
+            running.who, running.since = hook, started
+            try:
+                answer = hook.call(arguments)
+                if answer is not None:
+                    if answer.__class__ is types.CoroutineType:
+                        try:
+                            answer = await hook.wait(answer, answer.send(None))
+                        except StopIteration as stop:
+                            answer = stop.value
+                    elif hasattr(answer, "__await__"):
+                        answer = await hook.finish(_as_coroutine(answer))
+                    if answer is not None and not isinstance(answer, hook.expected):
+                        raise TypeError(f"answered {type(answer).__name__}, which it may not")
+                hook.cost.in_a_row = 0
+            except NotDecoded as fault:
+                if hook.closed:
+                    raise
+                hook.give_up(trace, f"skipped: {fault}")
+                answer = None
+            except (BadRequest, HookFailed):
+                raise
+            except Exception as fault:
+                hook.give_up(trace, hook.failed(fault))
+                answer = None
+            started = hook.settle(trace, started)
+            if answer is not None:
+                return hook, answer, chain[at:]
+    finally:
+        running.who, running.since = before, started
+    return None, None, ()
+
+
+def chain_of(found: Sequence[Hook], name: str) -> Chain:
+    """Return the hooks of one name in the order in which they are called."""
+    return tuple(sorted((h for h in found if h.name == name), key=lambda h: h.rank, reverse=HOOKS[name].reversed))
 
 
 def without(chain: Chain, skipped: frozenset[str]) -> Chain:
@@ -231,52 +236,41 @@ def without(chain: Chain, skipped: frozenset[str]) -> Chain:
 
 def _adapted(implementation: Implementation) -> Callable[..., Any]:
     """Return a function that takes all of the hook's arguments in order, whichever of them the plugin wants."""
-    from jackfield.api import hooks  # noqa: PLC0415 (the name is a parameter elsewhere in this module)
-
     offered = tuple(inspect.signature(getattr(hooks, implementation.hook)).parameters)
     function, wanted = implementation.function, implementation.arguments
-    if wanted == offered:
-        return function
-    places = tuple(offered.index(name) for name in wanted)
-    return lambda *arguments: function(*[arguments[place] for place in places])
-
-
-@types.coroutine
-def _resumed(coroutine: Coroutine[Any, Any, Any], waited_for: Any, plugin: str, hook: str) -> Generator[Any, Any, Any]:
-    """Go on with a coroutine that was started by hand and waits for something."""
-    while True:
-        try:
-            sent = yield waited_for
-        except BaseException as fault:  # noqa: BLE001 (what is thrown in goes to the coroutine, whatever it is)
-            step: Callable[[Any], Any] = coroutine.throw
-            argument: Any = fault
-        else:
-            step, argument = coroutine.send, sent
-        before = running.plugin, running.hook, running.since
-        running.plugin, running.hook, running.since = plugin, hook, perf_counter_ns()
-        try:
-            waited_for = step(argument)
-        except StopIteration as stop:
-            return stop.value
-        finally:
-            running.plugin, running.hook, running.since = before
+    places = tuple(map(offered.index, wanted))
+    return function if wanted == offered else lambda *arguments: function(*[arguments[place] for place in places])
 
 
 async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
+@types.coroutine
+def _steps(coroutine: Coroutine[Any, Any, Any], owner: Owner | Hook, waited_for: Any) -> Generator[Any, Any, Any]:
+    """Go on with a coroutine that waits for something; each of its steps counts as its owner's."""
+    while True:
+        try:
+            argument = yield waited_for
+            step: Callable[[Any], Any] = coroutine.send
+        except BaseException as fault:  # noqa: BLE001 (what is thrown in goes to the coroutine, whatever it is)
+            step, argument = coroutine.throw, fault
+        before, running.who, running.since = running.who, owner, perf_counter_ns()
+        try:
+            waited_for = step(argument)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            running.who, running.since = before, perf_counter_ns()
+
+
 async def as_plugin(plugin: str, work: Coroutine[Any, Any, Any]) -> Any:
     """Run a plugin's own task so that what it does counts as the plugin's."""
-    before = running.plugin, running.hook, running.since
-    running.plugin, running.hook, running.since = plugin, "task", perf_counter_ns()
-    try:
-        waited_for = work.send(None)
-    except StopIteration as stop:
-        return stop.value
-    finally:
-        running.plugin, running.hook, running.since = before
-    return await _resumed(work, waited_for, plugin, "task")
+    return await _steps(_after_a_turn(work), Owner(plugin, "task"), None)
+
+
+async def _after_a_turn(work: Coroutine[Any, Any, Any]) -> Any:
+    return await work
 
 
 class Watchdog:
@@ -287,9 +281,6 @@ class Watchdog:
         self._loop_thread = threading.get_ident()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="jackfield-watchdog", daemon=True)
-
-    def start(self) -> None:
-        """Begin to watch the thread that this object was made in."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -300,18 +291,10 @@ class Watchdog:
     def _watch(self) -> None:
         told = 0
         while not self._stop.wait(min(self._limit / 4, 0.25)):
-            since, plugin, hook = running.since, running.plugin, running.hook
-            if not since or since == told or not plugin:
-                continue
+            who, since = running.who, running.since
             held = (perf_counter_ns() - since) / 1e9
-            if held > self._limit:
+            if who is not None and since != told and held > self._limit:
                 told = since
-                frame = sys._current_frames().get(self._loop_thread)
-                stack = "".join(traceback.format_stack(frame)) if frame else ""
-                log.error("plugin %r: %s has held the event loop for %.1f s; it stands here:\n%s", plugin, hook, held, stack)
-
-
-def chain_of(hooks: Sequence[Hook], name: str) -> Chain:
-    """Return the hooks of one name in the order in which they are called."""
-    ordered = sorted((h for h in hooks if h.name == name), key=lambda h: h.rank, reverse=HOOKS[name].reversed)
-    return tuple(ordered)
+                stack = "".join(traceback.format_stack(sys._current_frames().get(self._loop_thread)))
+                says = "plugin %r: %s has held the event loop for %.1f s; it stands here:\n%s"
+                log.error(says, who.plugin, who.name, held, stack)

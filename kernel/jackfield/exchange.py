@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -67,6 +67,10 @@ class Downstream(Protocol):
         """End a streamed answer."""
 
 
+LAST: Final = (1 << 62, "")
+"""A rank after that of every plugin: the answer passes all response interceptors."""
+
+
 class Gone(Exception):
     """The client has left."""
 
@@ -82,6 +86,14 @@ class Tried(msgspec.Struct, kw_only=True):
     relay: Relay | None = None
     """The stream, where the answer is one."""
     usage: Usage | None = None
+    serving: bool = True
+    """The account counts the attempt among those that it serves."""
+
+    def release(self) -> None:
+        """Count the attempt out: it is over, or its stream is."""
+        if self.serving:
+            self.serving = False
+            self.account.in_flight -= 1
 
 
 class Exchange:
@@ -130,6 +142,8 @@ class Exchange:
         limit = self.sees_answer
         if limit is None or not chain:
             return ()
+        if limit is LAST and not self.skipped:
+            return chain
         return tuple(hook for hook in chain if hook.rank < limit and hook.plugin not in self.skipped)
 
     def stop(self, reason: Failure) -> None:

@@ -54,10 +54,9 @@ class Policy:
 
     def passed(self, headers: Headers) -> list[tuple[str, str]]:
         """Return the headers that pass."""
-        names = self._names
-        if not self._allow:
-            return [pair for pair in headers if pair[0].lower() in names]
-        return [pair for pair in headers if pair[0].lower() in names or self._widened(pair[0].lower())]
+        if not self._allow and headers.has_none_of(self._names):
+            return []
+        return [pair for pair in headers if pair[0].lower() in self._names or (self._allow and self._widened(pair[0].lower()))]
 
     def _widened(self, name: str) -> bool:
         return name not in self._never and matches_any(name, self._allow) and not matches_any(name, self._deny)
@@ -89,7 +88,7 @@ class Generation:
         self.problems: list[str] = list(loaded.problems)
         self.dialects: dict[str, Dialect] = {}
         self.providers: dict[str, Provider] = {}
-        self.provider_of_plugin: dict[str, list[Provider]] = {}
+        self.providers_of: dict[str, list[Provider]] = {}
         self.plugin_of_provider: dict[str, Plugin] = {}
         self.translators: dict[tuple[str, str], Translator] = {}
         self.sources: list[tuple[str, CredentialSource]] = []
@@ -103,11 +102,12 @@ class Generation:
         self.response_policy: dict[str, Policy] = {}
         self.has_rules = False
         self._scheduler: Schedulers = Schedulers()
+        self._doorkeepers: list[object] = []
         self._extra_models: list[tuple[str, ModelInfo]] = []
 
     def has_access_rules(self) -> bool:
         """Tell whether anybody is asked who calls. Asked anew each time: keys may come and go."""
-        return any(_has_rules(p.object) for p in self.plugins if "authenticate" in p.implementations)
+        return any(map(_has_rules, self._doorkeepers))
 
     def scheduler_for(self, model: str, provider: str) -> Hook | None:
         """Return the scheduler that the configuration selects: by model, by provider, in general."""
@@ -146,7 +146,7 @@ def _has_rules(thing: object) -> bool:
 class Lasting(msgspec.Struct, kw_only=True):
     """What outlives generations, by id."""
 
-    costs: dict[tuple[str, str], dispatch.Account] = {}
+    costs: dict[tuple[str, str], dispatch.Cost] = {}
     accounts: dict[str, Account] = {}
     pools: dict[str, Any] = {}
 
@@ -160,6 +160,7 @@ async def build(number: int, loaded: Loaded, found: Sequence[Plugin], lasting: L
     made.schedulers = {hook.plugin: hook for hook in hooks if hook.name == "pick_credential"}
     _choose_scheduler(made)
     _check_exclusive_access(made)
+    made._doorkeepers = [plugin.object for plugin in found if "authenticate" in plugin.implementations]
     made.routes = Routes(made.dialects.values())
     _set_policies(made)
     await _take_accounts(made, lasting)
@@ -180,7 +181,7 @@ def _take_objects(made: Generation) -> None:
                 plugin.problems.append(f"plugin {plugin.id!r}: {problem}")
             elif _put(made.providers, provider.key, provider, plugin):
                 made.plugin_of_provider[provider.key] = plugin
-                made.provider_of_plugin.setdefault(plugin.id, []).append(provider)
+                made.providers_of.setdefault(plugin.id, []).append(provider)
         for translator in _objects(plugin, "register_translators"):
             _put(made.translators, (translator.source, translator.target), translator, plugin)
         made.sources += [(plugin.id, source) for source in _objects(plugin, "register_credential_sources")]
@@ -221,7 +222,7 @@ def _hooks(made: Generation, lasting: Lasting) -> list[Hook]:
     for plugin in made.plugins:
         for name, implementation in plugin.implementations.items():
             if not name.startswith("register_"):
-                cost = lasting.costs.setdefault((plugin.id, name), dispatch.Account())
+                cost = lasting.costs.setdefault((plugin.id, name), dispatch.Cost())
                 hook = Hook(plugin, implementation, made.config.hooks, cost)
                 hooks.append(hook)
     return hooks
@@ -280,7 +281,7 @@ def _granted(made: Generation) -> list[Provider]:
     """Return the providers that may take a key from the environment: a variable belongs to the first that the configuration names."""
     holders: dict[str, Plugin] = {}
     for plugin in sorted(made.plugins, key=lambda p: (not p.named, -p.priority, p.id)):
-        for provider in made.provider_of_plugin.get(plugin.id, ()):
+        for provider in made.providers_of.get(plugin.id, ()):
             for name in provider.auth.env if provider.auth else ():
                 holders.setdefault(name, plugin)
     allowed = []

@@ -11,7 +11,7 @@ from typing import Any, Final
 from jackfield.api import Dialect, End, Error, Event, Outcome, Usage
 from jackfield.api.call import running
 from jackfield.api.canonical import ArgumentsDelta, FinishReason, TextDelta, ThinkingDelta
-from jackfield.dispatch import Hook, HookFailed
+from jackfield.dispatch import Hook
 from jackfield.trace import Trace
 
 _LOG_BYTES: Final = 64 << 10
@@ -42,28 +42,18 @@ class Handler:
         """
         if self.hook.resting():
             return len(events), None
-        before = running.plugin, running.hook, running.since
-        began = perf_counter_ns()
-        running.plugin, running.hook, running.since = self.hook.plugin, self.hook.name, began
+        before, running.who = running.who, self.hook
+        running.since = began = perf_counter_ns()
         self._at, self.timer = start, None
         try:
             if self._waits:
                 return await self.hook.finish(self._scan_waiting(events), self)  # type: ignore[no-any-return]
             return self._scan(events)
         except Exception as fault:
-            reason = self.hook.failed(fault)
-            trace.note(self.hook.name, self.hook.plugin, reason)
-            if self.hook.closed:
-                raise HookFailed(self.hook, reason) from fault
+            self.hook.give_up(trace, self.hook.failed(fault))
             return self._at, None
         finally:
-            now = perf_counter_ns()
-            account = self.hook.account
-            account.calls += 1
-            account.spent += now - began
-            trace.costs.append((self.hook, now - began))
-            running.plugin, running.hook = before[0], before[1]
-            running.since = now if before[2] else 0
+            running.who, running.since = before, self.hook.settle(trace, began)
 
     def _scan(self, events: Sequence[Event]) -> tuple[int, Any]:
         function, at = self._function, self._at

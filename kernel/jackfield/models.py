@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from jackfield.api import ModelInfo, Principal, Provider, matches_any
+from jackfield.api import ModelInfo, Principal, matches_any
 from jackfield.credentials import Account
 from jackfield.pools import Seat, SeatPool
 
@@ -88,7 +88,7 @@ class Registry:
     def _seats(self, name: str, provider: str | None, depth: int) -> list[Seat]:
         if _SCHEME in name:
             scheme, _, rest = name.partition(_SCHEME)
-            return self._seats(rest, scheme, depth) if rest and provider in (None, scheme) else []
+            return self._known(rest, scheme) if rest and provider in (None, scheme) else []
         target = self._aliases.get(name)
         if target is not None and depth < _MAX_ALIAS_DEPTH:
             targets = (target,) if isinstance(target, str) else target
@@ -155,12 +155,3 @@ def _may_serve(account: Account, model: str) -> bool:
 def _once(seats: Iterable[Seat]) -> list[Seat]:
     return list({seat.id: seat for seat in seats}.values())
 
-
-def without_credentials(name: str, providers: Iterable[Provider], accounts: Iterable[Account]) -> Provider | None:
-    """Return a provider that would take this name but has no credential: what to tell a caller whose model is unknown."""
-    equipped = {account.provider.key for account in accounts}
-    head = name.partition(_SCHEME)[0] if _SCHEME in name else name.partition("/")[0]
-    for provider in providers:
-        if provider.key not in equipped and (head == provider.key or matches_any(name, provider.patterns)):
-            return provider
-    return None

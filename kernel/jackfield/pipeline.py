@@ -8,22 +8,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
-
 from jackfield import answers, attempts
 from jackfield.access import authenticate, check_allowed, refuse_strangers
 from jackfield.api import CALLS, BadRequest, Body, Call, CallError, NotDecoded, Reply, Route
 from jackfield.bodies import RequestCodec, change_request
-from jackfield.dispatch import HookFailed, without
-from jackfield.exchange import Downstream, Exchange, Gone, Refused
+from jackfield.dispatch import Chain, HookFailed, ask, without
+from jackfield.exchange import LAST, Downstream, Exchange, Gone, Refused
 from jackfield.generation import Generation
 from jackfield.peek import peek
-from jackfield.routes import Match
+from jackfield.resolution import resolve, usable
 from jackfield.shared import Shared, current
-
-LAST: Final = (1 << 62, "")
-"""A rank after that of every plugin: the answer passes all response interceptors."""
-
 
 async def serve(shared: Shared, generation: Generation, downstream: Downstream) -> None:
     """Serve one request of a client, from match to completion."""
@@ -75,7 +69,7 @@ async def _run(shared: Shared, exchange: Exchange) -> None:
 
 
 async def _stages(shared: Shared, exchange: Exchange) -> None:
-    call = exchange.call
+    call, chains = exchange.call, exchange.generation.chains
     if not exchange.inside:
         call.principal = await authenticate(exchange)  # 1 frontend auth
     call._hidden = exchange.generation.hidden[call.dialect]
@@ -85,53 +79,51 @@ async def _stages(shared: Shared, exchange: Exchange) -> None:
     await _peek(exchange)  # 2 peek
     if not exchange.inside:
         check_allowed(call)
-    call.route = await _route(exchange)  # 3 model router
-    targets = attempts.resolve(exchange)  # 4 model resolution
+    if chains.route_model:
+        call.route = await _route(exchange, chains.route_model)  # 3 model router
+    targets = resolve(exchange)  # 4 model resolution
     exchange.sees_answer = LAST
-    reply = await _intercept(exchange)  # 5 request interceptors
+    reply = await _intercept(exchange, chains.intercept_request) if chains.intercept_request else None  # 5 request interceptors
     if reply is None:
         reply = await attempts.answer(shared, exchange, targets)  # 6 scheduler to 9 execute, for each attempt
     await answers.deliver(exchange, reply, shared.sweeper)  # 10 translate response, 11 response interceptors
 
 
 async def _peek(exchange: Exchange) -> None:
-    call, endpoint = exchange.call, exchange.endpoint
-    source = await exchange.downstream.read()
-    limit = exchange.generation.config.limits.json
-    codec = RequestCodec(exchange.dialect, call.operation)
-    call.body = Body(source, codec=codec, limit=limit)
-    raw = source if isinstance(source, bytes) else source.view()
-    call.model, call.stream = peek(raw, endpoint, exchange.params)
-
-
-async def _route(exchange: Exchange) -> Route | None:
-    """Ask the routers in order; the first usable answer wins, what is not usable is passed over and noted."""
     call = exchange.call
-    for hook in without(exchange.generation.chains.route_model, exchange.skipped):
-        answer = await hook(exchange.trace, call)
-        if answer is None:
-            continue
-        problem = attempts.route_problem(exchange, answer, hook.plugin)
-        if problem is None:
-            route = attempts.own_route(answer, hook.plugin)
-            exchange.trace.note("route_model", hook.plugin, route.reason or str(route.model or route.provider or route.executor))
+    source = await exchange.downstream.read()
+    codec = RequestCodec(exchange.dialect, call.operation)
+    call.body = Body(source, codec=codec, limit=exchange.generation.config.limits.json)
+    raw = source if isinstance(source, bytes) else source.view()
+    call.model, call.stream = peek(raw, exchange.endpoint, exchange.params)
+
+
+async def _route(exchange: Exchange, chain: Chain) -> Route | None:
+    """Ask the routers in order; the first usable answer wins, what is not usable is passed over and noted."""
+    rest = without(chain, exchange.skipped)
+    while rest:
+        hook, said, rest = await ask(rest, exchange.trace, exchange.call)
+        route = hook.guard(exchange.trace, usable, exchange, said, hook.plugin) if hook is not None else None
+        if hook is not None and route is not None:
+            exchange.trace.note("route_model", hook.plugin, route.reason or str(route.executor or route.model or route.provider))
             return route
-        exchange.trace.note("route_model", hook.plugin, f"passed over: {problem}")
     return None
 
 
-async def _intercept(exchange: Exchange) -> Reply | None:
+async def _intercept(exchange: Exchange, chain: Chain) -> Reply | None:
     """Let the request interceptors change the client's body in turn; return the answer if one gives it."""
     call = exchange.call
-    for hook in without(exchange.generation.chains.intercept_request, exchange.skipped):
-        change = await hook(exchange.trace, call)
-        if change is None:
-            continue
+    rest = without(chain, exchange.skipped)
+    while rest:
+        hook, change, rest = await ask(rest, exchange.trace, call)
+        if hook is None:
+            break
         if change.respond is not None:
             exchange.trace.note("intercept_request", hook.plugin, "answered")
             exchange.sees_answer = hook.rank
             return answers.given(exchange, change.respond)
         body = hook.guard(exchange.trace, change_request, exchange, call.body, change)
+        exchange.request_headers.update(change.headers or {})
         if body is not None:
             call.body, exchange.body_touched = body, True
             exchange.trace.note("intercept_request", hook.plugin, "changed the body")

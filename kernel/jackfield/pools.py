@@ -57,9 +57,9 @@ class Seat:
 class SeatPool:
     """The kernel's `Pool`: candidates of the best tier are eligible."""
 
-    __slots__ = ("_by_id", "_tried", "all", "eligible", "model", "revision", "turn")
+    __slots__ = ("_by_id", "_tried", "all", "direct", "eligible", "model", "revision", "turn")
 
-    def __init__(self, model: str, seats: Sequence[Seat], tried: frozenset[str] = frozenset()) -> None:
+    def __init__(self, model: str, seats: Sequence[Seat], tried: frozenset[str] = frozenset(), direct: bool = False) -> None:
         self.model = model
         self.all: Sequence[Seat] = seats
         self._tried = tried
@@ -68,6 +68,8 @@ class SeatPool:
         self.eligible: Sequence[Seat] = [seat for seat in left if seat.tier == best]
         self._by_id = {seat.id: seat for seat in seats}
         self.revision = 1
+        self.direct = direct
+        """A plugin's own provider runs the call: no scheduler is asked."""
         self.turn = 0
 
     def without(self, tried: frozenset[str]) -> SeatPool:

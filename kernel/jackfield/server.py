@@ -86,8 +86,7 @@ class HttpDownstream:
         self.path = url.raw_path
         self.query = Pairs(url.query.items()) if url.raw_query_string else _NO_PAIRS
         self.headers = Headers(request.headers.items())
-        peer = request.transport.get_extra_info("peername") if request.transport else None
-        self.peer: str | None = peer[0] if isinstance(peer, tuple) else None
+        self.peer: str | None = request.remote or None
 
     # ------------------------------------------------------------------------------------------- reading
 
@@ -99,6 +98,9 @@ class HttpDownstream:
         if (self.headers.get("expect") or "").lower() == "100-continue":
             await self._request._payload_writer.write(_CONTINUE)
             self._request._payload_writer.output_size = 0
+        content = self._request.content
+        if content.is_eof() and unpack is bytes and content.exception() is None:  # all of it came with the headers
+            return self._all_of(content.read_nowait(-1))
         watch = self._shared.sweeper.watch()
         try:
             return await self._read(watch, unpack)
@@ -122,6 +124,15 @@ class HttpDownstream:
             raise Refused(503, message, code="too_busy")
         self._shared.bytes_in_flight += size
         self._held += size
+
+    def _all_of(self, body: bytes) -> bytes | Spool:
+        if len(body) > self._limits.body:
+            raise _too_large(self._limits.body)
+        if len(body) <= self._limits.json:
+            return body
+        spool = Spool()
+        spool.write(body)
+        return spool
 
     async def _read(self, watch: Any, unpack: Callable[[bytes], bytes]) -> bytes | Spool:
         idle = self._shared.transport.timeouts.client_body
@@ -322,9 +333,10 @@ class Server:
                 await pipeline.serve(self._shared, generation, downstream)
         finally:
             downstream.release()
-        if downstream.response is None or not downstream.complete:
-            raise ConnectionResetError("the client has left, or its answer broke off")
-        return downstream.response
+        if not downstream.complete and request.transport is not None:
+            # An answer that broke off must not look like one that ended: the client has to see a broken connection.
+            request.transport.abort()
+        return downstream.response or web.Response()
 
     def _health(self, path: str) -> web.Response:
         reason = None if path == "/healthz" else "the host is stopping" if self._stopping else self._not_ready()

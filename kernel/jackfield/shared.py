@@ -54,6 +54,7 @@ class Shared:
     def end(self, exchange: Exchange) -> None:
         """Count a call out."""
         self.calls.discard(exchange)
+        exchange.task = None  # the task's context holds the exchange: without this every call would be a cycle
         if not self.calls and self.on_idle is not None:
             self.on_idle()
 

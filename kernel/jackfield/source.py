@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
 from jackfield.api import CallError, Dialect, Event, Request, StreamEncoder, Usage, failure
@@ -12,16 +12,22 @@ from jackfield.api.framing import Sse
 
 _TAIL: Final = 8
 """Latest reads that are kept to be looked at when the stream is over: usage and errors stand at its end."""
+_EDGE: Final = 4096
+"""Bytes of a stream's end that are looked at, or its last event where that is longer."""
 
 
 def events_of(dialect: Dialect, whole: bytes) -> list[Event]:
     """Return the events of bytes that end at an event boundary; comments are left out."""
+    return sound(dialect, whole)[0]
+
+
+def sound(dialect: Dialect, whole: bytes) -> tuple[list[Event], bytes]:
+    """Return the events of bytes that end at an event boundary, and the bytes without what breaks clients."""
     framing, make = dialect.framing, dialect.event_type
-    if isinstance(framing, Sse):
-        plain = framing.plain_frames(whole)
-        if plain is not None:
-            return list(map(make, plain))
-    return [make(frame, name, end) for frame, name, end in framing.frames(whole)]
+    plain = framing.plain_frames(whole) if isinstance(framing, Sse) else None
+    if plain is not None:
+        return list(map(make, plain)), whole
+    return [make(frame, name, end) for frame, name, end in framing.frames(whole)], framing.clean(whole)
 
 
 class Source:
@@ -40,14 +46,20 @@ class Source:
 
     async def next(self) -> bytes | None:
         """Return the next whole events as bytes; None when there are no more. Raises `CallError` when the stream breaks off."""
-        async for item in self._stream:
-            whole = self._splitter.feed(item if isinstance(item, bytes) else self._written(item))
-            if whole:
-                self.tail.append(whole)
-                return whole
-            if len(self._splitter.rest()) > self._largest:
-                message = f"one event of the provider's stream is over the limit of {self._largest} bytes (limits.event)"
-                raise CallError(failure("upstream", message, code="event_too_large"))
+        try:
+            async for item in self._stream:
+                whole = self._splitter.feed(item if isinstance(item, bytes) else self._written(item))
+                if whole:
+                    self.tail.append(whole)
+                    return whole
+                if len(self._splitter.rest()) > self._largest:
+                    message = f"one event of the provider's stream is over the limit of {self._largest} bytes (limits.event)"
+                    raise CallError(failure("upstream", message, code="event_too_large"))
+        except CallError:
+            raise
+        except Exception as fault:
+            detail = f"{type(fault).__name__}: {fault}"
+            raise CallError(failure("plugin", "the provider failed in the middle of its answer", code="provider_failed", detail=detail)) from fault
         return self._last()
 
     def _written(self, item: Any) -> bytes:
@@ -78,33 +90,41 @@ class Source:
             whole = await self.next()
             if whole is None:
                 return None
-            self.first += self.dialect.framing.clean(whole)
-            event = next(iter(events_of(self.dialect, whole)), None)
+            self.first += whole
+            at = 0
+            while event is None and at < len(whole):
+                start, at = self.dialect.framing.around(whole, at)
+                event = next(iter(events_of(self.dialect, whole[start:at])), None)
         return event
 
-    def found(self, needles: tuple[bytes, ...]) -> list[Event]:
-        """Return the events of the first and the latest reads in which one of the needles stands, in order."""
-        hits: list[Event] = []
-        for whole in dict.fromkeys((self.first, *self.tail)):
-            spans = set()
-            for needle in needles:
-                at = whole.find(needle)
-                while at >= 0:
-                    span = self.dialect.framing.around(whole, at)
-                    spans.add(span)
-                    at = whole.find(needle, max(span[1], at + 1))
-            hits += [event for span in sorted(spans) for event in events_of(self.dialect, whole[slice(*span)])]
+    def edges(self) -> tuple[bytes, bytes]:
+        """Return the first event of the stream and its last ones, as bytes: usage and errors stand there."""
+        framing = self.dialect.framing
+        ends = b""
+        for whole in reversed(self.tail):
+            ends = whole + ends
+            if len(ends) > _EDGE:
+                break
+        last = framing.around(ends, len(ends) - 1)[0] if ends else 0
+        if len(ends) > _EDGE:
+            ends = ends[min(last, framing.around(ends, len(ends) - _EDGE)[1]) :]
+        return self.first[slice(*framing.around(self.first, 0))], ends
+
+    def found(self, needles: Iterable[bytes], edges: Iterable[bytes]) -> list[Event]:
+        """Return the last event at each of the stream's edges in which a needle stands, for each needle."""
+        around, hits = self.dialect.framing.around, []
+        for edge in edges:
+            spans = {around(edge, at) for needle in needles if (at := edge.rfind(needle)) >= 0}
+            hits += [event for span in sorted(spans) for event in events_of(self.dialect, edge[slice(*span)])]
         return hits
 
-    def usage(self) -> Usage | None:
-        """Return what the upstream said that the call cost."""
+    def usage(self, edges: Iterable[bytes]) -> Usage | None:
+        """Return what the upstream said that the call cost, at the stream's edges."""
         usage: Usage | None = None
         decoder = self.dialect.decode_stream()
-        for event in self.found(self.dialect.needles.usage):
+        for event in self.found(self.dialect.needles.usage, edges):
             for delta in decoder.feed(event):
-                if isinstance(delta, UsageDelta):
-                    usage = delta.usage
-                elif isinstance(delta, Begin) and delta.usage is not None:
+                if isinstance(delta, UsageDelta) or (isinstance(delta, Begin) and delta.usage is not None):
                     usage = delta.usage
         return usage
 

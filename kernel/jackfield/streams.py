@@ -15,10 +15,10 @@ import msgspec
 
 from jackfield.api import CallError, Dialect, Event, Failure, Reply, Response, StreamHead, failure, members
 from jackfield.api.canonical import Assembler, Begin, Delta, Done, StreamError
-from jackfield.dispatch import HookFailed
+from jackfield.dispatch import HookFailed, ask
 from jackfield.exchange import Exchange, Gone, Tried, error_of
 from jackfield.interception import Handler, Interception
-from jackfield.source import Source, events_of
+from jackfield.source import Source, events_of, sound
 from jackfield.sweeper import Sweeper
 
 
@@ -35,7 +35,6 @@ class Relay:
         self._terminal = self._up.needles.terminal
         self._over = False
         """The terminal event has passed."""
-        self._account = made.account if made is not None else None
         self._written = 0.0
         self._writing = False
         self._normalizer: Interception | None = None
@@ -64,12 +63,8 @@ class Relay:
     async def close(self) -> None:
         """Let go of the upstream, in every case; the credential no longer serves this call."""
         await self._source.close()
-        self._count_out()
-
-    def _count_out(self) -> None:
-        if self._account is not None:
-            self._account.in_flight -= 1
-            self._account = None
+        if self._made is not None:
+            self._made.release()
 
     # -------------------------------------------------------------------------------------- to the client
 
@@ -96,6 +91,8 @@ class Relay:
         finally:
             sweeper.discard(self)
             await self.close()
+            if self._made is not None:
+                self._made.relay = None  # the exchange, which holds what was tried, is held by this relay
         await self._write(self._down.framing.finish())
         await downstream.finish()
 
@@ -111,8 +108,6 @@ class Relay:
                 await (source.close() if self._cut_short else source.finish())
                 break
             whole = await source.next()
-            if whole is not None:
-                whole = self._up.framing.clean(whole)
         if not self._over:
             await self._mend()
         self._look_back()
@@ -123,8 +118,8 @@ class Relay:
         if self._old_name is not None:
             whole = whole.replace(self._old_name, self._new_name)
         if self._normalizer is None and self._crossing is None and self._interception is None:
-            return whole
-        events = events_of(self._up, whole)
+            return self._up.framing.clean(whole)
+        events, whole = sound(self._up, whole)
         if self._normalizer is not None:
             whole = await self._normalizer.take(events, whole, self._exchange.outcome)
             events = events_of(self._up, whole)
@@ -141,13 +136,12 @@ class Relay:
         """Return what stands up to the terminal event; nothing may follow it."""
         framing = self._up.framing
         for needle in self._terminal:
-            at = whole.find(needle)
-            while at >= 0:
-                start, end = framing.around(whole, at)
-                if any(self._up.terminal(event) for event in events_of(self._up, whole[start:end])):
+            end = len(whole)
+            while (at := whole.rfind(needle, 0, end)) >= 0:  # from the end: there it stands when it is there
+                end, after = framing.around(whole, at)
+                if any(self._up.terminal(event) for event in events_of(self._up, whole[end:after])):
                     self._over = True
-                    return whole[:end]
-                at = whole.find(needle, max(end, at + 1))
+                    whole = whole[:after]
         return whole
 
     async def _write(self, data: bytes) -> None:
@@ -196,11 +190,12 @@ class Relay:
 
     async def _normalizers(self, made: Tried) -> list[Handler]:
         found, reply, trace = [], self._reply, self._exchange.trace
-        for hook in self._exchange.generation.chains.normalize_response:
-            answer = await hook(trace, made.attempt, reply)
-            if callable(answer):
+        rest = self._exchange.generation.chains.normalize_response
+        while rest:
+            hook, answer, rest = await ask(rest, trace, made.attempt, reply)
+            if hook is not None and callable(answer):
                 found.append(Handler(hook, answer))
-            elif answer is not None and answer.headers:
+            elif hook is not None and answer.headers:
                 reply.headers = reply.headers.with_changes(answer.headers)
         return found
 
@@ -212,9 +207,9 @@ class Relay:
         model, provider = (made.attempt.model, made.attempt.provider.key) if made is not None else (exchange.call.model, "")
         head = StreamHead(status=reply.status, headers=reply.headers, model=model, provider=provider)
         found = []
-        for hook in chain:
-            handler = await hook(exchange.trace, exchange.call, head)
-            if handler is not None:
+        while chain:
+            hook, handler, chain = await ask(chain, exchange.trace, exchange.call, head)
+            if hook is not None:
                 found.append(Handler(hook, handler))
         return found
 
@@ -267,8 +262,9 @@ class Relay:
         exchange, source = self._exchange, self._source
         if self._made is None:
             return
-        self._made.usage = exchange.usage = source.usage()
-        for event in source.found(self._up.needles.error):
+        edges = source.edges()
+        self._made.usage = exchange.usage = source.usage(edges)
+        for event in source.found(self._up.needles.error, edges):
             error = event.error
             if error is not None:
                 told = failure("upstream", "the provider's stream ended with an error", code=error.code, detail=error.message)

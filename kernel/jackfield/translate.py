@@ -23,7 +23,7 @@ from jackfield.api import (
     splice,
 )
 from jackfield.bodies import RequestCodec, ResponseCodec, change_request, change_response
-from jackfield.dispatch import without
+from jackfield.dispatch import ask
 from jackfield.exchange import Exchange, Tried
 
 
@@ -46,9 +46,10 @@ async def request(exchange: Exchange, attempt: Attempt) -> None:
         _within(exchange, attempt, stream)
     else:
         _across(exchange, attempt, stream)
-    for hook in exchange.generation.chains.normalize_request:
-        change = await hook(exchange.trace, attempt)
-        if change is not None:
+    rest = exchange.generation.chains.normalize_request
+    while rest:
+        hook, change, rest = await ask(rest, exchange.trace, attempt)
+        if hook is not None:
             body = hook.guard(exchange.trace, change_request, exchange, attempt.body, change)
             if body is not None:
                 attempt.body = body
@@ -106,6 +107,8 @@ def _across(exchange: Exchange, attempt: Attempt, stream: bool) -> None:
 
 def whole_body(reply: Reply, dialect: Dialect) -> Body[Response]:
     """Return a whole answer's body with the dialect's codec, whichever form the provider gave it."""
+    if isinstance(reply.body, Body) and reply.body.codec is not None:
+        return reply.body
     codec = ResponseCodec(dialect)
     if reply.response is not None:
         return Body(canonical=reply.response, codec=codec)
@@ -143,9 +146,10 @@ def _not_an_answer(raw: bytes, reply: Reply, fault: Exception) -> Failure:
 
 async def response(exchange: Exchange, attempt: Attempt, reply: Reply) -> None:
     """Turn a whole answer into the client's dialect, after plugins have normalized it."""
-    for hook in exchange.generation.chains.normalize_response:
-        change = await hook(exchange.trace, attempt, reply)
-        if change is None or callable(change):
+    rest = exchange.generation.chains.normalize_response
+    while rest:
+        hook, change, rest = await ask(rest, exchange.trace, attempt, reply)
+        if hook is None or callable(change):
             continue
         body = hook.guard(exchange.trace, change_response, reply.body, change)
         reply.body = body if body is not None else reply.body

@@ -49,6 +49,10 @@ class Response:
 
     async def read(self) -> bytes:
         """Return the whole body. Raises `CallError` when it breaks off, takes too long or is too large."""
+        if self._inner.content.is_eof() and self._inner.content.total_bytes < PIECE:  # all of it came with the headers
+            body = self._inner.content.read_nowait(-1)
+            await self.aclose()
+            return body
         pieces, size, limit = [], 0, self._transport.limits.answer
         async for piece in self:
             pieces.append(piece)

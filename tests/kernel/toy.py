@@ -225,6 +225,7 @@ class _Encoder:
         self._texts: dict[int, str] = {}
         self._cost: dict[str, int] | None = None
         self._stop = "stop"
+        self._open: int | None = None
 
     def feed(self, deltas: Sequence[Delta]) -> Sequence[Event]:
         made: list[Event] = []
@@ -234,14 +235,14 @@ class _Encoder:
                     self._id = id_ or "t-0"
                     made.append(self._event("open", model=model))
                 case PartStart(index=index, part=part):
-                    self._texts[index] = ""
+                    self._texts[index], self._open = "", index
                     made.append(self._event("block_open", block=index))
                     if isinstance(part, Text) and part.text:
                         made.append(self._words(index, part.text))
                 case TextDelta(index=index, text=text):
                     made.append(self._words(index, text))
                 case PartEnd(index=index):
-                    made.append(self._event("block_done", block=index, text=self._texts[index]))
+                    made.append(self._done(index))
                 case UsageDelta(usage=usage):
                     self._cost = {"in": usage.input, "out": usage.output}
                 case Finish(reason=reason):
@@ -250,8 +251,14 @@ class _Encoder:
                     cost = {"cost": self._cost} if self._cost else {}
                     made.append(self._event("close", stop=self._stop, text="".join(self._texts.values()), **cost))
                 case StreamError(error=error):
+                    if self._open is not None:
+                        made.append(self._done(self._open))
                     made.append(self._event("oops", why=error.message))
         return made
+
+    def _done(self, index: int) -> Event:
+        self._open = None
+        return self._event("block_done", block=index, text=self._texts[index])
 
     def _words(self, index: int, text: str) -> Event:
         self._texts[index] += text
@@ -306,8 +313,6 @@ class _Follower:
             said["block"] = self._moved.get(block, block)
         if event.name == "words" and self._open != said["block"]:
             return self._own_block(said["text"])
-        if event.name == "block_done":
-            said["text"] = self._texts[said["block"]]
         if event.name == "close":
             said["text"] = "".join(self._texts.values())
         return [self._sent(event.name, said)]

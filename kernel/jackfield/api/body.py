@@ -98,6 +98,11 @@ class Body(Generic[Canonical]):
         return self._raw if isinstance(self._raw, bytes) else self._raw.read()
 
     @property
+    def codec(self) -> Codec[Canonical] | None:
+        """What turns the bytes into the canonical form; None where nothing does."""
+        return self._codec
+
+    @property
     def source(self) -> bytes | Spooled:
         """The bytes, or the file in which they lie: for whoever sends them on."""
         return self._raw if self._raw is not None else self.raw

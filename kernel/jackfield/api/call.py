@@ -142,26 +142,39 @@ class Call:
         """A place for the calling plugin's own data, for the life of the call."""
         if self._states is None:
             self._states = {}
-        return self._states.setdefault(running.plugin, {})
+        return self._states.setdefault(running.who.plugin if running.who is not None else "", {})
 
     def __repr__(self) -> str:
         return f"Call({self.id}, {self.dialect} {self.operation}, model={self.model!r}, stream={self.stream})"
 
 
+_NO_HEADERS = Headers()
+_NO_PAIRS = Pairs()
 _EMPTY: Body[Request] = Body(b"")
 _EMPTY_REQUEST = Request()
 _NOBODY = Principal(name="nobody")
 
 
-class Running:
-    """Which plugin's code runs right now. The dispatcher keeps it; plugins have no use for it."""
+class Owner:
+    """Whose code runs: a plugin, and which hook of it."""
 
-    __slots__ = ("hook", "plugin", "since")
+    __slots__ = ("name", "plugin")
+
+    def __init__(self, plugin: str, name: str) -> None:
+        self.plugin = plugin
+        self.name = name
+
+
+class Running:
+    """Whose code runs right now, and since when. The dispatcher keeps it; plugins have no use for it."""
+
+    __slots__ = ("since", "who")
 
     def __init__(self) -> None:
-        self.plugin = ""
-        self.hook = ""
+        self.who: Any = None
+        """An `Owner` or what has its attributes; None while no plugin's code runs."""
         self.since = 0
+        """In nanoseconds of the performance counter."""
 
 
 running = Running()
@@ -196,9 +209,9 @@ class Attempt:
         """Why the attempts before this one failed."""
         self.body: Body[Request] = call.body
         """Until stage 8 in the client's dialect, after it in the upstream's."""
-        self.headers: Headers = Headers()
+        self.headers: Headers = _NO_HEADERS
         """Headers for the upstream: what the client's dialect lets through, and what hooks set."""
-        self.query: Pairs = Pairs()
+        self.query: Pairs = _NO_PAIRS
         self.fidelity: Fidelity = "bytes"
         self.losses: list[Loss] | None = None
         """None when nothing was looked at."""

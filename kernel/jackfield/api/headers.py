@@ -18,8 +18,8 @@ class Pairs:
 
     __slots__ = ("_index", "_pairs")
 
-    def __init__(self, pairs: Iterable[tuple[str, str]] | Mapping[str, str] = ()) -> None:
-        self._pairs: tuple[tuple[str, str], ...] = tuple(pairs.items() if isinstance(pairs, Mapping) else pairs)
+    def __init__(self, pairs: Iterable[tuple[str, str]] | dict[str, str] = ()) -> None:
+        self._pairs: tuple[tuple[str, str], ...] = tuple(pairs.items() if isinstance(pairs, dict) else pairs)
         self._index: dict[str, str] | None = None
 
     @staticmethod
@@ -28,8 +28,7 @@ class Pairs:
 
     def _first(self) -> dict[str, str]:
         if self._index is None:
-            fold = self._fold
-            self._index = {fold(name): value for name, value in reversed(self._pairs)}
+            self._index = dict(reversed(self._pairs))
         return self._index
 
     def get(self, name: str, default: str | None = None) -> str | None:
@@ -78,6 +77,19 @@ class Headers(Pairs):
     @staticmethod
     def _fold(name: str) -> str:
         return name.lower()
+
+    def _first(self) -> dict[str, str]:
+        if self._index is None:
+            self._index = {name.lower(): value for name, value in reversed(self._pairs)}
+        return self._index
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """Return the first value of `name`, in any case, or `default`."""
+        return self._first().get(name.lower(), default)
+
+    def has_none_of(self, names: frozenset[str]) -> bool:
+        """Tell whether none of the names, given in lower case, stands here."""
+        return names.isdisjoint(self._first())
 
     def with_changes(self, changes: Mapping[str, str | None]) -> Headers:
         """Return a copy in which each name of `changes` has that value alone, or is gone where the value is None."""

@@ -9,7 +9,6 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from jackfield.api.body import Body
 from jackfield.api.call import Attempt, Reply
 from jackfield.api.credential import Credential
 from jackfield.api.dialect import Dialect, Operation
@@ -204,9 +203,7 @@ class HttpProvider(Provider):
         """Turn an upstream's answer into a reply: a stream where one was asked for and comes, else the whole body."""
         if attempt.stream and response.status < 300 and not self._is_whole(response):
             return Reply(status=response.status, headers=response.headers, stream=response.__aiter__())
-        body = await response.read()
-        media_type = response.headers.get("content-type", "") or ""
-        return Reply(status=response.status, headers=response.headers, body=Body(body, media_type=media_type.partition(";")[0].strip()))
+        return Reply(status=response.status, headers=response.headers, body=await response.read())
 
     @staticmethod
     def _is_whole(response: HttpResponse) -> bool:

@@ -1,0 +1,66 @@
+"""Stage 4: who may answer a call, within the route that a router decided or as the client asked."""
+
+from __future__ import annotations
+
+import msgspec
+
+from jackfield.api import Alternative, Cause, Credential, Provider, Route, matches_any
+from jackfield.credentials import Account
+from jackfield.exchange import Exchange, Refused
+from jackfield.pools import Seat, SeatPool
+
+Target = tuple[SeatPool, tuple[Cause, ...]]
+"""A pool that may answer, and the causes of failure before it that it serves; none for all but the caller's own."""
+
+
+def usable(exchange: Exchange, route: Route, plugin: str) -> Route:
+    """Return a router's answer with `self` spelled out. Raises `ValueError` for one that leads nowhere."""
+    if route.executor == "self":
+        route = msgspec.structs.replace(route, executor=plugin)
+    if route.model is route.provider is route.executor is None:
+        raise ValueError("a route must name a model, a provider or an executor")
+    if _pool(exchange, route) is None and not any(_pool(exchange, way) for way in route.otherwise):
+        raise ValueError(f"a route to {route.executor or route.provider or route.model!r} leads nowhere")
+    return route
+
+
+def resolve(exchange: Exchange) -> list[Target]:
+    """Return who may answer, in the order in which they are asked. Raises `Refused` with 404 when nobody could."""
+    route = exchange.call.route or Route(model=exchange.call.model)
+    ways: list[tuple[Route | Alternative, tuple[Cause, ...]]] = [(route, ())]
+    ways += [(way, way.on if isinstance(way, Alternative) else ()) for way in route.otherwise]
+    targets = [(pool, on) for way, on in ways if (pool := _pool(exchange, way)) is not None]
+    if not targets:
+        raise _unknown(exchange, route.model or exchange.call.model)
+    return targets
+
+
+def _pool(exchange: Exchange, way: Route | Alternative) -> SeatPool | None:
+    generation, name = exchange.generation, way.model or exchange.call.model
+    if way.executor is None:
+        return generation.models.resolve(name, way.provider)
+    provider = next(iter(generation.providers_of.get(way.executor, ())), None)
+    if provider is None:
+        return None
+    nobody = Credential(id=f"{provider.key}:none", provider=provider.key, kind="none", label=way.executor)
+    return SeatPool(name, [Seat(Account(nobody, provider), name)], direct=True)
+
+
+def _unknown(exchange: Exchange, name: str) -> Refused:
+    lacking = _without_key(exchange, name)
+    if lacking is not None:
+        names = [f"${variable}" for variable in lacking.auth.env] if lacking.auth else []
+        hint = f"provider {lacking.key!r} could serve it but has no key: set {' or '.join([*names, '`credentials` in the configuration'])}"
+    else:
+        near = exchange.generation.models.near(name, exchange.call.principal)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "GET the list of models to see what can be called"
+    return Refused(404, f"the model {name!r} does not exist here; {hint}", code="model_not_found", param="model")
+
+
+def _without_key(exchange: Exchange, name: str) -> Provider | None:
+    """Return a provider that would take this name but has no credential."""
+    generation = exchange.generation
+    equipped = {account.provider.key for account in generation.accounts}
+    head = name.partition("://" if "://" in name else "/")[0]
+    lacking = (provider for key, provider in generation.providers.items() if key not in equipped)
+    return next((p for p in lacking if head == p.key or matches_any(name, p.patterns)), None)
