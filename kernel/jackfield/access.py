@@ -1,7 +1,5 @@
 """Stage 1: who calls. And, where no rule asks that, the closed door that stands in for rules."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from jackfield.addresses import is_loopback

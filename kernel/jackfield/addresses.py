@@ -1,7 +1,5 @@
 """Where a URL leads, and whether an address is private."""
 
-from __future__ import annotations
-
 import ipaddress
 from urllib.parse import urlsplit
 

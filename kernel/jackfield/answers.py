@@ -1,19 +1,17 @@
 """Stages 10 and 11: what the client is answered, in its own dialect, and how an answer leaves."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
 
-from jackfield import translate
+from jackfield import bodies
 from jackfield.api import Body, CallError, Dialect, Error, Event, Headers, ModelInfo, Reply, Response
 from jackfield.api.canonical import play
-from jackfield.bodies import ResponseCodec, change_response
+from jackfield.bodies import change_response, response_codec
 from jackfield.dispatch import HookFailed, ask
-from jackfield.exchange import Downstream, Exchange, Gone, Refused, error_of
+from jackfield.exchange import Downstream, Exchange, Refused, error_of
 from jackfield.generation import NEVER_SENT, Generation
 from jackfield.source import Source
 from jackfield.streams import Relay
@@ -35,9 +33,9 @@ async def deliver(exchange: Exchange, reply: Reply, sweeper: Sweeper) -> None:
         return
     if made is not None:
         if relay is not None:
-            reply.body = Body(canonical=await relay.assemble(), codec=ResponseCodec(made.attempt.dialect))
+            reply.body = Body(canonical=await relay.assemble(), codec=response_codec(made.attempt.dialect))
         exchange.usage = made.usage
-        await translate.response(exchange, made.attempt, reply)
+        await bodies.response(exchange, made.attempt, reply)
     if exchange.call.stream and exchange.call.operation == "generate" and reply.status < 300:
         await _play(exchange, reply, sweeper)
     else:
@@ -52,7 +50,7 @@ async def _send_stream(exchange: Exchange, reply: Reply, relay: Relay, sweeper: 
 
 async def _play(exchange: Exchange, reply: Reply, sweeper: Sweeper) -> None:
     """Stream a whole answer to a client that asked for a stream."""
-    said = translate.whole_body(reply, exchange.dialect).canonical
+    said = bodies.whole_body(reply, exchange.dialect).canonical
     assert said is not None
     events = exchange.dialect.encode_stream(exchange.call.request, []).feed(list(play(said)))
     relay = Relay(exchange, reply, Source(_iterate(events), exchange.dialect, exchange.generation.config.limits.event))
@@ -67,7 +65,7 @@ async def _iterate(events: Sequence[Event]) -> AsyncIterator[bytes]:
 
 async def _send_whole(exchange: Exchange, reply: Reply) -> None:
     """Let the response interceptors change a whole answer in turn, and send it."""
-    body = reply.body = translate.whole_body(reply, exchange.dialect)
+    body = reply.body = bodies.whole_body(reply, exchange.dialect)
     rest = exchange.seeing(exchange.generation.chains.intercept_response)
     while rest:
         hook, change, rest = await ask(rest, exchange.trace, exchange.call, reply)
@@ -106,7 +104,7 @@ async def fail(exchange: Exchange, fault: CallError) -> None:
     if isinstance(fault, Refused):
         exchange.rejected = True
     if exchange.downstream.begun:
-        raise Gone from fault
+        raise ConnectionResetError("the answer broke off") from fault
     reply = _own_words(exchange, fault) or _error_reply(exchange.dialect, error_of(told))
     reply.failure = told
     try:
@@ -124,7 +122,7 @@ def _own_words(exchange: Exchange, fault: CallError) -> Reply | None:
         return None
     if fault.failure.cause not in ("caller", "content", "unsupported"):
         return None
-    raw, dialect = translate.error_body(made.reply), made.attempt.dialect
+    raw, dialect = bodies.error_body(made.reply), made.attempt.dialect
     if dialect is exchange.dialect:
         return Reply(status=made.reply.status, headers=_let_through(exchange, made.reply.headers), body=raw)
     error = dialect.decode_error(made.reply.status, made.reply.headers, raw)
@@ -155,7 +153,7 @@ async def refuse_unmatched(generation: Generation, downstream: Downstream, fault
     near = generation.routes.nearest(downstream.path)
     dialect = near[1] if near is not None else generation.dialects["canonical"]
     reply = _error_reply(dialect, error_of(fault.failure))
-    await downstream.send(reply.status, [_JSON, *reply.headers], translate.error_body(reply))
+    await downstream.send(reply.status, [_JSON, *reply.headers], bodies.error_body(reply))
 
 
 # ------------------------------------------------------------------------------------------------ queries

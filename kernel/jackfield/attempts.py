@@ -1,17 +1,15 @@
 """Stages 6 to 9: one attempt after the other, until somebody answers."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from jackfield import translate
+from jackfield import bodies
 from jackfield.api import Attempt, CallError, Cause, Delegate, Deny, Failure, Headers, Reply, failure
 from jackfield.bodies import change_request
 from jackfield.dispatch import HookFailed, ask, without
 from jackfield.exchange import Exchange, Tried
-from jackfield.pools import Seat, SeatPool
+from jackfield.models import Seat, SeatPool
 from jackfield.resolution import Target
 from jackfield.shared import Shared
 from jackfield.source import Source
@@ -100,7 +98,7 @@ def _attempt(exchange: Exchange, seat: Seat) -> Attempt:
         attempt.headers = Headers(passed) if passed else attempt.headers
         attempt.query = generation.upstream_query(exchange.dialect, call.query)
     else:
-        attempt.endpoint = translate.endpoint_for(attempt.dialect, call.operation, call.stream)
+        attempt.endpoint = bodies.endpoint_for(attempt.dialect, call.operation, call.stream)
     if exchange.request_headers:
         attempt.headers = attempt.headers.with_changes(exchange.request_headers)
     return attempt
@@ -115,7 +113,7 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
     try:
         if exchange.generation.chains.intercept_attempt:
             await _intercept(exchange, attempt)  # 7 attempt interceptors
-        await translate.request(exchange, attempt)  # 8 translate request
+        await bodies.request(exchange, attempt)  # 8 translate request
         started = time.perf_counter()
         reply = await _execute(shared, attempt, account)  # 9 execute
         told = await _judge(exchange, made, reply)
@@ -160,9 +158,9 @@ async def _judge(exchange: Exchange, made: Tried, reply: Reply) -> Failure | Non
     attempt = made.attempt
     if reply.status >= 300:
         made.reply = reply
-        return attempt.provider.classify(attempt.dialect, reply.status, reply.headers, translate.error_body(reply))
+        return attempt.provider.classify(attempt.dialect, reply.status, reply.headers, bodies.error_body(reply))
     if reply.stream is None:
-        return translate.judge(attempt, reply, made)
+        return bodies.judge(attempt, reply, made)
     source = Source(reply.stream, attempt.dialect, exchange.generation.config.limits.event)
     made.relay = Relay(exchange, reply, source, made)
     return await made.relay.prime()

@@ -1,76 +1,67 @@
-"""Bodies between hooks and codecs: how a dialect's codec serves a body, and how a hook's change is applied to one."""
+"""Bodies: how a dialect reads and writes one, how a hook's change is applied, and stages 8 and 10 for whole ones.
 
-from __future__ import annotations
+A body goes on as bytes, edited, or through the canonical model.
+"""
 
-from typing import TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar
 
 import msgspec
 
-from jackfield.api import Body, Change, Dialect, Loss, Operation, Request, Response
-from jackfield.exchange import Exchange
+from jackfield.api import (
+    Attempt,
+    Body,
+    CallError,
+    Change,
+    Dialect,
+    Endpoint,
+    Failure,
+    Operation,
+    Path,
+    Reply,
+    Request,
+    Response,
+    failure,
+    locate,
+    splice,
+)
+from jackfield.api.body import Codec
+from jackfield.dispatch import ask
+from jackfield.exchange import Exchange, Tried
 
 Canonical = TypeVar("Canonical")
 
 
-class RequestCodec:
-    """One dialect's codec for request bodies."""
-
-    __slots__ = ("_dialect", "_operation")
-
-    def __init__(self, dialect: Dialect, operation: Operation) -> None:
-        self._dialect = dialect
-        self._operation = operation
-
-    def decode(self, raw: bytes) -> Request:
-        """Read a body."""
-        return self._dialect.decode_request(raw, self._operation)
-
-    def encode(self, value: Request) -> bytes:
-        """Write a body; what cannot be said is not reported from here."""
-        return self._dialect.encode_request(value, self._operation, [])
+@lru_cache
+def request_codec(dialect: Dialect, operation: Operation) -> Codec[Request]:
+    """Return how a dialect reads and writes the bodies of requests."""
+    return lambda raw: dialect.decode_request(raw, operation), lambda value: dialect.encode_request(value, operation, [])
 
 
-class ResponseCodec:
-    """One dialect's codec for answers."""
-
-    __slots__ = ("_dialect",)
-
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
-
-    def decode(self, raw: bytes) -> Response:
-        """Read an answer."""
-        return self._dialect.decode_response(raw)
-
-    def encode(self, value: Response) -> bytes:
-        """Write an answer."""
-        losses: list[Loss] = []
-        return self._dialect.encode_response(value, losses)
-
-
-class BadChange(ValueError):
-    """A hook answered a change that cannot be made."""
+@lru_cache
+def response_codec(dialect: Dialect) -> Codec[Response]:
+    """Return how a dialect reads and writes the bodies of answers."""
+    return dialect.decode_response, lambda value: dialect.encode_response(value, [])
 
 
 def change_request(exchange: Exchange, body: Body[Request], change: Change) -> Body[Request] | None:
     """Return the body that a hook's change makes of a request's; None when only headers change.
 
-    Raises `BadChange` for one that names the model or the stream flag, or a path that is not there.
+    Raises `ValueError` for one that names the model or the stream flag, or a path that is not there.
     """
-    endpoint = exchange.endpoint
-    reserved = {path for path in (endpoint.model, endpoint.stream) if isinstance(path, tuple)}
+    reserved = {path for path in (exchange.endpoint.model, exchange.endpoint.stream) if isinstance(path, tuple)}
     named = reserved & {*(change.set or ()), *change.remove}
     if named:
-        raise BadChange(f"a change may not name {'.'.join(map(str, named.pop()))}: a hook that wants another model is a router")
-    if change.response is not None:
-        raise BadChange("a request cannot be changed by a response")
+        raise ValueError(f"a change may not name {'.'.join(map(str, named.pop()))}: a hook that wants another model is a router")
+    if change.response is not None or change.respond is not None:
+        raise ValueError("an answer cannot be given here (`response`, `respond`)")
     return _changed(body, change, change.request)
 
 
 def change_response(body: Body[Response], change: Change) -> Body[Response] | None:
     """Return the body that a hook's change makes of an answer's; None when only headers change."""
     if change.request is not None or change.respond is not None:
-        raise BadChange("an answer is changed by set, remove, response or body")
+        raise ValueError("an answer is changed by `set`, `remove`, `response` or `body`")
     return _changed(body, change, change.response)
 
 
@@ -79,11 +70,111 @@ def _changed(body: Body[Canonical], change: Change, canonical: Canonical | None)
         return body.with_canonical(canonical)
     if change.body is not None:
         return body.with_raw(change.body)
-    if not change.set and not change.remove:
-        return None
     try:
-        return body.with_changes(change.set, change.remove)
+        return body.with_changes(change.set, change.remove) if change.set or change.remove else None
     except KeyError as missing:
-        raise BadChange(f"there is nothing at {missing}") from None
-    except msgspec.DecodeError as fault:
-        raise BadChange(f"the body is not JSON: {fault}") from None
+        raise ValueError(f"there is nothing at {missing}") from None
+
+
+def endpoint_for(dialect: Dialect, operation: Operation, stream: bool) -> Endpoint | None:
+    """Return the route of a dialect on which an upstream serves an operation."""
+    fitting = [e for e in dialect.endpoints if e.operation == operation and e.upstream is not None]
+    return next((e for e in fitting if e.stream is stream), next(iter(fitting), None))
+
+
+async def request(exchange: Exchange, attempt: Attempt) -> None:
+    """Turn an attempt's body from the client's dialect into the upstream's, and let plugins normalize it."""
+    streams = attempt.provider.streams
+    stream = attempt.call.stream if streams == "both" else streams == "only"
+    (_within if attempt.dialect is exchange.dialect else _across)(exchange, attempt, stream)
+    rest = exchange.generation.chains.normalize_request
+    while rest:
+        hook, change, rest = await ask(rest, exchange.trace, attempt)
+        if hook is not None:
+            attempt.body = hook.guard(exchange.trace, change_request, exchange, attempt.body, change) or attempt.body
+            attempt.headers = attempt.headers.with_changes(change.headers or {})
+
+
+def _within(exchange: Exchange, attempt: Attempt, stream: bool) -> None:
+    """Stay in the dialect: only the model's name and the stream flag may have to be written."""
+    call, endpoint = attempt.call, exchange.endpoint
+    touched = exchange.body_touched or attempt.fidelity == "edited"
+    changes: dict[Path, Any] = {}
+    if endpoint.model is not None and (touched or attempt.model != call.model):
+        changes[endpoint.model] = attempt.model
+    if isinstance(endpoint.stream, tuple) and (touched or stream != call.stream):
+        changes[endpoint.stream] = stream
+    raw = attempt.body.raw if changes else b""
+    for path in list(changes):  # what stands there already, or is off by default, need not be written
+        span = locate(raw, path)
+        if changes[path] is False if span is None else raw[slice(*span)] == msgspec.json.encode(changes[path]):
+            del changes[path]
+    if changes:
+        attempt.body = attempt.body.with_raw(splice(raw, changes))
+    if changes or touched:
+        attempt.fidelity = "edited"
+
+
+def _across(exchange: Exchange, attempt: Attempt, stream: bool) -> None:
+    """Go through the canonical model."""
+    call, dialect, said = attempt.call, attempt.dialect, attempt.body.canonical
+    if call.operation != "generate" or said is None:
+        message = f"{call.operation} cannot be translated from {call.dialect} to {dialect.name}"
+        raise CallError(failure("unsupported", message, code="unsupported_translation", status=400))
+    attempt.losses, attempt.fidelity = [], "canonical"
+    said = msgspec.structs.replace(said, model=attempt.model, stream=stream)
+    raw = dialect.encode_request(said, call.operation, attempt.losses)
+    attempt.body = Body(raw, canonical=said, codec=request_codec(dialect, call.operation))
+
+
+def whole_body(reply: Reply, dialect: Dialect) -> Body[Response]:
+    """Return a whole answer's body with the dialect's codec, whichever form the provider gave it."""
+    if isinstance(reply.body, Body) and reply.body.codec is not None:
+        return reply.body
+    if reply.response is not None:
+        return Body(canonical=reply.response, codec=response_codec(dialect))
+    return Body(error_body(reply), codec=response_codec(dialect))
+
+
+def error_body(reply: Reply) -> bytes:
+    """Return the bytes of an answer that is no canonical one."""
+    return reply.body.raw if isinstance(reply.body, Body) else reply.body or b""
+
+
+def judge(attempt: Attempt, reply: Reply, made: Tried) -> Failure | None:
+    """Look at a whole answer: what it cost, and whether it is one at all."""
+    reply.body = body = whole_body(reply, attempt.dialect)
+    try:
+        seen = attempt.dialect.glance(body.raw)
+    except (ValueError, RecursionError) as fault:
+        kind = reply.headers.get("content-type") or "no content type"
+        what = "nothing" if not body.raw.strip() else f"what is no answer ({kind})"
+        detail = f"{fault}; it begins with {body.raw[:200]!r}"
+        return failure("upstream", f"the provider answered {reply.status} with {what}", status=reply.status, code="bad_answer", detail=detail)
+    made.usage = seen.usage
+    if seen.error is None:
+        return None
+    status = seen.error.status if seen.error.status >= 400 else 502
+    return attempt.provider.classify(attempt.dialect, status, reply.headers, body.raw)
+
+
+async def response(exchange: Exchange, attempt: Attempt, reply: Reply) -> None:
+    """Turn a whole answer into the client's dialect, after plugins have normalized it."""
+    body = reply.body = whole_body(reply, attempt.dialect)
+    rest = exchange.generation.chains.normalize_response
+    while rest:
+        hook, change, rest = await ask(rest, exchange.trace, attempt, reply)
+        if hook is not None and not callable(change):
+            body = reply.body = hook.guard(exchange.trace, change_response, body, change) or body
+            reply.headers = reply.headers.with_changes(change.headers or {})
+    dialect, model = exchange.dialect, attempt.call.model
+    if attempt.dialect is not dialect:
+        try:
+            said = body.canonical
+        except ValueError as fault:
+            raise CallError(failure("upstream", "the provider's answer cannot be read", code="bad_answer", detail=str(fault))) from fault
+        assert said is not None
+        said = said if attempt.model == model else msgspec.structs.replace(said, model=model)
+        reply.body = Body(dialect.encode_response(said, attempt.losses or []), canonical=said, codec=response_codec(dialect))
+    elif attempt.model != model:  # the client is answered under the name that it asked for
+        reply.body = body.with_changes({path: model for path in dialect.needles.model if locate(body.raw, path) is not None})

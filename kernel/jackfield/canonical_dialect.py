@@ -3,14 +3,11 @@
 Its bodies are the canonical structs as JSON, its streams one delta an event. It has no routes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import msgspec
 
 from jackfield.api import (
-    NDJSON,
     BadRequest,
     Dialect,
     Error,
@@ -51,7 +48,6 @@ class CanonicalDialect(Dialect):
     """The canonical structs, said as they are."""
 
     name = "canonical"
-    framing = NDJSON
     needles = Needles(
         terminal=(b'"type":"done"', b'"type":"error"'), usage=(b'"usage":{',), error=(b'"type":"error"',), model=(("model",),)
     )

@@ -4,8 +4,6 @@ Every problem is found at once and told in one line that says what, where and wh
 knows files and values; what the values mean is the business of `settings` and of the plugins.
 """
 
-from __future__ import annotations
-
 import difflib
 import os
 import re
@@ -169,31 +167,23 @@ def _merge(below: Any, above: Any) -> Any:
 
 def _decode(merged: dict[str, Any], own: dict[str, Any], source: str, problems: list[str]) -> Loaded | None:
     reader = Reader(source, problems)
-    sections = merged.get("plugins")
-    plain = {key: value for key, value in merged.items() if key != "plugins"}
-    config = reader.read(Config, plain, "")
-    if sections is not None and not isinstance(sections, dict):
-        problems.append(f"{source}: plugins: expected a mapping, got {_shown(sections)}")
-        sections = {}
-    sections = dict(sections or {})
+    config: Config | None = reader.read(Config, {key: value for key, value in merged.items() if key != "plugins"}, "")
+    sections: dict[str, Any] = reader.read(dict[str, dict[str, Any] | bool | None], merged.get("plugins") or {}, "plugins") or {}
     autoload = reader.read(bool, sections.pop("autoload", True), "plugins.autoload")
-    kernel_part, own_part = {}, {}
-    for plugin, section in sections.items():
-        if section is not None and not isinstance(section, dict):
-            problems.append(f"{source}: plugins.{plugin}: expected a mapping, got {_shown(section)}")
-            continue
-        known = {f.encode_name for f in msgspec.structs.fields(PluginSettings)}
-        settings = {key: value for key, value in (section or {}).items() if key in known}
-        kernel_part[plugin] = reader.read(PluginSettings, settings, f"plugins.{plugin}") or PluginSettings()
-        own_part[plugin] = {key: value for key, value in (section or {}).items() if key not in known}
+    kernel = {field.encode_name for field in msgspec.structs.fields(PluginSettings)}
+    told = {name: section if isinstance(section, dict) else {} for name, section in sections.items()}
+    settings = {
+        name: reader.read(PluginSettings, {k: v for k, v in section.items() if k in kernel}, f"plugins.{name}") or PluginSettings()
+        for name, section in told.items()
+    }
     if config is None:
         return None
     mine = own.get("plugins")
     return Loaded(
         config=config,
-        sections=own_part,
-        plugins=kernel_part,
-        named=frozenset(mine if isinstance(mine, dict) else ()) - {"autoload"},
+        sections={name: {k: v for k, v in section.items() if k not in kernel} for name, section in told.items()},
+        plugins=settings,
+        named=frozenset(mine if isinstance(mine, dict) else ()),
         autoload=bool(autoload),
         source=source,
         problems=tuple(_placeholders(config, source)),
@@ -228,16 +218,14 @@ _WORDS: Final[dict[Any, str]] = {
 
 def _in_words(kind: Any) -> str:
     """Say in words what a configuration value should be."""
-    if kind in _WORDS:
-        return _WORDS[kind]
-    base = typing.get_origin(kind)
+    base, parts = typing.get_origin(kind), typing.get_args(kind)
     if base is typing.Annotated:
-        return _in_words(typing.get_args(kind)[0])
+        return _in_words(parts[0])
     if base in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(_in_words(part) for part in typing.get_args(kind) if part is not type(None)))
+        return " or ".join(dict.fromkeys(_in_words(part) for part in parts if part is not type(None)))
     if base is typing.Literal:
-        return "one of " + ", ".join(map(repr, typing.get_args(kind)))
-    return "a list" if base in (list, tuple, set, frozenset) else "a mapping"
+        return "one of " + ", ".join(map(repr, parts))
+    return _WORDS.get(kind) or ("a list" if base in (list, tuple) else "a mapping")
 
 
 def _shown(value: Any) -> str:
@@ -245,84 +233,64 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def _shape(kind: Any) -> type:
+    """Return what kind of YAML value a type is written as: a mapping, a list, or a plain one."""
+    base = typing.get_origin(kind) or kind
+    if isinstance(base, type) and issubclass(base, msgspec.Struct | dict):
+        return dict
+    return list if base in (list, tuple) else str
+
+
 class Reader:
     """Decodes plain values into structs, and goes on after a problem to find the next."""
 
     def __init__(self, source: str, problems: list[str]) -> None:
-        self._source = source
-        self._problems = problems
+        self._source, self._problems = source, problems
 
     def read(self, kind: Any, value: Any, where: str) -> Any:
         """Return `value` as a `kind`; None, with problems added, where it is not one."""
-        base, args = typing.get_origin(kind), typing.get_args(kind)
+        base, parts = typing.get_origin(kind), typing.get_args(kind)
         if base in (Union, types.UnionType):
-            return self._read_union(kind, args, value, where)
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            return self._read_struct(kind, value, where)
+            fitting = [part for part in parts if _shape(part) is (type(value) if isinstance(value, dict | list) else str)]
+            own = len(fitting) == 1 or (isinstance(value, dict | list) and fitting)
+            return None if value is None and type(None) in parts else self.read(fitting[0], value, where) if own else self._plain(kind, value, where)
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
+            return self._struct(kind, value, where)
         if base is dict and isinstance(value, dict):
-            return {key: self.read(args[1], item, f"{where}.{key}" if where else key) for key, item in value.items()}
-        if base in (list, tuple) and isinstance(value, list | tuple):
-            return base(self.read(args[0], item, f"{where}[{index}]") for index, item in enumerate(value))
-        return self._read_plain(kind, value, where)
+            return {key: self.read(parts[1], item, f"{where}.{key}" if where else key) for key, item in value.items()}
+        if base in (list, tuple) and isinstance(value, list):
+            return base(self.read(parts[0], item, f"{where}[{index}]") for index, item in enumerate(value))
+        return self._plain(kind, value, where)
 
-    def _read_union(self, kind: Any, parts: tuple[Any, ...], value: Any, where: str) -> Any:
-        if value is None and type(None) in parts:
-            return None
-        shape = "mapping" if isinstance(value, dict) else "list" if isinstance(value, list | tuple) else "plain"
-        fitting = [part for part in parts if part is not type(None) and _shape(part) == shape]
-        if len(fitting) == 1:
-            return self.read(fitting[0], value, where)
-        return self._read_plain(kind, value, where)
-
-    def _read_struct(self, kind: type[Struct], value: Any, where: str) -> Struct | None:
-        if not isinstance(value, dict):
-            self._complain(where, f"expected a mapping, got {_shown(value)}")
-            return None
-        before = len(self._problems)
+    def _struct(self, kind: type[Struct], value: dict[str, Any], where: str) -> Struct | None:
+        before, prefix = len(self._problems), f"{where}." if where else ""
         hints = typing.get_type_hints(kind, include_extras=True)
         known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
         for name in value.keys() - known.keys() if kind.__struct_config__.forbid_unknown_fields else ():
             near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known)) or 'nothing'}"
-            self._complain(f"{where}.{name}" if where else name, f"unknown; {hint}")
-        fields: dict[str, Any] = {}
+            self._complain(prefix + name, f"unknown; did you mean {near[0]!r}?" if near else f"unknown; known here: {', '.join(sorted(known))}")
         for name, field in known.items():
-            at = f"{where}.{name}" if where else name
-            if name in value:
-                fields[field.name] = self.read(hints[field.name], value[name], at)
-            elif field.required:
-                self._complain(at, f"missing; expected {_in_words(hints[field.name])}")
-        if len(self._problems) > before:
-            return None
+            if field.required and name not in value:
+                self._complain(prefix + name, f"missing; expected {_in_words(hints[field.name])}")
+        fields = {f.name: self.read(hints[f.name], value[name], prefix + name) for name, f in known.items() if name in value}
         try:
-            return kind(**fields)
+            return kind(**fields) if len(self._problems) == before else None
         except ValueError as fault:  # a struct's own check (`__post_init__`)
             self._complain(where, str(fault))
             return None
 
-    def _read_plain(self, kind: Any, value: Any, where: str) -> Any:
-        lax = isinstance(value, _FromEnvironment)
+    def _plain(self, kind: Any, value: Any, where: str) -> Any:
+        from_environment = isinstance(value, _FromEnvironment)
         try:
-            return msgspec.convert(str(value) if lax else value, kind, strict=not lax, dec_hook=_from_config)
+            return msgspec.convert(str(value) if from_environment else value, kind, strict=not from_environment, dec_hook=_from_config)
         except msgspec.ValidationError as fault:
-            shown = "something else" if kind is Secret else _shown(value)
-            limit = re.match(r"Expected `\w+` (.*)$", str(fault))
-            expected = f"expected {_in_words(kind)}"
-            self._complain(where, f"{expected} {limit[1]}, got {shown}" if limit else f"{expected}, got {shown}")
-            return None
+            bound = re.match(r"Expected `\w+` ([<>].*)$", str(fault))
+            shown = "something else" if Secret in (kind, *typing.get_args(kind)) else _shown(value)
+            self._complain(where, f"expected {_in_words(kind)}{' ' + bound[1] if bound else ''}, got {shown}")
 
     def _complain(self, where: str, what: str) -> None:
         self._problems.append(f"{self._source}: {where}: {what}" if where else f"{self._source}: {what}")
 
 
-def _shape(kind: Any) -> str:
-    base = typing.get_origin(kind)
-    if base is dict or (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
-        return "mapping"
-    return "list" if base in (list, tuple) else "plain"
-
-
 def _from_config(kind: type[Any], value: object) -> Any:
-    if kind is Secret and isinstance(value, str):
-        return Secret(value)
-    return read_unit(kind, value)
+    return Secret(value) if kind is Secret and isinstance(value, str) else read_unit(kind, value)

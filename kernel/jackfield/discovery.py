@@ -1,7 +1,5 @@
 """Ask providers for their models, in the background: a call never waits for it."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from typing import Final

@@ -5,8 +5,6 @@ one hook, in order. Coroutines are driven by hand and get a timer only when they
 never do. What an answer means is the business of the stage that asked.
 """
 
-from __future__ import annotations
-
 import asyncio
 import inspect
 import logging
@@ -50,7 +48,7 @@ _THREADS: Final = 4
 class HookFailed(Exception):
     """A closed hook failed: what it guards must fail too."""
 
-    def __init__(self, hook: Hook, reason: str) -> None:
+    def __init__(self, hook: "Hook", reason: str) -> None:
         super().__init__(f"plugin {hook.plugin!r}: {hook.name} {reason}")
         self.plugin = hook.plugin
         self.hook = hook.name
@@ -114,7 +112,7 @@ class Hook:
         trace.costs.append((self, spent))
         return now
 
-    def guard(self, trace: Trace, function: Callable[..., Answer], *arguments: Any) -> Answer | None:
+    def guard(self, trace: Trace, function: Callable[..., Answer | None], *arguments: Any) -> Answer | None:
         """Return what a function makes of the plugin's answer; an answer that it refuses (`ValueError`) is the plugin's failure."""
         try:
             return function(*arguments)

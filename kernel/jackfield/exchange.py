@@ -52,7 +52,7 @@ class Downstream(Protocol):
         """Return the request's body. Raises `CallError`, cause `caller`, for one that is too large, broken or too slow."""
 
     async def send(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
-        """Send a whole answer. Raises `Gone` when the client has left."""
+        """Send a whole answer. Raises `ConnectionError` when the client has left."""
 
     async def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
         """Begin a streamed answer."""
@@ -69,10 +69,6 @@ class Downstream(Protocol):
 
 LAST: Final = (1 << 62, "")
 """A rank after that of every plugin: the answer passes all response interceptors."""
-
-
-class Gone(Exception):
-    """The client has left."""
 
 
 class Tried(msgspec.Struct, kw_only=True):

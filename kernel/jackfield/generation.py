@@ -4,8 +4,6 @@ Building one turns configuration and plugins into what the pipeline walks: chain
 providers, models. What must outlive it (accounts, pools of connections, costs) is handed in.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from typing import Any, Final
@@ -21,6 +19,7 @@ from jackfield.api import (
     ModelInfo,
     Pairs,
     Provider,
+    StateStore,
     Translator,
     matches,
     matches_any,
@@ -97,10 +96,9 @@ class Generation:
         self.chains = Chains()
         self.schedulers: dict[str, Hook] = {}
         self.routes = Routes(())
-        self.hidden: dict[str, frozenset[str]] = {}
         self.request_policy: dict[str, Policy] = {}
         self.response_policy: dict[str, Policy] = {}
-        self.has_rules = False
+        self.state: StateStore | None = None
         self._scheduler: Schedulers = Schedulers()
         self._doorkeepers: list[object] = []
         self._extra_models: list[tuple[str, ModelInfo]] = []
@@ -184,6 +182,9 @@ def _take_objects(made: Generation) -> None:
                 made.providers_of.setdefault(plugin.id, []).append(provider)
         for translator in _objects(plugin, "register_translators"):
             _put(made.translators, (translator.source, translator.target), translator, plugin)
+        for kind, make in _objects(plugin, "register_state_stores"):
+            if kind == made.config.state and made.state is None:
+                made.state = make({})
         made.sources += [(plugin.id, source) for source in _objects(plugin, "register_credential_sources")]
         made._extra_models += _objects(plugin, "register_models")
 
@@ -257,7 +258,6 @@ def _set_policies(made: Generation) -> None:
     rules = made.config.headers
     for name, dialect in made.dialects.items():
         own_keys = frozenset(dialect.key_headers)
-        made.hidden[name] = frozenset({"authorization", "proxy-authorization", "cookie", *own_keys})
         never = NEVER_SENT | own_keys
         made.request_policy[name] = Policy(dialect.request_headers, rules.request.allow, rules.request.deny, never)
         made.response_policy[name] = Policy(dialect.response_headers, rules.response.allow, rules.response.deny, never)
@@ -268,7 +268,7 @@ async def _take_accounts(made: Generation, lasting: Lasting) -> None:
     held = [
         *from_config(made.loaded),
         *await from_sources(made.sources, made.problems),
-        *from_environment(_granted(made), dict(os.environ)),
+        *from_environment(_granted(made)),
         *implied(providers),
     ]
     made.accounts = accounts(held, made.providers, lasting.accounts, made.problems)

@@ -1,13 +1,10 @@
 """The host: built from configuration and plugins, started, asked, stopped."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import inspect
 import logging
 import os
-import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final
@@ -16,12 +13,10 @@ from jackfield import config, plugins
 from jackfield.addresses import is_loopback
 from jackfield.api import Event, ModelInfo, Nested, Reply, Request, Response, failure
 from jackfield.api.canonical import Delta
+from jackfield.calls import EVERYTHING, Caller, PluginHost
 from jackfield.discovery import Discovery
 from jackfield.dispatch import Watchdog, as_plugin
 from jackfield.generation import Generation, build, private_origins
-from jackfield.memory import Caller
-from jackfield.memory_store import MemoryStore
-from jackfield.plugin_host import EVERYTHING, PluginHost
 from jackfield.plugins import Given, Plugin, PluginLoadError, identify
 from jackfield.server import Server
 from jackfield.shared import Shared
@@ -77,11 +72,10 @@ class Jackfield:
         self._watchdog: Watchdog | None = None
         self._discovery: Discovery | None = None
         self._caller: Caller | None = None
-        self._store = MemoryStore()
         self._hosts: dict[str, PluginHost] = {}
         self._started: list[Plugin] = []
 
-    async def __aenter__(self) -> Jackfield:
+    async def __aenter__(self) -> "Jackfield":
         await self.start()
         return self
 
@@ -118,7 +112,7 @@ class Jackfield:
 
     def _host_for(self, plugin: Plugin) -> PluginHost:
         assert self._shared is not None
-        self._hosts[plugin.id] = PluginHost(self._shared, self._store, plugin.id)
+        self._hosts[plugin.id] = PluginHost(self._shared, plugin.id)
         return self._hosts[plugin.id]
 
     async def _start_plugin(self, plugin: Plugin) -> None:
@@ -182,7 +176,7 @@ class Jackfield:
         if shared is None:
             return
         if self._server is not None:
-            await self._server.stop_accepting()
+            self._server.stop_accepting()
         await self._let_finish(shared, self.config.server.grace if grace is None else grace)
         for part in (self._discovery, self._server):
             if part is not None:
@@ -229,6 +223,8 @@ class Jackfield:
 
     def run(self) -> None:
         """Start, serve until SIGINT or SIGTERM, and stop. Blocks."""
+        from jackfield.cli.process import run_until_signal  # noqa: PLC0415 (signals and event loops are the process's business)
+
         run_until_signal(self)
 
     # ------------------------------------------------------------------------------------------- asking
@@ -259,9 +255,6 @@ class Jackfield:
         return self.generation.models.listing(EVERYTHING)
 
 
-_RARE_COLLECTIONS: Final = (50_000, 20, 50)
-"""Thresholds of the garbage collector for a process that does nothing but serve. A call leaves no cycles behind, so that
-the default of 700 would have it look for some every few calls, at 7 % of the processor (measured with `make bench`)."""
 _LAST_WORDS: Final = 2.0
 """Seconds in which calls that were stopped may still write their error."""
 
@@ -270,31 +263,3 @@ async def _called(callback: Callback, host: Jackfield) -> None:
     answer = callback(host)
     if inspect.isawaitable(answer):
         await answer
-
-
-def run_until_signal(host: Jackfield, ready: Callable[[Jackfield], None] = lambda _: None) -> None:
-    """Run a host in an event loop of its own until it is told to stop; `ready` is called once it listens."""
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for name in ("SIGINT", "SIGTERM"):
-            number = getattr(signal, name)
-            try:
-                loop.add_signal_handler(number, stop.set)
-            except NotImplementedError:  # Windows
-                signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-        gc.set_threshold(*_RARE_COLLECTIONS)
-        await host.start()
-        ready(host)
-        await stop.wait()
-        log.info("stopping: calls in flight have %g s to finish", host.config.server.grace)
-        await host.stop()
-
-    try:
-        import uvloop  # noqa: PLC0415 (absent on some platforms)
-    except ImportError:
-        asyncio.run(main())
-    else:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(main())

@@ -1,7 +1,5 @@
 """Stage 2: read model and stream flag with a partial decode. The rest of the body is judged by whoever reads it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Final

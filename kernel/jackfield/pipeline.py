@@ -5,15 +5,13 @@
     11 intercept the answer - 12 complete
 """
 
-from __future__ import annotations
-
 import asyncio
 from jackfield import answers, attempts
 from jackfield.access import authenticate, check_allowed, refuse_strangers
 from jackfield.api import CALLS, BadRequest, Body, Call, CallError, NotDecoded, Reply, Route
-from jackfield.bodies import RequestCodec, change_request
+from jackfield.bodies import change_request, request_codec
 from jackfield.dispatch import Chain, HookFailed, ask, without
-from jackfield.exchange import LAST, Downstream, Exchange, Gone, Refused
+from jackfield.exchange import LAST, Downstream, Exchange, Refused
 from jackfield.generation import Generation
 from jackfield.peek import peek
 from jackfield.resolution import resolve, usable
@@ -43,8 +41,8 @@ async def run(shared: Shared, exchange: Exchange) -> None:
     try:
         await _run(shared, exchange)
         canceled = False
-    except Gone:
-        pass
+    except ConnectionError:
+        pass  # the client has left
     finally:
         shared.end(exchange)
         shared.completion.put(exchange, canceled)  # 12 complete
@@ -72,7 +70,7 @@ async def _stages(shared: Shared, exchange: Exchange) -> None:
     call, chains = exchange.call, exchange.generation.chains
     if not exchange.inside:
         call.principal = await authenticate(exchange)  # 1 frontend auth
-    call._hidden = exchange.generation.hidden[call.dialect]
+    call.hide_keys()
     if call.operation not in CALLS:
         await answers.query(exchange, shared.first_models)
         return
@@ -92,8 +90,7 @@ async def _stages(shared: Shared, exchange: Exchange) -> None:
 async def _peek(exchange: Exchange) -> None:
     call = exchange.call
     source = await exchange.downstream.read()
-    codec = RequestCodec(exchange.dialect, call.operation)
-    call.body = Body(source, codec=codec, limit=exchange.generation.config.limits.json)
+    call.body = Body(source, codec=request_codec(exchange.dialect, call.operation), limit=exchange.generation.config.limits.json)
     raw = source if isinstance(source, bytes) else source.view()
     call.model, call.stream = peek(raw, exchange.endpoint, exchange.params)
 

@@ -4,8 +4,6 @@ A plugin that cannot be loaded is a listed problem, never the end of the host. W
 hooks do is the business of `dispatch`; what their objects mean, of `generation`.
 """
 
-from __future__ import annotations
-
 import difflib
 import importlib.metadata
 import importlib.util
@@ -328,22 +326,3 @@ def _ungranted(plugin: Plugin) -> Iterable[str]:
 
 def _one_line(fault: BaseException) -> str:
     return " ".join(str(fault).split()) or "no message"
-
-
-def listing(plugins: Sequence[Plugin]) -> list[Mapping[str, Any]]:
-    """Return what there is to say of each plugin, as plain data."""
-    return [
-        {
-            "id": p.id,
-            "version": p.version,
-            "distribution": p.distribution,
-            "origin": p.origin,
-            "state": p.state,
-            "hooks": list(p.implementations),
-            "priority": p.priority,
-            "grants": list(p.grants),
-            "config": p.config_path,
-            "problems": list(p.problems),
-        }
-        for p in plugins
-    ]

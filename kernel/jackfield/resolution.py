@@ -1,13 +1,11 @@
 """Stage 4: who may answer a call, within the route that a router decided or as the client asked."""
 
-from __future__ import annotations
-
 import msgspec
 
 from jackfield.api import Alternative, Cause, Credential, Provider, Route, matches_any
 from jackfield.credentials import Account
 from jackfield.exchange import Exchange, Refused
-from jackfield.pools import Seat, SeatPool
+from jackfield.models import Seat, SeatPool
 
 Target = tuple[SeatPool, tuple[Cause, ...]]
 """A pool that may answer, and the causes of failure before it that it serves; none for all but the caller's own."""
@@ -42,7 +40,7 @@ def _pool(exchange: Exchange, way: Route | Alternative) -> SeatPool | None:
     provider = next(iter(generation.providers_of.get(way.executor, ())), None)
     if provider is None:
         return None
-    nobody = Credential(id=f"{provider.key}:none", provider=provider.key, kind="none", label=way.executor)
+    nobody = Credential(id=f"{provider.key}:none", provider=provider.key, label=way.executor)
     return SeatPool(name, [Seat(Account(nobody, provider), name)], direct=True)
 
 

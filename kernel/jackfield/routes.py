@@ -1,7 +1,5 @@
 """Stage 0: find dialect and operation for a method, a path and deciding headers."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,28 +1,28 @@
 """The kernel's own part of the configuration, as typed structs. `config` reads files into it; plugins declare their own."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
-import msgspec
+from msgspec import Meta, Struct
 
-from jackfield.api import Seconds, Secret, Size
-
-Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+from jackfield.api import Credential, Seconds, Size
 
 
-class Server(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class Settings(Struct, forbid_unknown_fields=True, frozen=True):
+    """A section of the configuration."""
+
+
+class Server(Settings, frozen=True):
     """Where the host listens, and how it treats its connections."""
 
     host: str = "127.0.0.1"
-    port: Port = 8317
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8317
     keepalive: Seconds = Seconds(15)
     """Quiet time in a stream after which a comment keeps the connection alive, where the dialect has one."""
     grace: Seconds = Seconds(25)
     """How long calls may take to finish when the host stops."""
 
 
-class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class Limits(Settings, frozen=True):
     """Most bytes of one thing."""
 
     body: Size = Size(64 << 20)
@@ -39,7 +39,7 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     """Of one event of a stream."""
 
 
-class Timeouts(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class Timeouts(Settings, frozen=True):
     """How long the host waits."""
 
     connect: Seconds = Seconds(10)
@@ -52,12 +52,12 @@ class Timeouts(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     """Between two reads of a client's body."""
 
 
-class Hooks(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class Hooks(Settings, frozen=True):
     """How plugins are held to account."""
 
     deadline: Seconds = Seconds(5)
     """For one call of a hook."""
-    failures: Annotated[int, msgspec.Meta(ge=1)] = 5
+    failures: Annotated[int, Meta(ge=1)] = 5
     """Failures in a row after which a hook is passed over for a while."""
     pause: Seconds = Seconds(30)
     """How long it is passed over before it is tried again."""
@@ -65,21 +65,21 @@ class Hooks(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     """How long a hook may hold the event loop before it is named in the log."""
 
 
-class Access(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class Access(Settings, frozen=True):
     """Who may call."""
 
     only: str | None = None
     """The one plugin that decides; no other is asked."""
 
 
-class HeaderRule(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class HeaderRule(Settings, frozen=True):
     """Names of headers, with `*` for any text, that pass beside those of the dialect, or do not."""
 
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
 
 
-class HeaderPolicy(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class HeaderPolicy(Settings, frozen=True):
     """Which headers pass. Keys, cookies, hop-by-hop and forwarding headers never do."""
 
     request: HeaderRule = HeaderRule()
@@ -88,14 +88,14 @@ class HeaderPolicy(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     """From the upstream to the client."""
 
 
-class Models(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class Models(Settings, frozen=True):
     """Names of models."""
 
     aliases: dict[str, str | tuple[str, ...]] = {}
     """Further names, and the model or models meant."""
 
 
-class Schedulers(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class Schedulers(Settings, frozen=True):
     """Which plugin picks credentials: in general, for a provider, for models by pattern. The most special one counts."""
 
     default: str | None = None
@@ -103,35 +103,16 @@ class Schedulers(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     models: dict[str, str] = {}
 
 
-class CredentialSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """One credential in the configuration."""
-
-    provider: str
-    key: Secret | None = None
-    label: str = ""
-    base_url: str | None = None
-    prefix: str | None = None
-    priority: int = 0
-    weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
-    proxy: str | None = None
-    headers: dict[str, str] = {}
-    models: tuple[str, ...] | None = None
-    excluded: tuple[str, ...] = ()
-    aliases: dict[str, str | tuple[str, ...]] = {}
-    disabled: bool = False
-    notes: str = ""
-
-
-class HookSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class HookSettings(Settings, frozen=True):
     """What the operator says about one hook of one plugin; it has the last word."""
 
-    priority: int | None = None
-    on_error: str | None = None
-    deadline: Seconds | None = None
     enabled: bool = True
+    priority: int | None = None
+    on_error: Annotated[str, Meta(pattern="^(open|closed)$")] | None = None
+    deadline: Seconds | None = None
 
 
-class PluginSettings(msgspec.Struct, frozen=True, kw_only=True):
+class PluginSettings(Struct, frozen=True, kw_only=True):
     """What the kernel reads of a plugin's section. All other keys of the section are the plugin's own."""
 
     enabled: bool = True
@@ -146,7 +127,7 @@ class PluginSettings(msgspec.Struct, frozen=True, kw_only=True):
     hooks: dict[str, HookSettings] = {}
 
 
-class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class Config(Settings, frozen=True):
     """The whole configuration. `plugins` holds one section a plugin, and `autoload`."""
 
     server: Server = Server()
@@ -157,5 +138,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     headers: HeaderPolicy = HeaderPolicy()
     models: Models = Models()
     scheduler: str | Schedulers | None = None
-    credentials: tuple[CredentialSettings, ...] = ()
+    state: str = "memory"
+    """The kind of state store."""
+    credentials: tuple[Credential, ...] = ()
     plugins: dict[str, Any] = {}

@@ -1,7 +1,5 @@
 """What lives as long as the host: connections, the sweeper, the calls in flight, and completion."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import time

@@ -1,7 +1,5 @@
 """An upstream's stream as whole events, whatever pieces it comes in."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
@@ -36,11 +34,10 @@ class Source:
     def __init__(self, stream: AsyncIterator[Any], dialect: Dialect, largest_event: int) -> None:
         self.dialect = dialect
         self.first = b""
-        """The first read with an event in it."""
+        """What was read up to and with the first event."""
         self.tail: deque[bytes] = deque(maxlen=_TAIL)
         """The latest reads."""
-        self._stream = stream
-        self._largest = largest_event
+        self._stream, self._largest = stream, largest_event
         self._splitter = dialect.framing.splitter()
         self._encoder: StreamEncoder | None = None
 
@@ -58,57 +55,47 @@ class Source:
         except CallError:
             raise
         except Exception as fault:
-            detail = f"{type(fault).__name__}: {fault}"
-            raise CallError(failure("plugin", "the provider failed in the middle of its answer", code="provider_failed", detail=detail)) from fault
+            message, detail = "the provider failed in the middle of its answer", f"{type(fault).__name__}: {fault}"
+            raise CallError(failure("plugin", message, code="provider_failed", detail=detail)) from fault
         return self._last()
 
     def _written(self, item: Any) -> bytes:
         """Return the bytes of an event, or of a canonical delta in the stream's dialect."""
         if isinstance(item, Event):
             return item.raw
-        if self._encoder is None:
-            self._encoder = self.dialect.encode_stream(Request(stream=True, stream_usage=True), [])
+        self._encoder = self._encoder or self.dialect.encode_stream(Request(stream=True, stream_usage=True), [])
         return b"".join(event.raw for event in self._encoder.feed([item]))
 
     def _last(self) -> bytes | None:
         """Return what stood after the last boundary if it is an event that nobody ended; half an event is none."""
-        rest, self._splitter = self._splitter.rest(), self.dialect.framing.splitter()
-        if not rest.strip():
-            return None
-        _, end = self.dialect.framing.build(b"")
-        whole = rest.rstrip(b"\r\n") + end
-        sound = [e for e in events_of(self.dialect, whole) if e.json is not None or self.dialect.terminal(e)]
-        if not sound:
+        whole = self._splitter.rest().rstrip(b"\r\n") + self.dialect.framing.build(b"")[1]
+        self._splitter = self.dialect.framing.splitter()
+        if not any(event.json is not None or self.dialect.terminal(event) for event in events_of(self.dialect, whole)):
             return None
         self.tail.append(whole)
         return whole
 
     async def first_event(self) -> Event | None:
         """Read up to the first event and return it; None when there is none. What was read stays in `first`."""
-        event: Event | None = None
-        while event is None:
-            whole = await self.next()
-            if whole is None:
-                return None
+        while (whole := await self.next()) is not None:
             self.first += whole
             at = 0
-            while event is None and at < len(whole):
+            while at < len(whole):
                 start, at = self.dialect.framing.around(whole, at)
-                event = next(iter(events_of(self.dialect, whole[start:at])), None)
-        return event
+                for event in events_of(self.dialect, whole[start:at]):
+                    return event
+        return None
 
     def edges(self) -> tuple[bytes, bytes]:
         """Return the first event of the stream and its last ones, as bytes: usage and errors stand there."""
-        framing = self.dialect.framing
-        ends = b""
+        around, ends = self.dialect.framing.around, b""
         for whole in reversed(self.tail):
             ends = whole + ends
             if len(ends) > _EDGE:
+                last = around(ends, len(ends) - 1)[0]
+                ends = ends[min(last, around(ends, len(ends) - _EDGE)[1]) :]
                 break
-        last = framing.around(ends, len(ends) - 1)[0] if ends else 0
-        if len(ends) > _EDGE:
-            ends = ends[min(last, framing.around(ends, len(ends) - _EDGE)[1]) :]
-        return self.first[slice(*framing.around(self.first, 0))], ends
+        return self.first[slice(*around(self.first, 0))], ends
 
     def found(self, needles: Iterable[bytes], edges: Iterable[bytes]) -> list[Event]:
         """Return the last event at each of the stream's edges in which a needle stands, for each needle."""
@@ -120,24 +107,16 @@ class Source:
 
     def usage(self, edges: Iterable[bytes]) -> Usage | None:
         """Return what the upstream said that the call cost, at the stream's edges."""
-        usage: Usage | None = None
         decoder = self.dialect.decode_stream()
-        for event in self.found(self.dialect.needles.usage, edges):
-            for delta in decoder.feed(event):
-                if isinstance(delta, UsageDelta) or (isinstance(delta, Begin) and delta.usage is not None):
-                    usage = delta.usage
-        return usage
+        deltas = [delta for event in self.found(self.dialect.needles.usage, edges) for delta in decoder.feed(event)]
+        said = [delta.usage for delta in deltas if isinstance(delta, UsageDelta | Begin) and delta.usage is not None]
+        return said[-1] if said else None
 
-    async def close(self) -> None:
-        """Let go of the upstream at once."""
+    async def close(self, let_end: bool = False) -> None:
+        """Let go of the upstream: at once, or when it has ended by itself in a moment."""
+        finish = getattr(self._stream, "finish", None) if let_end else None
         aclose = getattr(self._stream, "aclose", None)
-        if aclose is not None:
-            await aclose()
-
-    async def finish(self) -> None:
-        """Let go of an upstream of which nothing more is wanted; it may end by itself."""
-        finish = getattr(self._stream, "finish", None)
         if finish is not None:
             finish()
-        else:
-            await self.close()
+        elif aclose is not None:
+            await aclose()

@@ -5,18 +5,17 @@ the end of the last whole event and for the terminal one. Every write is whole e
 comment or an error can always follow.
 """
 
-from __future__ import annotations
-
 import asyncio
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from jackfield.api import CallError, Dialect, Event, Failure, Reply, Response, StreamHead, failure, members
+from jackfield.api import CallError, Dialect, Event, Failure, Reply, Response, StreamHead, failure
 from jackfield.api.canonical import Assembler, Begin, Delta, Done, StreamError
-from jackfield.dispatch import HookFailed, ask
-from jackfield.exchange import Exchange, Gone, Tried, error_of
+from jackfield.dispatch import Chain, HookFailed, ask
+from jackfield.exchange import Exchange, Tried, error_of
 from jackfield.interception import Handler, Interception
 from jackfield.source import Source, events_of, sound
 from jackfield.sweeper import Sweeper
@@ -26,45 +25,75 @@ class Relay:
     """One streamed answer, from the upstream's events to the client's. `made` is None for an answer that no attempt gave."""
 
     def __init__(self, exchange: Exchange, reply: Reply, source: Source, made: Tried | None = None) -> None:
-        self._exchange = exchange
-        self._reply = reply
-        self._made = made
-        self._source = source
-        self._up = source.dialect
-        self._down = exchange.dialect
-        self._terminal = self._up.needles.terminal
+        self._exchange, self._reply, self._source, self._made = exchange, reply, source, made
+        self._up, self._down = source.dialect, exchange.dialect
         self._over = False
         """The terminal event has passed."""
         self._written = 0.0
-        self._writing = False
+        """When something was written last; 0.0 while something is being written."""
         self._normalizer: Interception | None = None
         self._crossing: _Crossing | None = None
         self._interception: Interception | None = None
-        self._old_name: bytes | None = None
-        self._new_name = b""
+        self._rename: Callable[[bytes], bytes] | None = None
 
     async def prime(self) -> Failure | None:
         """Wait for the first event. Returns why this is no answer: it is empty, or begins with an error."""
+        fits = False
         try:
             first = await self._source.first_event()
-        except BaseException:
-            await self.close()
-            raise
-        if first is None:
-            await self.close()
-            return failure("upstream", "the provider sent an empty stream", code="empty_stream")
-        if self._made is None or self._up.commits(first):
-            return None
-        await self.close()
-        error = first.error
-        status = error.status if error is not None and error.status >= 400 else 502
-        return self._made.attempt.provider.classify(self._up, status, self._reply.headers, first.data)
+            if first is None:
+                return failure("upstream", "the provider sent an empty stream", code="empty_stream")
+            fits = self._made is None or self._up.commits(first)
+            if fits or self._made is None:
+                return None
+            status = first.error.status if first.error is not None and first.error.status >= 400 else 502
+            return self._made.attempt.provider.classify(self._up, status, self._reply.headers, first.data)
+        finally:
+            if not fits:
+                await self.close()
 
     async def close(self) -> None:
         """Let go of the upstream, in every case; the credential no longer serves this call."""
         await self._source.close()
         if self._made is not None:
             self._made.release()
+            self._made.relay = None  # the exchange, which holds what was tried, is held by this relay
+
+    # ----------------------------------------------------------------------------------------- the handlers
+
+    async def bind(self) -> None:
+        """Ask the plugins for their handlers, and find out what has to be done to this stream."""
+        exchange, reply, made = self._exchange, self._reply, self._made
+        chains, attempt = exchange.generation.chains, made.attempt if made is not None else None
+        try:
+            normalizers = await self._bound(chains.normalize_response, attempt, reply) if made is not None else []
+            handlers: list[Handler] = []
+            if chain := exchange.seeing(chains.intercept_stream):
+                model, provider = (attempt.model, attempt.provider.key) if attempt is not None else (exchange.call.model, "")
+                head = StreamHead(status=reply.status, headers=reply.headers, model=model, provider=provider)
+                handlers = await self._bound(chain, exchange.call, head)
+        except BaseException:
+            await self.close()
+            raise
+        renamed = attempt is not None and attempt.model != exchange.call.model
+        if self._up is not self._down:
+            self._crossing = _Crossing(self._up, exchange, renamed)
+            self._normalizer = Interception(self._up, normalizers, exchange.trace) if normalizers else None
+        else:
+            handlers = normalizers + handlers
+            self._rename = _renaming(self._up, self._source.first, exchange.call.model) if renamed else None
+        if handlers or self._crossing is not None:
+            self._interception = Interception(self._down, handlers, exchange.trace)
+
+    async def _bound(self, chain: Chain, *arguments: object) -> list[Handler]:
+        found: list[Handler] = []
+        while chain:
+            hook, answer, chain = await ask(chain, self._exchange.trace, *arguments)
+            if hook is not None and callable(answer):
+                found.append(Handler(hook, answer))
+            elif hook is not None:
+                self._reply.headers = self._reply.headers.with_changes(answer.headers or {})
+        return found
 
     # -------------------------------------------------------------------------------------- to the client
 
@@ -84,15 +113,13 @@ class Relay:
                 raise
         except (CallError, HookFailed) as fault:
             await self._break_off(fault)
-        except (Gone, asyncio.CancelledError):
+        except (ConnectionError, asyncio.CancelledError):
             if self._interception is not None:
-                await self._interception.leave(exchange.outcome(canceled=True))
+                await self._interception.closings(exchange.outcome(canceled=True))
             raise
         finally:
             sweeper.discard(self)
             await self.close()
-            if self._made is not None:
-                self._made.relay = None  # the exchange, which holds what was tried, is held by this relay
         await self._write(self._down.framing.finish())
         await downstream.finish()
 
@@ -100,24 +127,22 @@ class Relay:
         source = self._source
         whole: bytes | None = source.first
         while whole is not None:
-            leaving = await self._through(whole)
-            if leaving:
-                await self._write(leaving)
+            await self._write(await self._through(whole))
             if self._over:
-                # An upstream that has said all may end by itself; one that a plugin cut short must stop.
-                await (source.close() if self._cut_short else source.finish())
                 break
             whole = await source.next()
         if not self._over:
             await self._mend()
+        cut_short = any(i is not None and i.ended is not None for i in (self._normalizer, self._interception))
+        await source.close(let_end=not cut_short)
         self._look_back()
 
     async def _through(self, whole: bytes) -> bytes:
         """Return the bytes that leave for whole events that came."""
         whole = self._cut(whole)
-        if self._old_name is not None:
-            whole = whole.replace(self._old_name, self._new_name)
-        if self._normalizer is None and self._crossing is None and self._interception is None:
+        if self._rename is not None:
+            whole = self._rename(whole)
+        if self._normalizer is None and self._interception is None:
             return self._up.framing.clean(whole)
         events, whole = sound(self._up, whole)
         if self._normalizer is not None:
@@ -125,8 +150,7 @@ class Relay:
             events = events_of(self._up, whole)
             self._over = self._over or self._normalizer.ended is not None
         if self._crossing is not None:
-            events = self._crossing.over(events)
-            whole = b"".join(event.raw for event in events)
+            events, whole = self._crossing.over(events)
         if self._interception is not None:
             whole = await self._interception.take(events, whole, self._exchange.outcome)
             self._over = self._over or self._interception.ended is not None
@@ -134,97 +158,26 @@ class Relay:
 
     def _cut(self, whole: bytes) -> bytes:
         """Return what stands up to the terminal event; nothing may follow it."""
-        framing = self._up.framing
-        for needle in self._terminal:
-            end = len(whole)
-            while (at := whole.rfind(needle, 0, end)) >= 0:  # from the end: there it stands when it is there
-                end, after = framing.around(whole, at)
-                if any(self._up.terminal(event) for event in events_of(self._up, whole[end:after])):
-                    self._over = True
-                    whole = whole[:after]
+        for needle in self._up.needles.terminal:
+            start = len(whole)
+            while (at := whole.rfind(needle, 0, start)) >= 0:  # from the end: there it stands when it is there
+                start, end = self._up.framing.around(whole, at)
+                if any(map(self._up.terminal, events_of(self._up, whole[start:end]))):
+                    self._over, whole = True, whole[:end]
         return whole
 
     async def _write(self, data: bytes) -> None:
         if data:
-            self._writing = True
+            self._written = 0.0
             await self._exchange.downstream.write(data)
-            self._writing = False
             self._written = time.monotonic()
 
     def look(self, now: float) -> None:
         """Keep the client's connection alive while the upstream is quiet. Called by the sweeper."""
         quiet = self._exchange.generation.config.server.keepalive
-        if quiet and self._written and not self._writing and now - self._written > quiet:
+        if quiet and self._written and now - self._written > quiet:
             self._exchange.downstream.write_now(self._down.keepalive or b"")
             self._written = now
-
-    # ----------------------------------------------------------------------------------------- the handlers
-
-    async def bind(self) -> None:
-        """Ask the plugins for their handlers, and find out what has to be done to this stream."""
-        try:
-            await self._bind()
-        except BaseException:
-            await self.close()
-            raise
-
-    @property
-    def _cut_short(self) -> bool:
-        return any(i is not None and i.ended is not None for i in (self._normalizer, self._interception))
-
-    async def _bind(self) -> None:
-        exchange, made = self._exchange, self._made
-        renamed = made is not None and made.attempt.model != exchange.call.model
-        normalizers = [] if made is None else await self._normalizers(made)
-        handlers = await self._interceptors()
-        if self._up is not self._down:
-            self._crossing = _Crossing(self._source.dialect, exchange, renamed)
-            if normalizers:
-                self._normalizer = Interception(self._up, normalizers, exchange.trace)
-            self._interception = Interception(self._down, handlers, exchange.trace)
-            return
-        if renamed:
-            self._learn_name()
-        if normalizers or handlers:
-            self._interception = Interception(self._down, normalizers + handlers, exchange.trace)
-
-    async def _normalizers(self, made: Tried) -> list[Handler]:
-        found, reply, trace = [], self._reply, self._exchange.trace
-        rest = self._exchange.generation.chains.normalize_response
-        while rest:
-            hook, answer, rest = await ask(rest, trace, made.attempt, reply)
-            if hook is not None and callable(answer):
-                found.append(Handler(hook, answer))
-            elif hook is not None and answer.headers:
-                reply.headers = reply.headers.with_changes(answer.headers)
-        return found
-
-    async def _interceptors(self) -> list[Handler]:
-        exchange, reply, made = self._exchange, self._reply, self._made
-        chain = exchange.seeing(exchange.generation.chains.intercept_stream)
-        if not chain:
-            return []
-        model, provider = (made.attempt.model, made.attempt.provider.key) if made is not None else (exchange.call.model, "")
-        head = StreamHead(status=reply.status, headers=reply.headers, model=model, provider=provider)
-        found = []
-        while chain:
-            hook, handler, chain = await ask(chain, exchange.trace, exchange.call, head)
-            if hook is not None:
-                found.append(Handler(hook, handler))
-        return found
-
-    def _learn_name(self) -> None:
-        """Find how the stream names its model, to put the name in its place that the client asked for."""
-        for event in events_of(self._up, self._source.first):
-            for path in self._up.needles.model:
-                inner, data = event.json, event.data
-                for step in path[:-1]:
-                    inner = inner.get(step) if isinstance(inner, dict) else None
-                said = inner.get(path[-1]) if isinstance(inner, dict) else None
-                if isinstance(said, str):
-                    self._old_name = _as_written(data, str(path[-1]), said)
-                    self._new_name = msgspec.json.encode(path[-1]) + b":" + msgspec.json.encode(self._exchange.call.model)
-                    return
 
     # --------------------------------------------------------------------------------------------- endings
 
@@ -233,55 +186,53 @@ class Relay:
         if self._interception is None:
             self._interception = Interception(self._down, (), self._exchange.trace)
             for whole in dict.fromkeys((self._source.first, *self._source.tail)):
-                self._interception.follow(events_of(self._down, whole))
+                self._interception.follow(events_of(self._down, whole), len(whole))
         return self._interception
 
     async def _mend(self) -> None:
         """End a stream whose upstream stopped without a terminal event: in good order if the answer was complete, else as broken."""
         ending = self._ending()
         if self._crossing is not None:
-            await self._write(await ending.take(*self._crossing.close(), self._exchange.outcome))
-            if self._crossing.done:
-                return
-        if not ending.complete():
-            raise CallError(failure("network", "the provider's answer broke off before its end", code="broken_off"))
-        await self._write(ending.finish(None))
+            await self._write(await ending.take(*self._crossing.over(()), self._exchange.outcome))
+        if self._crossing is None or not self._crossing.done:
+            missing = ending.finish()
+            if missing is None:
+                raise CallError(failure("network", "the provider's answer broke off before its end", code="broken_off"))
+            await self._write(missing)
 
     async def _break_off(self, fault: CallError | HookFailed) -> None:
         """End the client's stream with an error in its dialect."""
-        exchange = self._exchange
-        told = fault.failure if isinstance(fault, CallError) else failure("plugin", f"plugin {fault.plugin!r} failed ({fault.hook})")
-        exchange.failure = told
+        told = fault.failure if isinstance(fault, CallError) else failure("plugin", str(fault), code="plugin_failed")
+        self._failed(told)
+        await self.close()
+        await self._write(await self._ending().fail(error_of(told), self._exchange.outcome()))
+
+    def _failed(self, told: Failure) -> None:
+        self._exchange.failure = told
         if self._made is not None:
             self._made.failure = told
-        await self.close()
-        await self._write(await self._ending().fail(error_of(told), exchange.outcome()))
 
     def _look_back(self) -> None:
         """Learn from the stream's end what it cost, and whether it ended with an error."""
-        exchange, source = self._exchange, self._source
-        if self._made is None:
-            return
-        edges = source.edges()
-        self._made.usage = exchange.usage = source.usage(edges)
-        for event in source.found(self._up.needles.error, edges):
-            error = event.error
-            if error is not None:
-                told = failure("upstream", "the provider's stream ended with an error", code=error.code, detail=error.message)
-                exchange.failure = self._made.failure = told
+        if self._made is not None:
+            edges = self._source.edges()
+            self._made.usage = self._exchange.usage = self._source.usage(edges)
+            for event in self._source.found(self._up.needles.error, edges):
+                if (error := event.error) is not None:
+                    message = "the provider's stream ended with an error"
+                    self._failed(failure("upstream", message, code=error.code, detail=error.message))
 
     # ------------------------------------------------------------------------------------------- as a whole
 
     async def assemble(self) -> Response:
         """Read the stream to its end and return the whole answer: for a client that asked for no stream."""
         assembler, decoder = Assembler(), self._up.decode_stream()
+        whole: bytes | None = self._source.first
         try:
-            whole: bytes | None = self._source.first
-            while whole is not None and not self._over:
-                for event in events_of(self._up, self._cut(whole)):
-                    for delta in decoder.feed(event):
-                        assembler.feed(delta)
-                whole = await self._source.next() if not self._over else None
+            while whole is not None:
+                for delta in [d for event in events_of(self._up, self._cut(whole)) for d in decoder.feed(event)]:
+                    assembler.feed(delta)
+                whole = None if self._over else await self._source.next()
             for delta in decoder.close():
                 assembler.feed(delta)
         except ValueError as fault:
@@ -291,8 +242,6 @@ class Relay:
         if assembler.error is not None or not assembler.done:
             detail = assembler.error.message if assembler.error else ""
             raise CallError(failure("upstream", "the provider's answer broke off before its end", code="broken_off", detail=detail))
-        if self._made is not None:
-            self._made.usage = assembler.response().usage
         return assembler.response()
 
 
@@ -305,30 +254,27 @@ class _Crossing:
         self._encoder = exchange.dialect.encode_stream(exchange.call.request, losses if losses is not None else [])
         self._name = exchange.call.model if renamed else None
         self.done = False
+        """The answer is complete, or has ended with an error."""
 
-    def over(self, events: Sequence[Event]) -> list[Event]:
-        """Return the client's events for the upstream's."""
-        made: list[Event] = []
-        for event in events:
-            made += self._encoded(self._decoder.feed(event))
-        return made
-
-    def close(self) -> tuple[list[Event], bytes]:
-        """Return the client's events for what the upstream left unsaid, and their bytes."""
-        events = self._encoded(self._decoder.close())
-        return events, b"".join(event.raw for event in events)
-
-    def _encoded(self, deltas: Sequence[Delta]) -> list[Event]:
+    def over(self, events: Sequence[Event]) -> tuple[list[Event], bytes]:
+        """Return the client's events for the upstream's, and their bytes; for none, those for what the upstream left unsaid."""
+        deltas: list[Delta] = [d for event in events for d in self._decoder.feed(event)] if events else list(self._decoder.close())
         if self._name is not None:
             deltas = [msgspec.structs.replace(d, model=self._name) if isinstance(d, Begin) else d for d in deltas]
-        self.done = self.done or any(isinstance(d, StreamError) or isinstance(d, Done) for d in deltas)
-        return list(self._encoder.feed(deltas)) if deltas else []
+        self.done = self.done or any(isinstance(d, StreamError | Done) for d in deltas)
+        made = list(self._encoder.feed(deltas)) if deltas else []
+        return made, b"".join(event.raw for event in made)
 
 
-def _as_written(data: bytes, key: str, said: str) -> bytes:
-    """Return a member of an event as its bytes spell it, so that it can be found again."""
-    encoded = msgspec.json.encode(said)
-    for member in members(data):
-        if member.key == key and data[slice(*member.value)] == encoded:
-            return data[member.start : member.value[1]]
-    return msgspec.json.encode(key) + b":" + encoded
+def _renaming(dialect: Dialect, first: bytes, model: str) -> Callable[[bytes], bytes] | None:
+    """Return what puts the name in place that the client asked for; None when the stream names no model.
+
+    The member as the first event spells it is replaced wherever it stands: within a JSON text its
+    quotes would be escaped, so that nothing else can look like it.
+    """
+    for key in {path[-1] for path in dialect.needles.model}:
+        found = re.search(rb'(%s\s*:\s*)"(?:[^"\\]|\\.)*"' % re.escape(msgspec.json.encode(key)), first)
+        if found is not None:
+            old, new = found[0], found[1] + msgspec.json.encode(model)
+            return lambda whole: whole.replace(old, new)
+    return None

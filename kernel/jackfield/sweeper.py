@@ -1,7 +1,5 @@
 """One look a second at everything that waits: time limits without a timer for each read."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time
@@ -21,8 +19,7 @@ class Sweeper:
     """Looks at all that wait, once an interval."""
 
     def __init__(self, *limits: float) -> None:
-        shortest = min((limit for limit in limits if limit > 0), default=60.0)
-        self._interval = min(1.0, max(0.05, shortest / 4))
+        self._interval = min(1.0, max(0.05, min((limit for limit in limits if limit > 0), default=60.0) / 4))
         self._waiting: set[Waiting] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -35,7 +32,7 @@ class Sweeper:
         if self._timer is not None:
             self._timer.cancel()
 
-    def watch(self, total: float | None = None) -> Watch:
+    def watch(self, total: float | None = None) -> "Watch":
         """Return a new watch over one task's waiting; `total` bounds all of it."""
         watch = Watch(self, total)
         self._waiting.add(watch)
@@ -57,10 +54,10 @@ class Sweeper:
 
 
 _SAYS = {
-    "first_byte": ("the provider sent no answer within {:g} s (timeouts.first_byte)", "first_byte_timeout"),
-    "idle": ("the provider's answer stood still for {:g} s (timeouts.idle)", "idle_timeout"),
-    "client_body": ("the request body stood still for {:g} s (timeouts.client_body)", "request_timeout"),
-    "total": ("the call took longer than {:g} s", "total_timeout"),
+    "first_byte": "the provider sent no answer within {:g} s (timeouts.first_byte)",
+    "idle": "the provider's answer stood still for {:g} s (timeouts.idle)",
+    "client_body": "the request body stood still for {:g} s (timeouts.client_body)",
+    "total": "the call took longer than {:g} s",
 }
 
 
@@ -71,18 +68,20 @@ class Watch:
 
     def __init__(self, sweeper: Sweeper, total: float | None) -> None:
         self._sweeper = sweeper
-        self._deadline = math.inf
-        self._end = math.inf if total is None else time.monotonic() + total
-        self._seconds = total or 0.0
-        self._what = "total"
+        self._deadline, self._end = math.inf, math.inf if total is None else time.monotonic() + total
+        self._seconds, self._what = total or 0.0, "total"
         self._task: asyncio.Task[object] | None = None
-        self._fired: str | None = None
+        self._fired = False
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     def arm(self, seconds: float, what: str) -> None:
         """Allow the current task to wait for so many seconds."""
-        self._task = asyncio.current_task()
-        self._seconds = seconds
-        self._what = what
+        self._task, self._seconds, self._what = asyncio.current_task(), seconds, what
         self._deadline = min(time.monotonic() + seconds, self._end)
 
     def disarm(self) -> None:
@@ -91,25 +90,17 @@ class Watch:
 
     def close(self) -> None:
         """Nothing will wait any more."""
-        self._deadline = math.inf
         self._sweeper.discard(self)
 
     def look(self, now: float) -> None:
         """Cancel the task when its time is up."""
         if now >= self._deadline and self._task is not None:
-            self._fired = "total" if now >= self._end else self._what
-            self._deadline = math.inf
+            self._fired, self._deadline = True, math.inf
             self._task.cancel()
 
     def settle(self) -> None:
         """Raise `CallError` if this watch cancelled the current task; return if somebody else did."""
-        if self._fired is None:
-            return
-        task = asyncio.current_task()
-        if task is None or task.uncancel() > 0:
-            return
-        says, code = _SAYS[self._fired]
-        message = says.format(self._seconds)
-        if self._fired == "client_body":
-            raise CallError(failure("caller", message, code=code, status=408))
-        raise CallError(failure("network", message, code=code))
+        if self._fired and self._task is not None and self._task.uncancel() == 0:
+            own = self._what == "client_body"
+            says = _SAYS[self._what].format(self._seconds)
+            raise CallError(failure("caller" if own else "network", says, code=f"{self._what}_timeout", status=408 if own else 0))

@@ -3,27 +3,26 @@
 All of aiohttp's client side is here. Providers and plugins see `HttpRequest` and `HttpResponse` alone.
 """
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import ResolveResult
 from multidict import CIMultiDict
 from yarl import URL
 
 from jackfield import __version__
 from jackfield.addresses import is_ip, is_public, origin_of
-from jackfield.api import CallError, Headers, HttpRequest, Spooled, failure
+from jackfield.api import CallError, Headers, HttpRequest, Spooled, Timeouts, failure
 from jackfield.credentials import Account
-from jackfield.settings import Limits, Timeouts
+from jackfield.settings import Limits
+from jackfield.settings import Timeouts as DefaultTimeouts
 from jackfield.sweeper import Sweeper, Watch
 
-PIECE: Final = 256 << 10
+_PIECE: Final = 256 << 10
 """Bytes of a large body written at once: enough to keep a socket busy, few enough to keep memory flat."""
 _LARGE: Final = 1 << 20
 _MAX_URLS: Final = 4096
@@ -31,6 +30,9 @@ _HEADER_LIMIT: Final = 64 << 10
 _LAST_MOMENT: Final = 1.0
 """Seconds that an upstream gets to end an answer whose terminal event has come, so that its connection can be used again."""
 _FIXED: Final = (("User-Agent", f"jackfield/{__version__}"), ("Accept-Encoding", "identity"))
+_JSON: Final = ("Content-Type", "application/json")
+_NO_TIMEOUTS: Final = Timeouts()
+_FAULTS: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 
 
 class Response:
@@ -38,21 +40,13 @@ class Response:
 
     __slots__ = ("_idle", "_inner", "_open", "_transport", "_watch", "headers", "status")
 
-    def __init__(self, transport: Transport, inner: aiohttp.ClientResponse, watch: Watch, idle: float) -> None:
-        self._transport = transport
-        self._inner = inner
-        self._watch = watch
-        self._idle = idle
+    def __init__(self, transport: "Transport", inner: aiohttp.ClientResponse, watch: Watch, idle: float) -> None:
+        self._transport, self._inner, self._watch, self._idle = transport, inner, watch, idle
         self._open = True
-        self.status = inner.status
-        self.headers = Headers(inner.headers.items())
+        self.status, self.headers = inner.status, Headers(inner.headers.items())
 
     async def read(self) -> bytes:
         """Return the whole body. Raises `CallError` when it breaks off, takes too long or is too large."""
-        if self._inner.content.is_eof() and self._inner.content.total_bytes < PIECE:  # all of it came with the headers
-            body = self._inner.content.read_nowait(-1)
-            await self.aclose()
-            return body
         pieces, size, limit = [], 0, self._transport.limits.answer
         async for piece in self:
             pieces.append(piece)
@@ -67,59 +61,59 @@ class Response:
         return self
 
     async def __anext__(self) -> bytes:
-        self._watch.arm(self._idle, "idle")
-        try:
-            piece = await self._inner.content.readany()
-        except asyncio.CancelledError:
-            await self.aclose()
-            self._watch.settle()
-            raise
-        except (aiohttp.ClientError, OSError, TimeoutError) as fault:
-            await self.aclose()
-            raise CallError(failure("network", "the provider's answer broke off", code="broken_off", detail=repr(fault))) from fault
-        self._watch.disarm()
+        content = self._inner.content
+        if content.is_eof():  # nothing to wait for
+            piece = content.read_nowait(-1) if content.exception() is None and not content.at_eof() else b""
+        else:
+            piece = await self._wait()
         if not piece:
             await self.aclose()
             raise StopAsyncIteration
         return piece
 
+    async def _wait(self) -> bytes:
+        self._watch.arm(self._idle, "idle")
+        try:
+            return await self._inner.content.readany()
+        except asyncio.CancelledError:
+            await self.aclose()
+            self._watch.settle()
+            raise
+        except _FAULTS as fault:
+            await self.aclose()
+            raise CallError(failure("network", "the provider's answer broke off", code="broken_off", detail=repr(fault))) from fault
+        finally:
+            self._watch.disarm()
+
     async def aclose(self) -> None:
         """Let go of the connection: back to the pool when the answer was read to its end, else closed."""
-        if self._open:
-            self._open = False
-            self._watch.close()
-            if self._inner.content.at_eof():
-                self._inner.release()
-            else:
-                self._inner.close()
+        self._let_go(self._inner.close)
 
     def finish(self) -> None:
         """Give an answer of which nothing more is wanted a moment to end by itself, then let go of the connection."""
+        self._let_go(lambda: self._transport.let_end(self._inner))
+
+    def _let_go(self, unread: Any) -> None:
         if self._open:
             self._open = False
             self._watch.close()
-            if self._inner.content.at_eof():
-                self._inner.release()
-            else:
-                self._transport.let_end(self._inner)
+            (self._inner.release if self._inner.content.at_eof() else unread)()
 
 
 class Transport:
     """Connection pools for the life of the host."""
 
-    def __init__(self, timeouts: Timeouts, limits: Limits, sweeper: Sweeper) -> None:
-        self.limits = limits
-        self.timeouts = timeouts
+    def __init__(self, timeouts: DefaultTimeouts, limits: Limits, sweeper: Sweeper) -> None:
+        self.limits, self.timeouts, self._sweeper = limits, timeouts, sweeper
         self.private: frozenset[str] = frozenset()
         """Origins that may be private addresses: the configuration names them."""
-        self._sweeper = sweeper
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._urls: dict[str, URL] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
         """Close all connections."""
-        for task in list(self._ending):
+        for task in self._ending:
             task.cancel()
         await asyncio.gather(*self._ending, return_exceptions=True)
         for session in self._sessions.values():
@@ -130,42 +124,47 @@ class Transport:
 
         Raises `CallError` for everything that is not an answer.
         """
-        url = self._url(request.url, account)
-        limits = request.timeouts
-        proxy = account.credential.proxy if account else None
-        watch = self._sweeper.watch(limits.total if limits else None)
-        watch.arm((limits and limits.first_byte) or self.timeouts.first_byte, "first_byte")
-        try:
-            inner = await self._session(proxy).request(
-                request.method,
-                url,
-                headers=_headers(request, account),
-                data=_payload(request.body),
-                allow_redirects=False,
-                proxy=proxy if proxy and proxy.startswith("http") else None,
-            )
-        except asyncio.CancelledError:
-            watch.close()
-            watch.settle()
-            raise
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as fault:
-            watch.close()
-            raise CallError(_explained(fault, request.url)) from fault
-        watch.disarm()
-        return Response(self, inner, watch, (limits and limits.idle) or self.timeouts.idle)
+        limits, ours = request.timeouts or _NO_TIMEOUTS, self.timeouts
+        proxy = account.credential.proxy if account is not None else None
+        url, session = self._url(request.url, account), self._session(proxy or "")
+        connector: Any = session.connector
+        watch = self._sweeper.watch(limits.total)
+        watch.arm(limits.first_byte or ours.first_byte, "first_byte")
+        for again in (True, False):
+            made = connector.made
+            try:
+                inner = await session.request(
+                    request.method,
+                    url,
+                    headers=_headers(request, account),
+                    data=_payload(request.body),
+                    allow_redirects=False,
+                    proxy=proxy if proxy and proxy.startswith("http") else None,
+                )
+                watch.disarm()
+                return Response(self, inner, watch, limits.idle or ours.idle)
+            except asyncio.CancelledError:
+                watch.close()
+                watch.settle()
+                raise
+            except _FAULTS as fault:
+                if again and isinstance(fault, aiohttp.ServerDisconnectedError) and connector.made == made:
+                    continue  # the upstream had closed a pooled connection while it lay idle: it has seen nothing yet
+                watch.close()
+                raise CallError(_explained(fault, request.url)) from fault
+        raise AssertionError("unreachable")
 
-    def _session(self, proxy: str | None) -> aiohttp.ClientSession:
-        kind = proxy if proxy and proxy.startswith("socks") else ""
-        found = self._sessions.get(kind)
-        if found is None:
-            found = self._sessions[kind] = aiohttp.ClientSession(
-                connector=_socks(kind) if kind else aiohttp.TCPConnector(limit=0, resolver=_Resolver(self)),
+    def _session(self, proxy: str) -> aiohttp.ClientSession:
+        kind = proxy if proxy.startswith("socks") else ""
+        if kind not in self._sessions:
+            self._sessions[kind] = aiohttp.ClientSession(
+                connector=_socks(kind) if kind else _Connector(limit=0, resolver=_Resolver(self)),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect),
                 max_line_size=_HEADER_LIMIT,
                 max_field_size=_HEADER_LIMIT,
             )
-        return found
+        return self._sessions[kind]
 
     def _url(self, text: str, account: Account | None) -> URL:
         """Return the parsed URL once it is certain that the request may go there."""
@@ -175,14 +174,14 @@ class Transport:
             if origin is None or not text.startswith(("http://", "https://")):
                 raise CallError(failure("plugin", f"not a URL that can be called: {text!r}"))
             url = URL(text, encoded=True)
-            host = url.host or ""
-            if is_ip(host) and not is_public(host) and origin not in self.private:
+            if is_ip(url.host or "") and not is_public(url.host or "") and origin not in self.private:
                 raise CallError(failure("plugin", f"{origin} is a private address; name it in the configuration to allow it"))
             if len(self._urls) >= _MAX_URLS:
                 self._urls.clear()
             self._urls[text] = url
         if account is not None and url not in account.prepared:
-            _check_origin(text, account)
+            if account.credential.key is not None and origin_of(text) not in account.origins:
+                raise CallError(failure("plugin", f"a credential of {account.provider.key!r} may not be sent to {origin_of(text)}"))
             account.prepared[url] = True
         return url
 
@@ -198,37 +197,22 @@ async def _drain(inner: aiohttp.ClientResponse) -> None:
         async with asyncio.timeout(_LAST_MOMENT):
             while await inner.content.readany():
                 pass
-        inner.release()
     except (aiohttp.ClientError, OSError, TimeoutError):
-        inner.close()
-    except asyncio.CancelledError:
-        inner.close()
-        raise
-
-
-def origins_of(account: Account) -> set[str]:
-    """Return the origins to which a credential may be sent: those of its own base URL and of its provider's."""
-    bases = (account.credential.base_url, getattr(account.provider, "base_url", None))
-    return {origin for base in bases if base and (origin := origin_of(base))}
-
-
-def _check_origin(url: str, account: Account) -> None:
-    if account.credential.secret is not None and origin_of(url) not in origins_of(account):
-        raise CallError(failure("plugin", f"a credential of {account.provider.key!r} may not be sent to {origin_of(url)}"))
+        pass
+    finally:
+        (inner.release if inner.content.at_eof() else inner.close)()
 
 
 def _headers(request: HttpRequest, account: Account | None) -> CIMultiDict[str]:
     """Return the headers to send: the host's own, the credential's, and the request's."""
-    if account is None:
-        return CIMultiDict((*_FIXED, *request.headers))
-    base: CIMultiDict[str] | None = account.prepared.get("headers")
-    if base is None:
-        base = CIMultiDict(_FIXED)
-        base.update(account.credential.headers)
-        auth, secret = account.provider.auth, account.credential.secret
-        if auth is not None and secret is not None:
-            base.update(auth.headers(secret))
-        account.prepared["headers"] = base
+    kind = _FIXED if request.body is None else (*_FIXED, _JSON)
+    base: CIMultiDict[str] | None = account.prepared.get(kind) if account is not None else CIMultiDict(kind)
+    if base is None and account is not None:
+        auth, secret = account.provider.auth, account.credential.key
+        base = CIMultiDict((*kind, *account.credential.headers.items()))
+        base.update(auth.headers(secret) if auth is not None and secret is not None else ())
+        account.prepared[kind] = base
+    assert base is not None
     if not request.headers:
         return base
     merged = CIMultiDict(request.headers)
@@ -237,9 +221,7 @@ def _headers(request: HttpRequest, account: Account | None) -> CIMultiDict[str]:
 
 
 def _payload(body: bytes | Spooled | None) -> Any:
-    if body is None or (isinstance(body, bytes) and len(body) < _LARGE):
-        return body
-    return _Pieces(body)
+    return body if body is None or (isinstance(body, bytes) and len(body) < _LARGE) else _Pieces(body)
 
 
 class _Pieces(aiohttp.Payload):
@@ -255,37 +237,36 @@ class _Pieces(aiohttp.Payload):
         raise TypeError("a large body is not decoded")
 
     async def write(self, writer: Any) -> None:
-        for piece in _pieces(self._value):
+        body: Any = self._value
+        whole = isinstance(body, bytes)
+        for piece in (body[at : at + _PIECE] for at in range(0, len(body), _PIECE)) if whole else body.pieces(_PIECE):
             await writer.write(piece)
 
 
-def _pieces(body: bytes | Any) -> Iterable[bytes]:
-    if isinstance(body, bytes):
-        return (body[at : at + PIECE] for at in range(0, len(body), PIECE))
-    return body.pieces(PIECE)  # type: ignore[no-any-return]
+class _Connector(aiohttp.TCPConnector):
+    """Counts the connections that it makes, so that one taken from the pool can be told from a new one."""
+
+    made = 0
+
+    async def _create_connection(self, *args: Any) -> Any:
+        self.made += 1
+        return await super()._create_connection(*args)
 
 
-class _Resolver(AbstractResolver):
+class _Resolver(aiohttp.ThreadedResolver):
     """Resolves names as the system does, and refuses private addresses that the configuration does not name."""
 
     def __init__(self, transport: Transport) -> None:
+        super().__init__()
         self._transport = transport
-        self._system = aiohttp.ThreadedResolver()
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._system.resolve(host, port, family)
-        private = self._transport.private
-        if f"http://{host}:{port}" in private or f"https://{host}:{port}" in private:
-            return found
-        public = [address for address in found if is_public(address["host"])]
-        if found and not public:
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+        found = await super().resolve(host, port, family)
+        named = {f"http://{host}:{port}", f"https://{host}:{port}"} & self._transport.private
+        fit = [address for address in found if named or is_public(address["host"])]
+        if found and not fit:
             raise OSError(None, f"{host} is a private address; name it in the configuration to allow it")
-        return public
-
-    async def close(self) -> None:
-        await self._system.close()
+        return fit
 
 
 def _socks(proxy: str) -> aiohttp.BaseConnector:
@@ -294,32 +275,31 @@ def _socks(proxy: str) -> aiohttp.BaseConnector:
     except ImportError:
         message = f"the proxy {origin_of(proxy) or proxy!r} needs the extra 'socks': pip install 'jackfield[socks]'"
         raise CallError(failure("plugin", message)) from None
-    return ProxyConnector.from_url(proxy, limit=0, rdns=True)  # type: ignore[no-any-return]
+    connector: aiohttp.BaseConnector = ProxyConnector.from_url(proxy, limit=0, rdns=True)
+    connector.made = 0  # type: ignore[attr-defined]
+    return connector
+
+
+_EXPLAINED: Final[tuple[tuple[tuple[type[BaseException], ...], str, str], ...]] = (
+    ((aiohttp.ClientConnectorCertificateError,), "bad_certificate", "the certificate of {} is not valid"),
+    ((aiohttp.ClientSSLError, ssl.SSLError), "tls_failed", "no TLS connection to {}"),
+    ((aiohttp.ClientConnectorDNSError,), "unknown_host", "the host name of {} cannot be resolved"),
+    ((aiohttp.ConnectionTimeoutError, TimeoutError), "connect_timeout", "no connection to {} in time (timeouts.connect)"),
+    ((aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError), "proxy_failed", "the proxy for {} refused"),
+    ((aiohttp.ClientConnectorError,), "no_connection", "no connection to {}"),
+    ((aiohttp.ServerDisconnectedError, ConnectionError), "no_answer", "{} closed the connection without an answer"),
+    ((aiohttp.ClientResponseError,), "not_http", "{} does not answer in HTTP"),
+    ((Exception,), "request_failed", "the request to {} failed"),
+)
+"""Why there is no answer, by what was raised; the first row that fits."""
 
 
 def _explained(fault: BaseException, url: str) -> Any:
     """Say in plain words why there is no answer."""
-    origin = origin_of(url)
-    detail = f"{type(fault).__name__}: {fault}"
-    match fault:
-        case aiohttp.ClientConnectorCertificateError():
-            return failure("network", f"the certificate of {origin} is not valid", code="bad_certificate", detail=detail)
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            plain = "WRONG_VERSION_NUMBER" in detail or "record layer" in detail or "RECORD_LAYER" in detail
-            says = f"base_url says https, but {origin} speaks plain http" if plain else f"no TLS connection to {origin}"
-            return failure("network", says, code="tls_failed", detail=detail)
-        case aiohttp.ClientConnectorDNSError():
-            return failure("network", f"the host name of {origin} cannot be resolved", code="unknown_host", detail=detail)
-        case aiohttp.ConnectionTimeoutError() | TimeoutError():
-            return failure("network", f"no connection to {origin} in time (timeouts.connect)", code="connect_timeout", detail=detail)
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return failure("network", f"the proxy for {origin} refused", code="proxy_failed", detail=detail)
-        case aiohttp.ClientConnectorError() | aiohttp.ServerDisconnectedError() | ConnectionError():
-            refused = isinstance(fault, aiohttp.ClientConnectorError)
-            says = f"no connection to {origin}" if refused else f"{origin} closed the connection without an answer"
-            return failure("network", says, code="no_connection" if refused else "no_answer", detail=detail)
-        case aiohttp.ClientResponseError():
-            tls = url.startswith("http://") and ("\\x15\\x03" in detail or "\\x16\\x03" in detail)
-            says = f"base_url says http, but {origin} speaks https" if tls else f"{origin} does not answer in HTTP"
-            return failure("network", says, code="not_http", detail=detail)
-    return failure("network", f"the request to {origin} failed", code="request_failed", detail=detail)
+    origin, detail = origin_of(url), f"{type(fault).__name__}: {fault}"
+    code, says = next((code, says) for kinds, code, says in _EXPLAINED if isinstance(fault, kinds))
+    if code == "tls_failed" and ("WRONG_VERSION_NUMBER" in detail or "record layer" in detail.lower().replace("_", " ")):
+        says = "base_url says https, but {} speaks plain http"
+    if code == "not_http" and url.startswith("http://") and ("\\x15\\x03" in detail or "\\x16\\x03" in detail):
+        says = "base_url says http, but {} speaks https"
+    return failure("network", says.format(origin), code=code, detail=detail)

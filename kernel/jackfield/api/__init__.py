@@ -51,7 +51,7 @@ from jackfield.api.failure import (
     failure,
     seconds_until,
 )
-from jackfield.api.framing import NDJSON, SSE, Framing
+from jackfield.api.framing import SSE, Framing
 from jackfield.api.headers import Headers, Pairs
 from jackfield.api.hooks import HOOKS, HookInfo, HookOptions, hook
 from jackfield.api.host import Host, HostCredentials, HostHttp, HostInfo, Nested
@@ -68,7 +68,7 @@ from jackfield.api.state import StateStore
 from jackfield.api.units import Seconds, Size
 
 __all__ = [
-    "CALLS", "HOOKS", "NDJSON", "SSE", "Allow", "Alternative", "Answered", "Attempt", "Auth", "BadRequest",
+    "CALLS", "HOOKS", "SSE", "Allow", "Alternative", "Answered", "Attempt", "Auth", "BadRequest",
     "Bearer", "Blame", "Body", "Call", "CallError", "Candidate", "Cause", "Change", "CloseHandler", "Codec", "Command",
     "Credential", "CredentialSource", "Delegate", "Deny", "Dialect", "End", "Endpoint", "Error", "Event", "Failure", "Fidelity",
     "Follower", "Framing", "Glance", "Headers", "Help", "HookInfo", "HookOptions", "Host", "HostCredentials", "HostHttp", "HostInfo",

@@ -1,8 +1,6 @@
 """Bodies of requests and answers, and what hooks may change about them."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -29,9 +27,7 @@ class BadRequest(ValueError):
 
     def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
-        self.message = message
-        self.param = param
-        self.code = code
+        self.message, self.param, self.code = message, param, code
 
 
 class Spooled(Protocol):
@@ -50,18 +46,12 @@ class Spooled(Protocol):
         """Iterate over the bytes, at most `size` at a time."""
 
 
-class Codec(Protocol[Canonical]):
-    """How a body is turned into its canonical form and back: one side of a dialect."""
-
-    def decode(self, raw: bytes) -> Canonical:
-        """Read the wire form."""
-
-    def encode(self, value: Canonical) -> bytes:
-        """Write the wire form."""
+Codec = tuple[Callable[[bytes], Canonical], Callable[[Canonical], bytes]]
+"""How a body is read into its canonical form, and how it is written: one side of a dialect."""
 
 
 class Body(Generic[Canonical]):
-    """An immutable body in up to three forms: `raw`, `json`, and canonical (`request` or `response`).
+    """An immutable body in up to three forms: `raw`, `json`, and canonical (`request` of a request, `response` of an answer).
 
     One form is the origin, the others are derived when first asked for and kept. Changing one means
     making a new body. What `json` returns is shared and must not be changed in place.
@@ -70,7 +60,7 @@ class Body(Generic[Canonical]):
     body that is not valid, `BadRequest`.
     """
 
-    __slots__ = ("_canonical", "_codec", "_json", "_limit", "_raw", "media_type")
+    __slots__ = ("_canonical", "_json", "_limit", "_raw", "codec", "media_type")
 
     def __init__(
         self,
@@ -81,43 +71,33 @@ class Body(Generic[Canonical]):
         media_type: str = JSON,
         limit: int | None = None,
     ) -> None:
-        if raw is None and (canonical is None or codec is None):
-            raise TypeError("a body needs its bytes, or a canonical form with a codec")
-        self._raw = raw
-        self._canonical: Canonical | None = canonical
-        self._codec = codec
+        self._raw, self._canonical, self._limit = raw, canonical, limit
         self._json: Any = _UNREAD
-        self._limit = limit
-        self.media_type = media_type
-
-    @property
-    def raw(self) -> bytes:
-        """The bytes. A spooled body is read from its file each time."""
-        if self._raw is None:
-            self._raw = self._codec.encode(self._canonical)  # type: ignore[union-attr, arg-type]
-        return self._raw if isinstance(self._raw, bytes) else self._raw.read()
-
-    @property
-    def codec(self) -> Codec[Canonical] | None:
-        """What turns the bytes into the canonical form; None where nothing does."""
-        return self._codec
+        self.codec, self.media_type = codec, media_type
 
     @property
     def source(self) -> bytes | Spooled:
         """The bytes, or the file in which they lie: for whoever sends them on."""
-        return self._raw if self._raw is not None else self.raw
+        if self._raw is None:
+            assert self._canonical is not None and self.codec is not None, "a body needs its bytes, or a canonical form with a codec"
+            self._raw = self.codec[1](self._canonical)
+        return self._raw
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes. A spooled body is read from its file each time."""
+        source = self.source
+        return source if isinstance(source, bytes) else source.read()
 
     @property
     def json(self) -> Any:
         """The decoded JSON; None for bodies that are not JSON, such as multipart ones."""
         if self._json is _UNREAD:
-            self._json = self._decode_json() if self.is_json else None
+            try:
+                self._json = msgspec.json.decode(self._parsable()) if self.media_type.endswith("json") else None
+            except (ValueError, RecursionError) as fault:
+                raise BadRequest(f"the body is not valid JSON: {fault}") from None
         return self._json
-
-    @property
-    def is_json(self) -> bool:
-        """Whether the media type says JSON."""
-        return self.media_type == JSON or self.media_type.endswith("+json")
 
     @property
     def fields(self) -> Sequence[Pairs]:
@@ -127,19 +107,21 @@ class Body(Generic[Canonical]):
     @property
     def canonical(self) -> Canonical | None:
         """The canonical form; None where the body has no codec."""
-        if self._canonical is None and self._codec is not None:
-            self._canonical = self._codec.decode(self._parsable())
+        if self._canonical is None and self.codec is not None:
+            self._canonical = self.codec[0](self._parsable())
         return self._canonical
 
-    def with_raw(self, raw: bytes) -> Body[Canonical]:
+    request = response = canonical
+
+    def with_raw(self, raw: bytes) -> "Body[Canonical]":
         """Return a body of the same kind with other bytes."""
-        return Body(raw, codec=self._codec, media_type=self.media_type, limit=self._limit)
+        return Body(raw, codec=self.codec, media_type=self.media_type, limit=self._limit)
 
-    def with_canonical(self, value: Canonical) -> Body[Canonical]:
+    def with_canonical(self, value: Canonical) -> "Body[Canonical]":
         """Return a body of the same kind that says something else, encoded when its bytes are needed."""
-        return Body(canonical=value, codec=self._codec, media_type=self.media_type, limit=self._limit)
+        return Body(canonical=value, codec=self.codec, media_type=self.media_type, limit=self._limit)
 
-    def with_changes(self, changes: Mapping[Path, Any] | None = None, remove: Iterable[Path] = ()) -> Body[Canonical]:
+    def with_changes(self, changes: Mapping[Path, Any] | None = None, remove: Iterable[Path] = ()) -> "Body[Canonical]":
         """Return a body with the values at some paths changed and all other bytes kept.
 
         Raises `KeyError` where a parent is missing.
@@ -147,15 +129,9 @@ class Body(Generic[Canonical]):
         return self.with_raw(splice(self._parsable(), changes, remove))
 
     def _parsable(self) -> bytes:
-        if self._limit is not None and len(self.source) > self._limit:
-            raise NotDecoded(f"the body of {len(self.source)} bytes is over the limit of {self._limit} for parsing (limits.json)")
+        if self._limit is not None and len(self) > self._limit:
+            raise NotDecoded(f"the body of {len(self)} bytes is over the limit of {self._limit} for parsing (limits.json)")
         return self.raw
-
-    def _decode_json(self) -> Any:
-        try:
-            return msgspec.json.decode(self._parsable())
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as fault:
-            raise BadRequest(f"the body is not valid JSON: {fault}") from None
 
     def __len__(self) -> int:
         return len(self.source)
@@ -181,7 +157,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A whole canonical answer, for hooks that see an answer."""
     body: bytes | None = None
     """All of the body."""
-    respond: Reply | Response | None = None
+    respond: "Reply | Response | None" = None
     """End the call with this answer: a reply in the client's dialect, or a canonical one, which is streamed when a
     stream was asked for. For hooks that see a request."""
     headers: Mapping[str, str | None] | None = None

@@ -69,31 +69,24 @@ class Call:
     """
 
     __slots__ = (
-        "__dict__", "_dialect", "_endpoint", "_full_headers", "_full_query", "_headers", "_hidden", "_query", "_states", "body",
+        "_dialect", "_endpoint", "_full_headers", "_full_query", "_headers", "_query", "_states", "body",
         "depth", "dialect", "id", "method", "model", "operation", "parent", "path", "peer", "principal", "route", "session",
         "stream",
     )  # fmt: skip
 
-    def __init__(self, call_id: str, dialect: Dialect, endpoint: Endpoint, headers: Headers, query: Pairs) -> None:
-        self.id = call_id
-        self._dialect = dialect
-        self._endpoint = endpoint
-        self._full_headers = headers
-        self._full_query = query
-        self._headers: Headers | None = None
-        self._query: Pairs | None = None
-        self._hidden: frozenset[str] | None = None
-        self._states: dict[str, dict[str, Any]] | None = None
-        self.dialect: str = dialect.name
-        """The client's dialect."""
-        self.operation: Operation = endpoint.operation
-        self.method = endpoint.method
-        self.path = endpoint.path
+    def __init__(self, call_id: str, dialect: "Dialect", endpoint: "Endpoint", headers: Headers, query: Pairs) -> None:
+        self.id, self.dialect, self.operation = call_id, dialect.name, endpoint.operation
+        self.method, self.path = endpoint.method, endpoint.path
+        self._dialect, self._endpoint = dialect, endpoint
+        self._full_headers, self._full_query = headers, query
+        self._headers: Headers | None = headers
+        self._query: Pairs | None = query
+        self._states: dict[str, dict[str, Any]] = {}
         self.body: Body[Request] = _EMPTY
         self.model = ""
         """The name that the client asked for, always; `route` and `Attempt.model` hold what became of it."""
         self.stream = False
-        self.principal: Principal = _NOBODY
+        self.principal = _NOBODY
         self.peer: str | None = None
         """The client's network address."""
         self.parent: Call | None = None
@@ -115,22 +108,21 @@ class Call:
     @property
     def headers(self) -> Headers:
         """The client's headers. Keys and cookies are seen by `authenticate` alone."""
-        if self._hidden is None:
-            return self._full_headers
         if self._headers is None:
-            hidden = self._hidden
+            hidden = {"authorization", "proxy-authorization", "cookie", *self._dialect.key_headers}
             self._headers = Headers(pair for pair in self._full_headers if pair[0].lower() not in hidden)
         return self._headers
 
     @property
     def query(self) -> Pairs:
         """The query of the client's URL. Keys in it are seen by `authenticate` alone."""
-        if self._hidden is None:
-            return self._full_query
         if self._query is None:
-            keys = self._dialect.key_query
-            self._query = Pairs(pair for pair in self._full_query if pair[0] not in keys)
+            self._query = Pairs(pair for pair in self._full_query if pair[0] not in self._dialect.key_query)
         return self._query
+
+    def hide_keys(self) -> None:
+        """From now on nobody sees the client's keys: it is known who calls."""
+        self._headers = self._query = None
 
     @property
     def key_query(self) -> tuple[str, ...]:
@@ -140,8 +132,6 @@ class Call:
     @property
     def state(self) -> dict[str, Any]:
         """A place for the calling plugin's own data, for the life of the call."""
-        if self._states is None:
-            self._states = {}
         return self._states.setdefault(running.who.plugin if running.who is not None else "", {})
 
     def __repr__(self) -> str:
@@ -192,26 +182,23 @@ class Attempt:
         "provider", "query", "fidelity",
     )  # fmt: skip
 
-    def __init__(self, call: Call, provider: Provider, candidate: Candidate, dialect: Dialect) -> None:
-        self.call = call
-        self.provider = provider
-        self.candidate = candidate
+    def __init__(self, call: Call, provider: "Provider", candidate: "Candidate", dialect: "Dialect") -> None:
+        self.call, self.provider, self.candidate = call, provider, candidate
         self.dialect = dialect
         """The upstream's dialect."""
+        self.model = candidate.model
+        """The upstream's name of the model."""
         self.base_url: str | None = None
         """The credential's own base URL, where it has one."""
         self.endpoint: Endpoint | None = None
         """The upstream route in that dialect; None where it has none for the operation."""
-        self.model = candidate.model
-        """The upstream's name of the model."""
         self.number = 1
         self.before: tuple[Failure, ...] = ()
         """Why the attempts before this one failed."""
         self.body: Body[Request] = call.body
         """Until stage 8 in the client's dialect, after it in the upstream's."""
-        self.headers: Headers = _NO_HEADERS
-        """Headers for the upstream: what the client's dialect lets through, and what hooks set."""
-        self.query: Pairs = _NO_PAIRS
+        self.headers, self.query = _NO_HEADERS, _NO_PAIRS
+        """What goes upstream: what the client's dialect lets through, and what hooks set."""
         self.fidelity: Fidelity = "bytes"
         self.losses: list[Loss] | None = None
         """None when nothing was looked at."""

@@ -1,9 +1,7 @@
 """Credentials, and where they come from."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 
@@ -11,37 +9,40 @@ from jackfield.api.pool import QuotaWindow
 from jackfield.api.secret import Secret
 
 
-class Credential(msgspec.Struct, frozen=True, kw_only=True):
-    """One key or account at a provider."""
+class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One key or account at a provider; also one entry of `credentials` in the configuration."""
 
-    id: str
-    """Stable: the provider and what identifies the account or key there, never the key itself."""
     provider: str
-    kind: Literal["key", "oauth", "none"] = "key"
-    secret: Secret | None = None
+    id: str = ""
+    """Stable: the provider and what identifies the account or key there, never the key itself. The host makes one of the
+    key's fingerprint where it is empty."""
+    key: Secret | None = None
+    """The key or access token; None where none is needed."""
     label: str = ""
+    """What the operator calls it."""
     base_url: str | None = None
     """Stands in for the provider's, taken literally."""
     prefix: str | None = None
     """Its models are also called `prefix/model`."""
     priority: int = 0
     """The tier: higher first."""
-    weight: float = 1.0
+    weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     proxy: str | None = None
     """The URL of the proxy for all of its traffic; `direct` for none."""
-    headers: Mapping[str, str] = {}
+    headers: dict[str, str] = {}
     """Headers for each of its requests."""
     models: tuple[str, ...] | None = None
     """Patterns of the models that it may serve; None for all of its provider's."""
     excluded: tuple[str, ...] = ()
     """Patterns of those that it may not."""
-    aliases: Mapping[str, str | tuple[str, ...]] = {}
+    aliases: dict[str, str | tuple[str, ...]] = {}
     """Further names: what callers say, and the upstream model or models meant."""
     disabled: bool = False
     notes: str = ""
+    kind: Literal["key", "oauth"] = "key"
     origin: str = ""
     """Where it was read: `jackfield.yaml: credentials[2]`, `$ACME_API_KEY`."""
-    storage: Mapping[str, Any] = {}
+    storage: dict[str, Any] = {}
     """What its source keeps with it. Provisional."""
 
 

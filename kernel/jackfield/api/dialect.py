@@ -1,7 +1,5 @@
 """What a wire protocol is to the kernel: a dialect, one class of data and pure functions."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property

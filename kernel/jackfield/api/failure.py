@@ -5,8 +5,6 @@ decides from the resulting `Failure` alone whether another credential is tried, 
 the client is told.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterable

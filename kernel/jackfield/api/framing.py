@@ -1,10 +1,8 @@
-"""How the events of a stream stand in its bytes: server-sent events, lines of JSON, or another way that a dialect brings.
+"""How the events of a stream stand in its bytes: server-sent events, or another way that a dialect brings.
 
 A framing splits bytes into whole events, whatever the network did to them, and builds new events.
 It knows no dialect: what an event means is the dialect's business.
 """
-
-from __future__ import annotations
 
 import re
 from itertools import repeat
@@ -171,56 +169,4 @@ def _sse_name(frame: bytes) -> str:
     return name.decode(errors="replace")
 
 
-class _LineSplitter:
-    """Cuts at line feeds."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def feed(self, data: bytes) -> bytes:
-        data = self._rest + data
-        at = data.rfind(b"\n") + 1
-        self._rest = data[at:]
-        return data[:at]
-
-    def rest(self) -> bytes:
-        return self._rest
-
-
-class Ndjson:
-    """One JSON value a line."""
-
-    name = "ndjson"
-    media_type = "application/x-ndjson"
-
-    def splitter(self) -> Splitter:
-        """Return a splitter for a new stream."""
-        return _LineSplitter()
-
-    def frames(self, whole: bytes) -> list[tuple[bytes, str, bytes]]:
-        """Return each line that is not blank."""
-        return [(line, "", b"\n") for line in whole.split(b"\n") if line.strip()]
-
-    def around(self, whole: bytes, at: int) -> tuple[int, int]:
-        """Return where the line stands that holds the byte at `at`, with its line feed."""
-        return whole.rfind(b"\n", 0, at) + 1, _after(whole, b"\n", at)
-
-    def clean(self, whole: bytes) -> bytes:
-        """Return the lines as they are: blank ones harm nobody."""
-        return whole
-
-    def payload(self, frame: bytes) -> bytes:
-        """Return the line."""
-        return frame.strip()
-
-    def build(self, payload: bytes, name: str = "") -> tuple[bytes, bytes]:
-        """Return the line and its line feed; lines have no names."""
-        return payload, b"\n"
-
-    def finish(self) -> bytes:
-        """Return nothing."""
-        return b""
-
-
 SSE: Final = Sse()
-NDJSON: Final = Ndjson()

@@ -1,7 +1,5 @@
 """Headers and query parameters: immutable lists of pairs, the same in process and over the wire."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
@@ -40,7 +38,7 @@ class Pairs:
         wanted = self._fold(name)
         return tuple(value for key, value in self._pairs if self._fold(key) == wanted)
 
-    def with_changes(self, changes: Mapping[str, str | None]) -> Pairs:
+    def with_changes(self, changes: Mapping[str, str | None]) -> "Pairs":
         """Return a copy in which each name of `changes` has that value alone, or is gone where the value is None."""
         gone = {self._fold(name) for name in changes}
         kept = [pair for pair in self._pairs if self._fold(pair[0]) not in gone]
@@ -91,6 +89,6 @@ class Headers(Pairs):
         """Tell whether none of the names, given in lower case, stands here."""
         return names.isdisjoint(self._first())
 
-    def with_changes(self, changes: Mapping[str, str | None]) -> Headers:
+    def with_changes(self, changes: Mapping[str, str | None]) -> "Headers":
         """Return a copy in which each name of `changes` has that value alone, or is gone where the value is None."""
         return Headers(super().with_changes(changes))

@@ -1,7 +1,5 @@
 """What a plugin may ask of the host."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """Requests to upstreams, in the kernel's pools and without any HTTP library in sight."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 

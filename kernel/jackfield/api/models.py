@@ -1,7 +1,5 @@
 """Models as lists name them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

@@ -1,7 +1,5 @@
 """Names with `*` in them: how models, dialects and providers are named in lists."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from functools import lru_cache

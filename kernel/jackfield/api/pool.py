@@ -1,7 +1,5 @@
 """The candidates for a model, and what a scheduler may answer."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -59,7 +57,7 @@ class Candidate(Protocol):
         """`ok`, or why it is passed over."""
 
     @property
-    def quota(self) -> Sequence[QuotaWindow]:
+    def quota(self) -> "Sequence[QuotaWindow]":
         """The account's quota windows."""
 
 

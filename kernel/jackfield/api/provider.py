@@ -1,7 +1,5 @@
 """Providers: who answers calls. `HttpProvider` does all of it from data; each step can be overridden."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
@@ -71,6 +69,8 @@ class Provider:
     patterns: Sequence[str] = ()
     """Names with `*` that are passed through to it although no list has them."""
     auth: Auth | None = None
+    key_optional: bool = False
+    """A key is sent where there is one, and none is needed."""
     failures: Sequence[Rule] = ()
     """What its errors mean; the first rule that fits decides."""
     streams: Streams = "both"
@@ -103,7 +103,7 @@ class Provider:
             ),
         )
 
-    async def discover(self, credential: Credential, send: Sender) -> Sequence[ModelInfo]:
+    async def discover(self, credential: Credential, send: "Sender") -> Sequence[ModelInfo]:
         """Ask the provider for the models that a credential may call. The default: what `models` lists."""
         return [m if isinstance(m, ModelInfo) else ModelInfo(id=m) for m in self.models if self.models != "discover"]
 
@@ -210,7 +210,7 @@ class HttpProvider(Provider):
         """Tell whether an answer to a request for a stream is no stream: some providers answer errors so."""
         return (response.headers.get("content-type") or "").startswith(("application/json", "text/html"))
 
-    async def discover(self, credential: Credential, send: Sender) -> Sequence[ModelInfo]:
+    async def discover(self, credential: Credential, send: "Sender") -> Sequence[ModelInfo]:
         """Ask the provider's list of models, in the first of its dialects that has one."""
         if self.models != "discover":
             return await super().discover(credential, send)

@@ -1,7 +1,5 @@
 """What a router answers."""
 
-from __future__ import annotations
-
 import msgspec
 
 from jackfield.api.failure import Cause
@@ -30,5 +28,5 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     executor: str | None = None
     reason: str = ""
     """For the explanation."""
-    otherwise: tuple[Alternative | Route, ...] = ()
+    otherwise: "tuple[Alternative | Route, ...]" = ()
     """Walked in order before the first byte. A `Route` here stands for an alternative that serves all causes."""

@@ -4,8 +4,6 @@ A `Secret` is masked in `repr`, `str`, formatting, logs and JSON. Only code that
 calls `reveal` sees the text.
 """
 
-from __future__ import annotations
-
 import re
 from hashlib import blake2b
 from typing import Final

@@ -1,7 +1,5 @@
 """What a plugin may serve beside calls: HTTP routes and commands of its own. Provisional."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 

@@ -7,8 +7,6 @@ skipped by a compiled decoder, so the cost is that of one scan.
 A `Path` is a tuple of object keys and array indices: `("messages", 0, "content")`.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping

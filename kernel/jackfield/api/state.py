@@ -1,7 +1,5 @@
 """Shared state of plugins: four operations that every kind of store can keep, and nothing else."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 

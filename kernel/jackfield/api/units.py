@@ -3,8 +3,6 @@
 Configuration may say `30`, `30s`, `1.5m` or `250ms` for a time, and `65536`, `64KiB` or `16 MiB` for a size.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`jackfield check`: name every problem of a configuration."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

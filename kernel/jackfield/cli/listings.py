@@ -1,9 +1,8 @@
 """`jackfield plugins` and `jackfield models`: what there is, without starting any of it."""
 
-from __future__ import annotations
-
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from rich.table import Table
 from jackfield.api import HOOKS
 from jackfield.cli.options import CANNOT_START, config_option, json_option, loaded, overrides, plugin_option
 from jackfield.host import Jackfield
-from jackfield.plugins import listing
+from jackfield.plugins import Plugin
 
 
 @click.command()
@@ -96,3 +95,22 @@ async def _models(config_file: Path | None, files: tuple[Path, ...]) -> list[Any
             return list(host.models())
     except CANNOT_START as fault:
         raise SystemExit(str(fault)) from None
+
+
+def listing(plugins: Sequence[Plugin]) -> list[dict[str, Any]]:
+    """Return what there is to say of each plugin, as plain data."""
+    return [
+        {
+            "id": p.id,
+            "version": p.version,
+            "distribution": p.distribution,
+            "origin": p.origin,
+            "state": p.state,
+            "hooks": list(p.implementations),
+            "priority": p.priority,
+            "grants": list(p.grants),
+            "config": p.config_path,
+            "problems": list(p.problems),
+        }
+        for p in plugins
+    ]

@@ -1,7 +1,5 @@
 """The command `jackfield`: commands of the host, and those that installed plugins add."""
 
-from __future__ import annotations
-
 import importlib.metadata
 from typing import Final
 

@@ -1,7 +1,5 @@
 """What several commands share: their options, and loading a host without starting it."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path

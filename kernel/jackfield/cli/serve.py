@@ -1,7 +1,5 @@
 """`jackfield serve`: start the host and tell how to try it."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from pathlib import Path
@@ -11,7 +9,8 @@ import click
 from jackfield.api import Request
 from jackfield.api.canonical import Message, Text
 from jackfield.cli.options import CANNOT_START, config_option, overrides, plugin_option
-from jackfield.host import Jackfield, run_until_signal
+from jackfield.cli.process import run_until_signal
+from jackfield.host import Jackfield
 
 log = logging.getLogger("jackfield")
 

@@ -82,12 +82,6 @@ class TimeoutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     total: Seconds | None = None
 
 
-class CompatibleProvider(HttpProvider):
-    """A server that speaks OpenAI's protocol; it may be one that asks for no key."""
-
-    key_optional = False
-
-
 def openai(settings: OpenAISettings) -> HttpProvider:
     """Return the provider OpenAI itself."""
     return HttpProvider(
@@ -121,7 +115,7 @@ def _account_headers(settings: OpenAISettings) -> dict[str, str]:
 def compatible(key: str, settings: ServerSettings) -> HttpProvider:
     """Return a provider for one configured server."""
     models = settings.models
-    provider = CompatibleProvider(
+    provider = HttpProvider(
         key=key,
         dialects=["openai.chat"],
         base_url=settings.base_url,

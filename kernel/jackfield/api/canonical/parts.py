@@ -5,8 +5,6 @@ knows about a part stands in `extensions` under that dialect's name, so that it 
 came from and nowhere else.
 """
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import msgspec

@@ -1,7 +1,5 @@
 """What a model answers, in words that no vendor owns."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import msgspec

@@ -6,8 +6,6 @@ one `Finish` a choice; `UsageDelta` where known; then `Done`, or `StreamError` i
 Parts of one choice are numbered from 0 without gaps, in the order in which they start.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Any
 

@@ -1,14 +1,15 @@
-"""Calls without HTTP: those that plugins make within others, and those of an embedding program."""
-
-from __future__ import annotations
+"""What one plugin sees of the host, and calls without HTTP: those of plugins within others, and of an embedding program."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import contextvars
+import logging
+import time
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from jackfield import pipeline
+from jackfield import __version__, pipeline
 from jackfield.api import (
     Call,
     CallError,
@@ -16,17 +17,23 @@ from jackfield.api import (
     Endpoint,
     Event,
     Headers,
+    HostInfo,
+    HttpRequest,
+    HttpResponse,
+    ModelInfo,
     Nested,
     Pairs,
     Principal,
     Reply,
     Request,
     Response,
+    StateStore,
     failure,
 )
 from jackfield.api.body import Body
 from jackfield.api.canonical import Delta
-from jackfield.bodies import ResponseCodec
+from jackfield.bodies import response_codec
+from jackfield.dispatch import as_plugin
 from jackfield.exchange import Exchange
 from jackfield.generation import Generation
 from jackfield.routes import Match
@@ -102,7 +109,7 @@ class Caller:
         assert downstream.body is not None
         if exchange.failure is not None:
             raise CallError(exchange.failure, body=downstream.body, headers=downstream.answer_headers)
-        body: Body[Response] = Body(downstream.body, codec=ResponseCodec(exchange.dialect))
+        body: Body[Response] = Body(downstream.body, codec=response_codec(exchange.dialect))
         if isinstance(call, Request) or call.request is not None:
             answer = body.canonical
             assert answer is not None
@@ -210,3 +217,113 @@ async def _next_piece(downstream: MemoryDownstream, task: asyncio.Task[Any]) -> 
         return downstream.pieces.get_nowait() if not downstream.pieces.empty() else None
     finally:
         getting.cancel()
+
+
+
+EVERYTHING: Final = Principal(name="host")
+"""A principal that may call everything: for listings that no client asked for."""
+
+
+class PluginHost:
+    """The host as one plugin sees it: `jackfield.api.Host`."""
+
+    def __init__(self, shared: Shared, plugin: str) -> None:
+        self._shared = shared
+        self._plugin = plugin
+        self._calls = Caller(shared, plugin)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.http = _Http(shared)
+        self.credentials = _Credentials(shared)
+        self.state = _State(shared, plugin)
+        self.log = logging.getLogger(f"jackfield.plugins.{plugin}")
+        self.info = HostInfo(version=__version__, plugin=plugin)
+
+    async def execute(self, call: Request | Nested) -> Response | Reply:
+        """Make a call and return its answer."""
+        return await self._calls.execute(call)
+
+    def stream(self, call: Request | Nested) -> AsyncIterator[Delta | Event]:
+        """Make a call and iterate over its answer."""
+        return self._calls.stream(call)
+
+    def models(self) -> Sequence[ModelInfo]:
+        """Return the models that can be called now."""
+        generation = self._shared.generation
+        return generation.models.listing(EVERYTHING) if generation is not None else ()
+
+    def spawn(self, work: Coroutine[Any, Any, object], name: str = "") -> None:
+        """Run a task that belongs to the plugin. It serves no call: calls that it makes are root calls."""
+        task = asyncio.get_running_loop().create_task(
+            as_plugin(self._plugin, work), name=f"{self._plugin}:{name}", context=contextvars.Context()
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.log.error("plugin %r: a task of its own failed", self._plugin, exc_info=task.exception())
+
+    def clock(self) -> float:
+        """Return the time in seconds; it never goes back."""
+        return time.monotonic()
+
+    async def close(self) -> None:
+        """Cancel the plugin's tasks and detached calls."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._calls.close()
+
+
+class _Http:
+    """Requests through the host's pools, without credentials."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    async def request(self, request: HttpRequest) -> HttpResponse:
+        return await self._shared.transport.send(request)
+
+    async def stream(self, request: HttpRequest) -> AsyncIterator[bytes]:
+        response = await self._shared.transport.send(request)
+        try:
+            async for piece in response:
+                yield piece
+        finally:
+            await response.aclose()
+
+
+class _Credentials:
+    """What a plugin may know of credentials."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    def list(self) -> Sequence[str]:
+        generation = self._shared.generation
+        return [account.credential.id for account in generation.accounts] if generation is not None else ()
+
+
+class _State:
+    """The store under one plugin's own names."""
+
+    def __init__(self, shared: Shared, plugin: str) -> None:
+        self._shared, self._plugin = shared, plugin
+
+    def _store(self) -> StateStore:
+        if self._shared.generation is None or self._shared.generation.state is None:
+            raise OSError("no plugin keeps state: plug in one with a state store, such as memory")
+        return self._shared.generation.state
+
+    async def get(self, key: str) -> bytes | None:
+        return await self._store().get(f"{self._plugin}/{key}")
+
+    async def set(self, key: str, value: bytes, *, ttl: float | None = None, if_absent: bool = False) -> bool:
+        return await self._store().set(f"{self._plugin}/{key}", value, ttl=ttl, if_absent=if_absent)
+
+    async def add(self, key: str, n: int = 1, *, maximum: int | None = None, ttl: float | None = None) -> int | None:
+        return await self._store().add(f"{self._plugin}/{key}", n, maximum=maximum, ttl=ttl)
+
+    async def delete(self, key: str) -> None:
+        await self._store().delete(f"{self._plugin}/{key}")
