@@ -16,32 +16,22 @@ def origin_of(url: str) -> str | None:
     return f"{parts.scheme}://{host}:{port}" if host and port else None
 
 
+def ip_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address that a host is written as, of IPv4 where it is one mapped into IPv6; None for a name."""
+    try:
+        ip = ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(ip, "ipv4_mapped", None) or ip
+
+
 def is_public(address: str) -> bool:
     """Tell whether an IP address belongs to the public internet: not private, loopback, link-local, or reserved."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return (mapped or ip).is_global and not (mapped or ip).is_multicast
+    ip = ip_of(address)
+    return ip is not None and ip.is_global and not ip.is_multicast
 
 
 def is_loopback(host: str) -> bool:
     """Tell whether a host name or address means this machine."""
-    name = host.strip("[]").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        ip = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return bool((getattr(ip, "ipv4_mapped", None) or ip).is_loopback)
-
-
-def is_ip(host: str) -> bool:
-    """Tell whether a host is written as an address."""
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return True
+    ip, name = ip_of(host), host.lower()
+    return ip.is_loopback if ip is not None else name == "localhost" or name.endswith(".localhost")

@@ -5,18 +5,15 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from jackfield import bodies
-from jackfield.api import Attempt, CallError, Cause, Delegate, Deny, Failure, Headers, Reply, failure
+from jackfield.api import Attempt, CallError, Candidate, Cause, Delegate, Deny, Failure, Headers, Pool, Reply, failure
 from jackfield.bodies import change_request
 from jackfield.dispatch import HookFailed, ask, without
-from jackfield.exchange import Exchange, Tried
-from jackfield.models import Seat, SeatPool
+from jackfield.exchange import OWN_FAULT, Exchange, Tried
 from jackfield.resolution import Target
 from jackfield.shared import Shared
 from jackfield.source import Source
 from jackfield.streams import Relay
 
-OWN_FAULT: Final[frozenset[Cause]] = frozenset({"caller", "content", "unsupported"})
-"""Causes that lie with the request itself: the client is shown what the upstream said."""
 _BUSY: Final[frozenset[Cause]] = frozenset({"rate", "quota"})
 _UNFIT: Final[frozenset[Cause]] = frozenset({"overload", "credential", "account_action"})
 _MOST_DELEGATIONS: Final = 8
@@ -33,12 +30,12 @@ async def answer(shared: Shared, exchange: Exchange, targets: Sequence[Target]) 
     raise _exhausted(exchange, targets[0][0].model)
 
 
-async def _round(shared: Shared, exchange: Exchange, pool: SeatPool) -> Reply | None:
+async def _round(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None:
     """Try the candidates of a pool, each at most once, until one answers or what went wrong cannot be helped by another."""
     left, tried = pool, frozenset[str]()
     while left.eligible:
-        seat = left.eligible[0] if pool.direct else await _pick(exchange, left)
-        made = Tried(attempt=_attempt(exchange, seat), account=seat.account)
+        candidate = left.eligible[0] if pool.direct else await _pick(exchange, left)
+        made = Tried(attempt=_attempt(exchange, candidate), account=candidate.account)
         exchange.tried.append(made)
         try:
             return await _try(shared, exchange, made)
@@ -46,17 +43,15 @@ async def _round(shared: Shared, exchange: Exchange, pool: SeatPool) -> Reply | 
             told = made.failure = fault.failure
         except HookFailed as fault:
             told = made.failure = failure("plugin", f"plugin {fault.plugin!r} failed ({fault.hook})", code="plugin_failed")
-        finally:
-            exchange.trace.attempt(seat.id, seat.model, made.failure)
         if told.help == "none":
             break
         # What is the credential's own fault would meet its other models too.
-        tried |= {s.id for s in pool.all if s is seat or (told.blame == "credential" and s.account is seat.account)}
+        tried |= {s.id for s in pool.all if s is candidate or (told.blame == "credential" and s.account is candidate.account)}
         left = pool.without(tried)
     return None
 
 
-async def _pick(exchange: Exchange, pool: SeatPool) -> Seat:
+async def _pick(exchange: Exchange, pool: Pool) -> Candidate:
     """Ask the scheduler that is selected, and those to which it delegates; without an answer take the next in turn."""
     generation = exchange.generation
     hook = generation.scheduler_for(exchange.call.model, pool.eligible[0].provider)
@@ -65,12 +60,11 @@ async def _pick(exchange: Exchange, pool: SeatPool) -> Seat:
             _, picked, _ = await ask((hook,) if hook is not None else (), exchange.trace, exchange.call, pool)
         except HookFailed:
             break
-        if isinstance(picked, Seat) and picked in pool.eligible:
+        if isinstance(picked, Candidate) and picked in pool.eligible:
             return picked
         if isinstance(picked, Deny):
-            exchange.rejected = True
-            cause: Cause = "rate" if picked.retry_after is not None else "overload"
-            raise CallError(failure(cause, picked.reason, retry_after=picked.retry_after, code="denied", help="none"))
+            exchange.rejected, wait = True, picked.retry_after
+            raise CallError(failure("overload" if wait is None else "rate", picked.reason, retry_after=wait, code="denied", help="none"))
         if not isinstance(picked, Delegate):
             if picked is not None and hook is not None:
                 hook.guard(exchange.trace, _refuse, pool, picked)
@@ -79,16 +73,16 @@ async def _pick(exchange: Exchange, pool: SeatPool) -> Seat:
     return pool.next_in_turn()
 
 
-def _refuse(pool: SeatPool, picked: object) -> None:
+def _refuse(pool: Pool, picked: object) -> None:
     raise ValueError(f"picked {picked!r}, but {pool.why(getattr(picked, 'id', ''))}")
 
 
-def _attempt(exchange: Exchange, seat: Seat) -> Attempt:
-    generation, call, provider = exchange.generation, exchange.call, seat.account.provider
-    dialects = provider.dialects_of(seat.model)
+def _attempt(exchange: Exchange, candidate: Candidate) -> Attempt:
+    generation, call, provider = exchange.generation, exchange.call, candidate.account.provider
+    dialects = provider.dialects_of(candidate.model)
     name = call.dialect if call.dialect in dialects else next((n for n in dialects if n in generation.dialects), "canonical")
-    attempt = Attempt(call, provider, seat, generation.dialects[name])
-    attempt.base_url = seat.account.credential.base_url
+    attempt = Attempt(call, provider, candidate, generation.dialects[name])
+    attempt.base_url = candidate.account.credential.base_url
     if exchange.tried:
         attempt.number = len(exchange.tried) + 1
         attempt.before = tuple(tried.failure for tried in exchange.tried if tried.failure is not None)
@@ -139,7 +133,7 @@ async def _intercept(exchange: Exchange, attempt: Attempt) -> None:
 
 
 async def _execute(shared: Shared, attempt: Attempt, account: Any) -> Reply:
-    attempt._send = lambda request: shared.transport.send(request, account)
+    attempt._send = lambda request: shared.transport.request(request, account)
     try:
         reply = await attempt.provider.execute(attempt)
         if not isinstance(reply, Reply):
@@ -148,9 +142,8 @@ async def _execute(shared: Shared, attempt: Attempt, account: Any) -> Reply:
     except CallError:
         raise
     except Exception as fault:
-        detail = f"{type(fault).__name__}: {fault}"
-        told = failure("plugin", f"provider {attempt.provider.key!r} failed", code="provider_failed", detail=detail, help="another")
-        raise CallError(told) from fault
+        says, detail = f"provider {attempt.provider.key!r} failed", f"{type(fault).__name__}: {fault}"
+        raise CallError(failure("plugin", says, code="provider_failed", detail=detail, help="another")) from fault
 
 
 async def _judge(exchange: Exchange, made: Tried, reply: Reply) -> Failure | None:
@@ -161,8 +154,7 @@ async def _judge(exchange: Exchange, made: Tried, reply: Reply) -> Failure | Non
         return attempt.provider.classify(attempt.dialect, reply.status, reply.headers, bodies.error_body(reply))
     if reply.stream is None:
         return bodies.judge(attempt, reply, made)
-    source = Source(reply.stream, attempt.dialect, exchange.generation.config.limits.event)
-    made.relay = Relay(exchange, reply, source, made)
+    made.relay = Relay(exchange, reply, Source(reply.stream, attempt.dialect, exchange.generation.config.limits.event), made)
     return await made.relay.prime()
 
 
@@ -177,5 +169,5 @@ def _exhausted(exchange: Exchange, model: str) -> CallError:
     cause: Cause = "rate" if causes <= _BUSY else "overload" if causes & (_BUSY | _UNFIT) else last.cause
     each = "; ".join(dict.fromkeys(f"{t.attempt.candidate.provider}: {t.failure.message}" for t in exchange.tried if t.failure))
     message = f"all {len(failures)} attempts for {model!r} failed: {each}"
-    waits = [fault.retry_after for fault in failures if fault.retry_after is not None]
-    return CallError(failure(cause, message, code=last.code, retry_after=min(waits, default=None), detail=last.detail))
+    wait = min((fault.retry_after for fault in failures if fault.retry_after is not None), default=None)
+    return CallError(failure(cause, message, code=last.code, retry_after=wait, detail=last.detail))

@@ -49,8 +49,7 @@ def change_request(exchange: Exchange, body: Body[Request], change: Change) -> B
 
     Raises `ValueError` for one that names the model or the stream flag, or a path that is not there.
     """
-    reserved = {path for path in (exchange.endpoint.model, exchange.endpoint.stream) if isinstance(path, tuple)}
-    named = reserved & {*(change.set or ()), *change.remove}
+    named = {*(change.set or ()), *change.remove}.intersection((exchange.endpoint.model, exchange.endpoint.stream))
     if named:
         raise ValueError(f"a change may not name {'.'.join(map(str, named.pop()))}: a hook that wants another model is a router")
     if change.response is not None or change.respond is not None:
@@ -119,10 +118,9 @@ def _across(exchange: Exchange, attempt: Attempt, stream: bool) -> None:
     """Go through the canonical model."""
     call, dialect, said = attempt.call, attempt.dialect, attempt.body.canonical
     if call.operation != "generate" or said is None:
-        message = f"{call.operation} cannot be translated from {call.dialect} to {dialect.name}"
-        raise CallError(failure("unsupported", message, code="unsupported_translation", status=400))
-    attempt.losses, attempt.fidelity = [], "canonical"
-    said = msgspec.structs.replace(said, model=attempt.model, stream=stream)
+        says = f"{call.operation} cannot be translated from {call.dialect} to {dialect.name}"
+        raise CallError(failure("unsupported", says, code="unsupported_translation", status=400))
+    said, attempt.losses, attempt.fidelity = msgspec.structs.replace(said, model=attempt.model, stream=stream), [], "canonical"
     raw = dialect.encode_request(said, call.operation, attempt.losses)
     attempt.body = Body(raw, canonical=said, codec=request_codec(dialect, call.operation))
 
@@ -131,9 +129,8 @@ def whole_body(reply: Reply, dialect: Dialect) -> Body[Response]:
     """Return a whole answer's body with the dialect's codec, whichever form the provider gave it."""
     if isinstance(reply.body, Body) and reply.body.codec is not None:
         return reply.body
-    if reply.response is not None:
-        return Body(canonical=reply.response, codec=response_codec(dialect))
-    return Body(error_body(reply), codec=response_codec(dialect))
+    raw = error_body(reply) if reply.response is None else None
+    return Body(raw, canonical=reply.response, codec=response_codec(dialect))
 
 
 def error_body(reply: Reply) -> bytes:
@@ -150,7 +147,9 @@ def judge(attempt: Attempt, reply: Reply, made: Tried) -> Failure | None:
         kind = reply.headers.get("content-type") or "no content type"
         what = "nothing" if not body.raw.strip() else f"what is no answer ({kind})"
         detail = f"{fault}; it begins with {body.raw[:200]!r}"
-        return failure("upstream", f"the provider answered {reply.status} with {what}", status=reply.status, code="bad_answer", detail=detail)
+        return failure(
+            "upstream", f"the provider answered {reply.status} with {what}", status=reply.status, code="bad_answer", detail=detail
+        )
     made.usage = seen.usage
     if seen.error is None:
         return None
@@ -170,10 +169,9 @@ async def response(exchange: Exchange, attempt: Attempt, reply: Reply) -> None:
     dialect, model = exchange.dialect, attempt.call.model
     if attempt.dialect is not dialect:
         try:
-            said = body.canonical
+            said = body.canonical or Response()
         except ValueError as fault:
             raise CallError(failure("upstream", "the provider's answer cannot be read", code="bad_answer", detail=str(fault))) from fault
-        assert said is not None
         said = said if attempt.model == model else msgspec.structs.replace(said, model=model)
         reply.body = Body(dialect.encode_response(said, attempt.losses or []), canonical=said, codec=response_codec(dialect))
     elif attempt.model != model:  # the client is answered under the name that it asked for

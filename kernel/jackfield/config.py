@@ -83,9 +83,8 @@ def load(
     own = _merge(_expand(document, "", problems, source), extra or {})
     merged = _merge(_expand(_defaults() if defaults else {}, "", problems, "defaults"), own)
     loaded = _decode(merged, own, source, problems)
-    if problems:
+    if loaded is None or problems:
         raise ConfigError(problems)
-    assert loaded is not None
     return msgspec.structs.replace(loaded, folder=folder)
 
 
@@ -126,16 +125,13 @@ def _read_file(path: Path, source: str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as fault:
         raise ConfigError([f"{source}: cannot be read: {fault}"]) from None
     except yaml.MarkedYAMLError as fault:
-        at = fault.problem_mark
-        line = f" line {at.line + 1}, column {at.column + 1}:" if at else ""
+        line = f" line {at.line + 1}, column {at.column + 1}:" if (at := fault.problem_mark) else ""
         raise ConfigError([f"{source}:{line} not valid YAML: {fault.problem or fault.context}"]) from None
     except (yaml.YAMLError, RecursionError) as fault:
         raise ConfigError([f"{source}: not valid YAML: {str(fault).splitlines()[0]}"]) from None
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
+    if not isinstance(document, dict | None):
         raise ConfigError([f"{source}: expected a mapping at the top, got {_shown(document)}"])
-    return document
+    return document or {}
 
 
 def _expand(value: Any, where: str, problems: list[str], source: str) -> Any:
@@ -148,10 +144,8 @@ def _expand(value: Any, where: str, problems: list[str], source: str) -> Any:
         return value
 
     def put(found: re.Match[str]) -> str:
-        name, default = found[1], found[2]
-        if name is None:
-            return "${"
-        text = os.environ.get(name) or default
+        name = found[1]
+        text = "${" if name is None else os.environ.get(name) or found[2]
         if text is None:
             problems.append(f"{source}: {where}: the environment variable {name} is not set (or write ${{{name}:-default}})")
         return text or ""
@@ -160,9 +154,8 @@ def _expand(value: Any, where: str, problems: list[str], source: str) -> Any:
 
 
 def _merge(below: Any, above: Any) -> Any:
-    if isinstance(below, Mapping) and isinstance(above, Mapping):
-        return {**below, **{key: _merge(below.get(key), value) for key, value in above.items()}}
-    return above
+    both = isinstance(below, Mapping) and isinstance(above, Mapping)
+    return {**below, **{key: _merge(below.get(key), value) for key, value in above.items()}} if both else above
 
 
 def _decode(merged: dict[str, Any], own: dict[str, Any], source: str, problems: list[str]) -> Loaded | None:
@@ -198,16 +191,10 @@ def _placeholders(config: Config, source: str) -> typing.Iterator[str]:
 
 
 def _origins(value: Any) -> typing.Iterator[str]:
-    if isinstance(value, dict):
-        for item in value.values():
-            yield from _origins(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _origins(item)
-    elif isinstance(value, str) and "://" in value:
-        found = origin_of(value)
-        if found:
-            yield found
+    if isinstance(value, str) and "://" in value and (found := origin_of(value)):
+        yield found
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        yield from _origins(item)
 
 
 _WORDS: Final[dict[Any, str]] = {
@@ -249,11 +236,13 @@ class Reader:
 
     def read(self, kind: Any, value: Any, where: str) -> Any:
         """Return `value` as a `kind`; None, with problems added, where it is not one."""
+        if kind is Any:
+            return value
+        if typing.get_origin(kind) in (Union, types.UnionType) and value is not None:
+            shape = type(value) if isinstance(value, dict | list) else str
+            fitting = [part for part in typing.get_args(kind) if _shape(part) is shape]
+            kind = fitting[0] if len(fitting) == 1 or (fitting and shape is not str) else kind
         base, parts = typing.get_origin(kind), typing.get_args(kind)
-        if base in (Union, types.UnionType):
-            fitting = [part for part in parts if _shape(part) is (type(value) if isinstance(value, dict | list) else str)]
-            own = len(fitting) == 1 or (isinstance(value, dict | list) and fitting)
-            return None if value is None and type(None) in parts else self.read(fitting[0], value, where) if own else self._plain(kind, value, where)
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
             return self._struct(kind, value, where)
         if base is dict and isinstance(value, dict):
@@ -268,7 +257,9 @@ class Reader:
         known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
         for name in value.keys() - known.keys() if kind.__struct_config__.forbid_unknown_fields else ():
             near = difflib.get_close_matches(name, known, 1)
-            self._complain(prefix + name, f"unknown; did you mean {near[0]!r}?" if near else f"unknown; known here: {', '.join(sorted(known))}")
+            self._complain(
+                prefix + name, f"unknown; did you mean {near[0]!r}?" if near else f"unknown; known here: {', '.join(sorted(known))}"
+            )
         for name, field in known.items():
             if field.required and name not in value:
                 self._complain(prefix + name, f"missing; expected {_in_words(hints[field.name])}")

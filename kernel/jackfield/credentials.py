@@ -17,8 +17,6 @@ log = logging.getLogger("jackfield")
 class Account:
     """A credential in use: what it is, whose provider it belongs to, and its live figures."""
 
-    __slots__ = ("credential", "in_flight", "last_used", "latency", "prepared", "provider", "quota")
-
     def __init__(self, credential: Credential, provider: Provider) -> None:
         self.credential, self.provider = credential, provider
         self.in_flight, self.last_used = 0, 0.0
@@ -59,8 +57,7 @@ def from_environment(providers: Iterable[Provider]) -> Iterable[Credential]:
 
 def implied(providers: Iterable[Provider]) -> Iterable[Credential]:
     """Return the one credential that each provider has which needs no key."""
-    keyless = (provider.key for provider in providers if provider.auth is None or provider.key_optional)
-    return (Credential(provider=key, label="none needed") for key in keyless)
+    return (Credential(provider=p.key, label="none needed") for p in providers if p.auth is None or p.key_optional)
 
 
 async def from_sources(sources: Iterable[tuple[str, CredentialSource]], problems: list[str]) -> list[Credential]:
@@ -82,8 +79,8 @@ def accounts(
     for credential in credentials:
         provider = providers.get(credential.provider)
         if provider is None:
-            names = ", ".join(sorted(providers)) or "none"
-            problems.append(f"{credential.origin}: there is no provider {credential.provider!r}; known: {names}")
+            known_here = ", ".join(sorted(providers)) or "none"
+            problems.append(f"{credential.origin}: there is no provider {credential.provider!r}; known: {known_here}")
             continue
         if not credential.origin and any(account.provider is provider for account in by_id.values()):
             continue  # what sets a base URL or models stands in for the implied one

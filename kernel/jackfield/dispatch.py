@@ -15,9 +15,8 @@ import traceback
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from time import perf_counter_ns
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from jackfield.api import HOOKS, BadRequest, Change, NotDecoded, Principal, Reject, Route, hooks
 from jackfield.api.call import Owner, running
@@ -50,9 +49,7 @@ class HookFailed(Exception):
 
     def __init__(self, hook: "Hook", reason: str) -> None:
         super().__init__(f"plugin {hook.plugin!r}: {hook.name} {reason}")
-        self.plugin = hook.plugin
-        self.hook = hook.name
-        self.who = hook
+        self.plugin, self.hook, self.who = hook.plugin, hook.name, hook
 
 
 class Late(Exception):
@@ -62,8 +59,6 @@ class Late(Exception):
 class Cost:
     """What is known of one hook of one plugin over the life of the host: cost, failures, breaker. Outlives generations."""
 
-    __slots__ = ("calls", "failures", "in_a_row", "open_until", "spent", "told")
-
     def __init__(self) -> None:
         self.calls = self.spent = self.failures = self.in_a_row = 0
         self.open_until = 0.0
@@ -72,32 +67,22 @@ class Cost:
         """The latest failure."""
 
 
-class Timed(Protocol):
-    """What wants to move its own deadline."""
-
-    timer: asyncio.Timeout | None
-
-
 class Hook:
     """One plugin's implementation of one hook."""
-
-    __slots__ = ("_function", "_pool", "_settings", "closed", "cost", "deadline", "expected", "name", "plugin", "rank")
 
     def __init__(self, plugin: Plugin, implementation: Implementation, settings: Hooks, cost: Cost) -> None:
         info, options = HOOKS[implementation.hook], implementation.options
         said = plugin.settings.hooks.get(info.name)
-        self.plugin, self.name = plugin.id, info.name
-        self.rank = (-implementation.priority, plugin.id)
-        self.cost = cost
+        self.plugin, self.name, self.cost, self.rank = plugin.id, info.name, cost, (-implementation.priority, plugin.id)
         self.closed = ((said and said.on_error) or options.on_error or info.on_error) == "closed"
         self.deadline = float((said and said.deadline) or plugin.settings.deadline or options.deadline or settings.deadline)
-        self._settings = settings
-        self.expected = _EXPECTED.get(info.name, _ANY)
+        self._settings, self.expected = settings, _EXPECTED.get(info.name, _ANY)
         self._pool: ThreadPoolExecutor | None = None
         self._function = _adapted(implementation)
         if options.blocking and not inspect.iscoroutinefunction(implementation.function):
-            self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"jackfield-{self.plugin}")
-            self._function = partial(self._in_thread, self._pool, self._function)
+            pool = self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"jackfield-{self.plugin}")
+            function = self._function
+            self._function = lambda *arguments: asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
 
     def call(self, arguments: tuple[Any, ...]) -> Any:
         """Return what the plugin's function returns, which may have to be waited for."""
@@ -106,10 +91,9 @@ class Hook:
     def settle(self, trace: Trace, started: int) -> int:
         """Account for a call that began at `started`; return the time."""
         now = perf_counter_ns()
-        cost, spent = self.cost, now - started
-        cost.calls += 1
-        cost.spent += spent
-        trace.costs.append((self, spent))
+        self.cost.calls += 1
+        self.cost.spent += now - started
+        trace.costs.append((self, now - started))
         return now
 
     def guard(self, trace: Trace, function: Callable[..., Answer | None], *arguments: Any) -> Answer | None:
@@ -143,7 +127,7 @@ class Hook:
         if self.closed:
             raise HookFailed(self, reason)
 
-    async def finish(self, coroutine: Coroutine[Any, Any, Any], timed: Timed | None = None) -> Any:
+    async def finish(self, coroutine: Coroutine[Any, Any, Any], timed: Any = None) -> Any:
         """Drive a coroutine of the plugin's: without a timer as long as it does not suspend, else within the deadline.
 
         `timed` is handed the timer once there is one.
@@ -153,7 +137,7 @@ class Hook:
         except StopIteration as stop:
             return stop.value
 
-    async def wait(self, coroutine: Coroutine[Any, Any, Any], waited_for: Any, timed: Timed | None = None) -> Any:
+    async def wait(self, coroutine: Coroutine[Any, Any, Any], waited_for: Any, timed: Any = None) -> Any:
         """Go on with a coroutine that has suspended, within the deadline."""
         running.who = None
         try:
@@ -163,10 +147,6 @@ class Hook:
                 return await _steps(coroutine, self, waited_for)
         except TimeoutError as fault:
             raise Late(f"took longer than {self.deadline:g} s") from fault
-
-    @staticmethod
-    async def _in_thread(pool: ThreadPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
 
     def close(self) -> None:
         """Let go of the plugin's threads."""
@@ -204,15 +184,11 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
                     if answer is not None and not isinstance(answer, hook.expected):
                         raise TypeError(f"answered {type(answer).__name__}, which it may not")
                 hook.cost.in_a_row = 0
-            except NotDecoded as fault:
-                if hook.closed:
-                    raise
-                hook.give_up(trace, f"skipped: {fault}")
-                answer = None
-            except (BadRequest, HookFailed):
-                raise
             except Exception as fault:
-                hook.give_up(trace, hook.failed(fault))
+                undecoded = isinstance(fault, NotDecoded)
+                if isinstance(fault, BadRequest | HookFailed) or (undecoded and hook.closed):
+                    raise
+                hook.give_up(trace, f"skipped: {fault}" if undecoded else hook.failed(fault))
                 answer = None
             started = hook.settle(trace, started)
             if answer is not None:
@@ -264,20 +240,14 @@ def _steps(coroutine: Coroutine[Any, Any, Any], owner: Owner | Hook, waited_for:
 
 async def as_plugin(plugin: str, work: Coroutine[Any, Any, Any]) -> Any:
     """Run a plugin's own task so that what it does counts as the plugin's."""
-    return await _steps(_after_a_turn(work), Owner(plugin, "task"), None)
-
-
-async def _after_a_turn(work: Coroutine[Any, Any, Any]) -> Any:
-    return await work
+    return await _steps(work, Owner(plugin, "task"), None)
 
 
 class Watchdog:
     """Names the plugin whose hook holds the event loop, with its stack, while it does."""
 
     def __init__(self, limit: float) -> None:
-        self._limit = limit
-        self._loop_thread = threading.get_ident()
-        self._stop = threading.Event()
+        self._limit, self._loop_thread, self._stop = limit, threading.get_ident(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="jackfield-watchdog", daemon=True)
         self._thread.start()
 
@@ -294,5 +264,4 @@ class Watchdog:
             if who is not None and since != told and held > self._limit:
                 told = since
                 stack = "".join(traceback.format_stack(sys._current_frames().get(self._loop_thread)))
-                says = "plugin %r: %s has held the event loop for %.1f s; it stands here:\n%s"
-                log.error(says, who.plugin, who.name, held, stack)
+                log.error("plugin %r: %s has held the event loop for %.1f s; it stands here:\n%s", who.plugin, who.name, held, stack)

@@ -14,8 +14,6 @@ from jackfield.api import (
     Call,
     CallError,
     Cause,
-    Dialect,
-    Endpoint,
     Error,
     Failure,
     Headers,
@@ -67,6 +65,8 @@ class Downstream(Protocol):
         """End a streamed answer."""
 
 
+OWN_FAULT: Final[frozenset[Cause]] = frozenset({"caller", "content", "unsupported"})
+"""Causes that lie with the request itself: the client is shown what the upstream said."""
 LAST: Final = (1 << 62, "")
 """A rank after that of every plugin: the answer passes all response interceptors."""
 
@@ -85,6 +85,12 @@ class Tried(msgspec.Struct, kw_only=True):
     serving: bool = True
     """The account counts the attempt among those that it serves."""
 
+    def explain(self) -> dict[str, object]:
+        """Return the attempt, and how it failed if it did, as plain data."""
+        failed, shown = self.failure, ("cause", "status", "message", "detail")
+        why = {} if failed is None else {name: getattr(failed, name) for name in shown}
+        return {"candidate": self.attempt.candidate.id, "model": self.attempt.model, **why}
+
     def release(self) -> None:
         """Count the attempt out: it is over, or its stream is."""
         if self.serving:
@@ -95,31 +101,20 @@ class Tried(msgspec.Struct, kw_only=True):
 class Exchange:
     """Everything that the stages of the pipeline share about one call."""
 
-    __slots__ = (
-        "_stop", "attempt", "body_touched", "call", "dialect", "downstream", "endpoint", "failure",
-        "first_byte", "generation", "http_status", "inside", "params", "parent", "rejected", "request_headers", "sees_answer", "skipped",
-        "started", "task", "trace", "tried", "usage",
-    )  # fmt: skip
-
     def __init__(self, generation: Generation, call: Call, match: Match, downstream: Downstream) -> None:
-        self.generation = generation
-        self.call = call
-        self.dialect: Dialect = match.dialect
-        self.endpoint: Endpoint = match.endpoint
-        self.params = match.params
-        self.downstream = downstream
-        self.trace = Trace()
-        self.started = time.perf_counter()
+        self.generation, self.call, self.downstream = generation, call, downstream
+        self.dialect, self.endpoint, self.params = match.dialect, match.endpoint, match.params
+        self.trace, self.started = Trace(), time.perf_counter()
         self.first_byte: float | None = None
         """Seconds to the first byte of the answer that the client got."""
-        self.parent: Exchange | None = None
-        self.inside = False
-        """A plugin or the embedding program makes the call: nobody needs to be authenticated."""
         self.task: asyncio.Task[object] | None = None
+        self.inside = self.body_touched = self.rejected = False
+        """A plugin or the embedding program makes the call, so that nobody needs to be authenticated; a hook changed the
+        client's body, so that what it says of model and stream is overwritten; a plugin or a rule refused the call."""
+        self.http_status = 0
+        """What the client was sent."""
         self.skipped: frozenset[str] = frozenset()
         """Plugins whose routers and interceptors are skipped: they made an ancestor of this call."""
-        self.body_touched = False
-        """A hook changed the client's body: what it says of model and stream is overwritten."""
         self.request_headers: dict[str, str | None] = {}
         """Headers that request interceptors set for the upstream."""
         self.sees_answer: tuple[int, str] | None = None
@@ -128,19 +123,14 @@ class Exchange:
         self.attempt: Attempt | None = None
         self.usage: Usage | None = None
         self.failure: Failure | None = None
-        self.rejected = False
-        """A plugin or a rule refused the call."""
-        self.http_status = 0
         self._stop: Failure | None = None
 
     def seeing(self, chain: Chain) -> Chain:
         """Return the response interceptors of a chain that see this call's answer."""
         limit = self.sees_answer
-        if limit is None or not chain:
-            return ()
         if limit is LAST and not self.skipped:
             return chain
-        return tuple(hook for hook in chain if hook.rank < limit and hook.plugin not in self.skipped)
+        return tuple(hook for hook in chain if limit is not None and hook.rank < limit and hook.plugin not in self.skipped)
 
     def stop(self, reason: Failure) -> None:
         """End the call in its dialect's error form, from outside."""
@@ -155,26 +145,20 @@ class Exchange:
 
     def outcome(self, canceled: bool = False) -> Outcome:
         """Return what came of the call."""
-        attempt, cause = self.attempt, self.failure.cause if self.failure else None
-        if canceled:
-            status = "canceled"
-        elif self.rejected:
-            status = "rejected"
-        else:
-            status = "failed" if self.failure is not None else "succeeded"
+        attempt, failed = self.attempt, self.failure
         return Outcome(
-            status=status,  # type: ignore[arg-type]
+            status="canceled" if canceled else "rejected" if self.rejected else "failed" if failed is not None else "succeeded",
             http_status=self.http_status,
-            cause=cause,
-            message=self.failure.message if self.failure else "",
+            cause=failed.cause if failed is not None else None,
+            message=failed.message if failed is not None else "",
             usage=self.usage,
             attempts=len(self.tried),
-            provider=attempt.provider.key if attempt else None,
-            credential=attempt.candidate.credential if attempt else None,
-            model=attempt.model if attempt else None,
+            provider=attempt.provider.key if attempt is not None else None,
+            credential=attempt.candidate.credential if attempt is not None else None,
+            model=attempt.model if attempt is not None else None,
             duration=time.perf_counter() - self.started,
             first_byte=self.first_byte,
-            fidelity=attempt.fidelity if attempt else None,
+            fidelity=attempt.fidelity if attempt is not None else None,
             explain=self.explain,
         )
 
@@ -187,6 +171,7 @@ class Exchange:
             "route": msgspec.to_builtins(self.call.route) if isinstance(self.call.route, Route) else None,
             "fidelity": self.attempt.fidelity if self.attempt else None,
             "losses": None if losses is None else [msgspec.to_builtins(loss) for loss in losses],
+            "attempts": [tried.explain() for tried in self.tried],
             **self.trace.explain(),
         }
 

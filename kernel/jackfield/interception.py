@@ -82,11 +82,9 @@ class Interception:
     """The handlers of one stream in one dialect, and the follower that keeps what they make of it valid."""
 
     def __init__(self, dialect: Dialect, handlers: Sequence[Handler], trace: Trace) -> None:
-        self._dialect, self._handlers, self._trace = dialect, handlers, trace
-        self._follower = dialect.follow()
+        self._dialect, self._handlers, self._trace, self._follower = dialect, handlers, trace, dialect.follow()
         self._log: list[Event] = []
-        self._log_size = 0
-        self._changed = False
+        self._log_size, self._changed = 0, False
         self._repeats = type(dialect).repeats is not Dialect.repeats
         self._said: dict[tuple[str, int, int], list[str]] = {}
         self._closes = any(handler.close is not None for handler in handlers)
@@ -178,8 +176,8 @@ class Interception:
 
     def _admit(self, event: Event, added: bool) -> Sequence[Event]:
         self._take_down(event)
-        repeats = self._dialect.repeats(event) if self._repeats else ()
-        changes = {repeat.path: "".join(self._said.get((repeat.of, repeat.choice, repeat.index), ())) for repeat in repeats}
+        repeats, said = self._dialect.repeats(event) if self._repeats else (), self._said
+        changes = {repeat.path: "".join(said.get((repeat.of, repeat.choice, repeat.index), ())) for repeat in repeats}
         return self._follower.admit(event.with_changes(changes) if changes else event, added)
 
     def finish(self) -> bytes | None:

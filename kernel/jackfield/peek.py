@@ -2,39 +2,38 @@
 
 import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
-from jackfield.api import Endpoint, members
+from jackfield.api import Endpoint, Path, members
 from jackfield.api.splice import Member
 from jackfield.exchange import Refused
 
+Kind = TypeVar("Kind")
+
 MAX_MODEL_NAME: Final = 512
 """Characters of a model's name: longer ones are no names, and patterns need not be run on them."""
+_KINDS: Final = {b'"': "a text", b"[": "a list", b"{": "an object", b"t": "true", b"f": "false"}
 
 
 def peek(raw: bytes, endpoint: Endpoint, params: Mapping[str, str]) -> tuple[str, bool]:
     """Return the model's name and the stream flag. Raises `Refused` with 400 for a body in which they cannot be told."""
-    found = _members(raw)
-    model = params.get("model") if endpoint.model is None else _text(raw, found, str(endpoint.model[0]))
-    stream = endpoint.stream if isinstance(endpoint.stream, bool) else _flag(raw, found, str(endpoint.stream[0]))
-    if not model:
-        raise Refused(400, "you must name a model", code="missing_model", param="model")
-    if len(model) > MAX_MODEL_NAME:
-        raise Refused(400, f"the model's name is longer than {MAX_MODEL_NAME} characters", code="invalid_model", param="model")
-    return model, stream
-
-
-def _members(raw: bytes) -> list[Member]:
     try:
-        return members(raw)
+        found = members(raw)
     except RecursionError:
         raise Refused(400, "the body is nested too deeply", code="invalid_json") from None
     except msgspec.ValidationError:
         raise Refused(400, "the body must be a JSON object", code="invalid_json") from None
-    except (ValueError, UnicodeDecodeError) as fault:
+    except ValueError as fault:
         raise Refused(400, f"the body is not valid JSON: {_reason(raw, fault)}", code="invalid_json") from None
+    model = params.get("model") if endpoint.model is None else _value(raw, found, endpoint.model, str, "a text")
+    stream = endpoint.stream if isinstance(endpoint.stream, bool) else _value(raw, found, endpoint.stream, bool, "true or false")
+    if not model:
+        raise Refused(400, "you must name a model", code="missing_model", param="model")
+    if len(model) > MAX_MODEL_NAME:
+        raise Refused(400, f"the model's name is longer than {MAX_MODEL_NAME} characters", code="invalid_model", param="model")
+    return model, bool(stream)
 
 
 def _reason(raw: bytes, fault: Exception) -> str:
@@ -43,43 +42,24 @@ def _reason(raw: bytes, fault: Exception) -> str:
         return "it is empty"
     if isinstance(fault, UnicodeDecodeError):
         return "it is not UTF-8"
-    text = str(fault).removeprefix("JSON is malformed: ")
-    if "truncated" in text:
+    if "truncated" in str(fault):
         try:
             json.loads(raw)
         except (ValueError, RecursionError):
             return "it ends too early"
         return "a \\u escape is half of a surrogate pair"
-    return text
+    return str(fault).removeprefix("JSON is malformed: ")
 
 
-def _one(raw: bytes, found: list[Member], key: str) -> bytes | None:
+def _value(raw: bytes, found: list[Member], path: Path, kind: type[Kind], expected: str) -> Kind | None:
+    """Return a member that is peeked at; None where it is not there or null."""
+    key = str(path[0])
     same = [member for member in found if member.key == key]
-    if len(same) > 1:
-        raise Refused(400, f"the key {key!r} stands twice", code="doubled_key", param=key)
-    if same and same[0].escaped:
-        raise Refused(400, f"the key {key!r} is written with escapes", code="escaped_key", param=key)
-    return raw[slice(*same[0].value)] if same else None
-
-
-def _text(raw: bytes, found: list[Member], key: str) -> str | None:
-    value = _one(raw, found, key)
-    if value is None or value == b"null":
-        return None
+    if len(same) > 1 or (same and same[0].escaped):
+        how, code = ("stands twice", "doubled_key") if len(same) > 1 else ("is written with escapes", "escaped_key")
+        raise Refused(400, f"the key {key!r} {how}", code=code, param=key)
+    value = raw[slice(*same[0].value)] if same else b"null"
     try:
-        return msgspec.json.decode(value, type=str)
+        return msgspec.json.decode(value, type=kind) if value != b"null" else None
     except msgspec.ValidationError:
-        raise Refused(400, f"{key!r} must be a text, not {_kind(value)}", code="invalid_type", param=key) from None
-
-
-def _flag(raw: bytes, found: list[Member], key: str) -> bool:
-    value = _one(raw, found, key)
-    if value in (None, b"null", b"false"):
-        return False
-    if value == b"true":
-        return True
-    raise Refused(400, f"{key!r} must be true or false, not {_kind(value or b'')}", code="invalid_type", param=key)
-
-
-def _kind(value: bytes) -> str:
-    return {b'"': "a text", b"[": "a list", b"{": "an object", b"t": "true", b"f": "false", b"n": "null"}.get(value[:1], "a number")
+        raise Refused(400, f"{key!r} must be {expected}, not {_KINDS.get(value[:1], 'a number')}", code="invalid_type", param=key) from None

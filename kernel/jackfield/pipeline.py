@@ -1,11 +1,12 @@
 """The one request path. Every dialect, streamed or not, from a client or nested, takes these stages in this order.
 
-    0 match - 1 authenticate - 2 peek - 3 route - 4 resolve - 5 intercept the request - 6 pick a credential -
-    7 intercept the attempt - 8 translate the request - 9 execute - 10 translate the answer -
-    11 intercept the answer - 12 complete
+0 match - 1 authenticate - 2 peek - 3 route - 4 resolve - 5 intercept the request - 6 pick a credential -
+7 intercept the attempt - 8 translate the request - 9 execute - 10 translate the answer -
+11 intercept the answer - 12 complete
 """
 
 import asyncio
+
 from jackfield import answers, attempts
 from jackfield.access import authenticate, check_allowed, refuse_strangers
 from jackfield.api import CALLS, BadRequest, Body, Call, CallError, NotDecoded, Reply, Route
@@ -16,6 +17,7 @@ from jackfield.generation import Generation
 from jackfield.peek import peek
 from jackfield.resolution import resolve, usable
 from jackfield.shared import Shared, current
+
 
 async def serve(shared: Shared, generation: Generation, downstream: Downstream) -> None:
     """Serve one request of a client, from match to completion."""
@@ -72,11 +74,12 @@ async def _stages(shared: Shared, exchange: Exchange) -> None:
         call.principal = await authenticate(exchange)  # 1 frontend auth
     call.hide_keys()
     if call.operation not in CALLS:
+        check_allowed(call, model=False)
         await answers.query(exchange, shared.first_models)
         return
     await _peek(exchange)  # 2 peek
     if not exchange.inside:
-        check_allowed(call)
+        check_allowed(call, model=True)
     if chains.route_model:
         call.route = await _route(exchange, chains.route_model)  # 3 model router
     targets = resolve(exchange)  # 4 model resolution

@@ -10,7 +10,7 @@ import importlib.util
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
@@ -21,7 +21,7 @@ import pluggy
 from jackfield.api import HOOKS, Host, hooks
 from jackfield.api.hooks import GROUP, HookOptions, options_of
 from jackfield.config import Loaded, Reader
-from jackfield.settings import PluginSettings
+from jackfield.settings import HookSettings, PluginSettings
 
 State = Literal["active", "disabled", "failed"]
 
@@ -99,230 +99,172 @@ class _Specs(pluggy.PluginManager):
     """pluggy, told that a function named like a hook is an implementation of it."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
-        if name not in HOOKS or not callable(getattr(plugin, name, None)):
-            return None
-        return {
-            "wrapper": False, "hookwrapper": False, "optionalhook": False, "tryfirst": False, "trylast": False, "specname": None,
-        }  # fmt: skip
+        plain = pluggy.HookimplOpts(wrapper=False, hookwrapper=False, optionalhook=False, tryfirst=False, trylast=False, specname=None)
+        return plain if name in HOOKS and callable(getattr(plugin, name, None)) else None
 
 
 def find(loaded: Loaded, given: Sequence[Given] = ()) -> list[Plugin]:
     """Find all plugins, without importing any: entry points, files, objects handed over. Sorted by id."""
     found: dict[str, Plugin] = {}
-    for plugin, target in [*_from_entry_points(loaded), *_from_files(loaded), *((_from_object(g), g.object) for g in given)]:
-        plugin.settings = loaded.plugins.get(plugin.id, PluginSettings())
-        plugin.named = plugin.named or plugin.id in loaded.plugins
+    objects = [Plugin(id=one.id, origin="object", named=True, by_operator=True, object=one.object) for one in given]
+    for plugin in (*_from_entry_points(loaded), *_from_files(loaded), *objects):
+        settings = loaded.plugins.get(plugin.id)
+        plugin.settings = settings or PluginSettings()
+        plugin.named = plugin.named or settings is not None
         plugin.by_operator = plugin.by_operator or plugin.id in loaded.named
         plugin.config_path = f"{loaded.source}: plugins.{plugin.id}"
-        plugin.object = target
         if plugin.state == "active" and not plugin.settings.enabled:
             plugin.state = "disabled"
         found[plugin.id] = plugin
     for missing in loaded.plugins.keys() - found.keys():
-        found[missing] = _missing(missing, loaded, list(found))
+        found[missing] = _missing(missing, loaded, found)
     return [found[name] for name in sorted(found)]
 
 
 def _missing(name: str, loaded: Loaded, known: Iterable[str]) -> Plugin:
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else "install it, or name a file with `path`"
-    settings = loaded.plugins[name]
-    plugin = Plugin(id=name, origin="configuration", settings=settings, named=True, config_path=f"{loaded.source}: plugins.{name}")
+    near, settings, path = difflib.get_close_matches(name, known, 1), loaded.plugins[name], f"{loaded.source}: plugins.{name}"
+    missing = Plugin(id=name, origin="configuration", state="disabled", settings=settings, named=True, config_path=path)
     if settings.enabled:
-        plugin.fail(f"{plugin.config_path}: no plugin of that name is installed; {hint}")
-    else:
-        plugin.state = "disabled"
-    return plugin
+        hint = f"did you mean {near[0]!r}?" if near else "install it, or name a file with `path`"
+        missing.fail(f"{path}: no plugin of that name is installed; {hint}")
+    return missing
 
 
-def _from_entry_points(loaded: Loaded) -> Iterable[tuple[Plugin, Any]]:
+def _from_entry_points(loaded: Loaded) -> Iterable[Plugin]:
     by_id: dict[str, list[importlib.metadata.EntryPoint]] = {}
     for point in importlib.metadata.entry_points(group=GROUP):
         by_id.setdefault(point.name, []).append(point)
     for name, points in by_id.items():
-        settings = loaded.plugins.get(name)
-        if settings is not None and settings.path:
-            continue
-        wanted = settings.distribution if settings else None
-        fitting = [p for p in points if wanted is None or (p.dist is not None and p.dist.name == wanted)]
-        first = (fitting or points)[0]
-        plugin = Plugin(
-            id=name,
-            origin=f"entry point {name} = {first.value}",
-            distribution=first.dist.name if first.dist else None,
-            version=first.dist.version if first.dist else None,
-        )
-        if len(fitting) != 1:
-            holders = ", ".join(sorted({p.dist.name if p.dist else "?" for p in points}))
-            plugin.fail(f"plugins.{name}: several distributions have it ({holders}); name one with `distribution`")
-        elif settings is None and not loaded.autoload:
-            plugin.state = "disabled"
-        yield plugin, first
-
-
-def _from_files(loaded: Loaded) -> Iterable[tuple[Plugin, Any]]:
-    for name, settings in loaded.plugins.items():
+        settings = loaded.plugins.get(name, PluginSettings())
         if settings.path:
-            yield Plugin(id=name, origin=f"file {settings.path}"), (loaded.folder / settings.path).expanduser()
+            continue
+        fitting = [p for p in points if settings.distribution in (None, _holder(p))]
+        first = (fitting or points)[0]
+        version = first.dist.version if first.dist else None
+        plugin = Plugin(id=name, origin=f"entry point {name} = {first.value}", distribution=_holder(first), version=version, object=first)
+        if len(fitting) != 1:
+            plugin.fail(f"plugins.{name}: several have it ({', '.join(sorted(map(_holder, points)))}); name one with `distribution`")
+        elif name not in loaded.plugins and not loaded.autoload:
+            plugin.state = "disabled"
+        yield plugin
 
 
-def _from_object(given: Given) -> Plugin:
-    return Plugin(id=given.id, origin="object", named=True, by_operator=True, version=_version_of(given.object))
+def _holder(point: importlib.metadata.EntryPoint) -> str:
+    return point.dist.name if point.dist else "?"
+
+
+def _from_files(loaded: Loaded) -> Iterable[Plugin]:
+    paths = {name: settings.path for name, settings in loaded.plugins.items() if settings.path}
+    return (Plugin(id=name, origin=f"file {path}", object=(loaded.folder / path).expanduser()) for name, path in paths.items())
 
 
 def identify(thing: object) -> str:
     """Return the id of a plugin object that was handed over without one: its `id`, or the name of its module, class or type."""
-    explicit = getattr(thing, "id", None)
-    if isinstance(explicit, str) and explicit:
-        return explicit
-    if isinstance(thing, ModuleType):
-        return thing.__name__.rpartition(".")[2]
-    kind = thing if isinstance(thing, type) else type(thing)
-    return kind.__name__.lower()
-
-
-def _version_of(thing: object) -> str | None:
-    version = getattr(thing, "__version__", None)
-    return version if isinstance(version, str) else None
+    own, named = getattr(thing, "id", None), thing if isinstance(thing, ModuleType | type) else type(thing)
+    return own if isinstance(own, str) and own else named.__name__.rpartition(".")[2].lower()
 
 
 def load(plugins: Sequence[Plugin], loaded: Loaded, host_for: HostFor) -> None:
-    """Import, check and build each active plugin, each in its own try.
-
-    Raises `ConfigError` never and `PluginLoadError` when a required plugin fails.
-    """
+    """Import, check and build each active plugin, each in its own try. Raises `PluginLoadError` when a required one fails."""
     specs = _Specs("jackfield")
     specs.add_hookspecs(hooks)
     for plugin in plugins:
-        if plugin.state == "active":
-            try:
-                _load_one(plugin, loaded, host_for)
-                if plugin.state == "active":
-                    _register(plugin, specs)
-            except BaseException as fault:  # noqa: BLE001 (a plugin may raise anything at all, `SystemExit` included)
-                if isinstance(fault, KeyboardInterrupt):
-                    raise
-                plugin.fail(f"plugin {plugin.id!r}: {type(fault).__name__}: {_one_line(fault)}")
+        try:
+            if plugin.state == "active":
+                _load_one(plugin, loaded, host_for, specs)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as fault:  # noqa: BLE001 (a plugin may raise anything at all, `SystemExit` included)
+            kind = "" if isinstance(fault, pluggy.PluginValidationError) else f"{type(fault).__name__}: "
+            plugin.fail(f"plugin {plugin.id!r}: {kind}{' '.join(str(fault).split()) or 'no message'}")
     lost = [p.problems[-1] for p in plugins if p.settings.required and p.settings.enabled and p.state == "failed"]
     if lost:
         raise PluginLoadError("\n".join(lost))
 
 
-def _load_one(plugin: Plugin, loaded: Loaded, host_for: HostFor) -> None:
-    target = plugin.object
-    if isinstance(target, importlib.metadata.EntryPoint):
-        target = target.load()
-    elif isinstance(target, Path):
-        target = _import_file(plugin.id, target)
-    plugin.version = plugin.version or _version_of(target)
-    factory = getattr(target, "Plugin", None) if isinstance(target, ModuleType) else target
-    section = loaded.sections.get(plugin.id, {})
-    if not isinstance(factory, type):
-        plugin.object = target
-        plugin.config_type = None
+def _load_one(plugin: Plugin, loaded: Loaded, host_for: HostFor, specs: pluggy.PluginManager) -> None:
+    home = _imported(plugin)
+    version = getattr(home, "__version__", None)
+    plugin.version = plugin.version or (version if isinstance(version, str) else None)
+    factory = getattr(home, "Plugin", None) if isinstance(home, ModuleType) else home
+    section, problems = loaded.sections.get(plugin.id, {}), list[str]()
+    if isinstance(factory, type):
+        plugin.config_type = config_type_of(factory, home)
+        config = Reader(loaded.source, problems).read(plugin.config_type or dict[str, Any], section, f"plugins.{plugin.id}")
+        if problems:
+            plugin.fail("\n".join(problems))
+            return
+        plugin.object = _build(factory, config, host_for(plugin))
+    else:
+        plugin.object = home
         if section:
-            near = ", ".join(sorted(section))
-            plugin.problems.append(f"{plugin.config_path}: the plugin takes no settings, but there are some: {near}")
-        return
-    plugin.object = None
-    plugin.config_type = config_type_of(factory, target)
-    problems: list[str] = []
-    config = Reader(loaded.source, problems).read(plugin.config_type or dict[str, Any], section, f"plugins.{plugin.id}")
-    if problems:
-        plugin.fail("\n".join(problems))
-        return
-    plugin.object = _build(factory, config, host_for(plugin))
-    told = getattr(plugin.object, "problems", ())
-    plugin.problems.extend(f"{plugin.config_path}: {problem}" for problem in told if isinstance(problem, str))
+            plugin.problems.append(f"{plugin.config_path}: the plugin takes no settings, but there are some: {', '.join(sorted(section))}")
+    plugin.problems += [f"{plugin.config_path}: {problem}" for problem in getattr(plugin.object, "problems", ())]
+    _register(plugin, specs)
 
 
-def _import_file(name: str, path: Path) -> ModuleType:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    spec = importlib.util.spec_from_file_location(f"jackfield_file_{name}", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[module.__name__]
-        raise
+def _imported(plugin: Plugin) -> object:
+    """Return the object or module that a plugin is."""
+    target: Any = plugin.object
+    if isinstance(target, importlib.metadata.EntryPoint):
+        return target.load()
+    if not isinstance(target, Path):
+        return target
+    spec = importlib.util.spec_from_file_location(f"jackfield_file_{plugin.id}", target)
+    if spec is None or spec.loader is None or not target.is_file():
+        raise ImportError(f"there is no Python file {target}")
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     return module
 
 
 def config_type_of(factory: type[Any], home: object) -> type[msgspec.Struct] | None:
     """Return the struct that a plugin class takes as its configuration: the type of `config`, else its module's `Config`."""
-    hint: Any = None
     try:
-        hint = typing.get_type_hints(factory.__init__).get("config")
+        hint: Any = typing.get_type_hints(factory.__init__).get("config")
     except (NameError, TypeError, AttributeError):
         hint = None
-    if hint is None:
-        hint = getattr(home, "Config", None) or getattr(factory, "Config", None)
+    hint = hint or getattr(home, "Config", None) or getattr(factory, "Config", None)
     return hint if isinstance(hint, type) and issubclass(hint, msgspec.Struct) else None
 
 
 def _build(factory: type[Any], config: Any, host: Host) -> Any:
     """Call `Plugin(config, host)`, or with as many of the two as it takes."""
     parameters = inspect.signature(factory).parameters
-    takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
-    if takes_any or len(parameters) >= 2:  # noqa: PLR2004
+    if len(parameters) >= 2 or any(p.kind is p.VAR_POSITIONAL for p in parameters.values()):
         return factory(config, host)
-    if not parameters:
-        return factory()
-    return factory(host if "host" in parameters else config)
+    return factory(*[host if "host" in parameters else config][: len(parameters)])
 
 
 def _register(plugin: Plugin, specs: pluggy.PluginManager) -> None:
     """Check a plugin's hooks against the contract and note its implementations."""
-    try:
-        specs.register(plugin.object, plugin.id)
-    except pluggy.PluginValidationError as fault:
-        plugin.fail(f"plugin {plugin.id!r}: {_one_line(fault)}")
-        return
-    except ValueError:
-        plugin.fail(f"plugin {plugin.id!r}: the same object is a plugin already, under another id")
-        return
-    found: dict[str, Implementation] = {}
-    for caller in specs.get_hookcallers(plugin.object) or ():
+    specs.register(plugin.object, plugin.id)
+    for caller in sorted(specs.get_hookcallers(plugin.object) or (), key=lambda caller: list(HOOKS).index(caller.name)):
         impl = next(i for i in caller.get_hookimpls() if i.plugin is plugin.object)
-        function = getattr(plugin.object, caller.name)
+        function, said = getattr(plugin.object, caller.name), plugin.settings.hooks.get(caller.name, HookSettings())
         options = options_of(function)
-        said = plugin.settings.hooks.get(caller.name)
-        if said is not None and not said.enabled:
+        priority = said.priority if said.priority is not None else options.priority
+        if not said.enabled:
             continue
-        priority = said.priority if said is not None and said.priority is not None else options.priority
-        found[caller.name] = Implementation(
+        if caller.name in _GUARDED and not plugin.named:
+            says = f"plugin {plugin.id!r}: {caller.name} needs a grant: name the plugin in the configuration (plugins.{plugin.id}: {{}})"
+            plugin.problems.append(says)
+            continue
+        plugin.implementations[caller.name] = Implementation(
             hook=caller.name,
             function=function,
             arguments=tuple(impl.argnames),
             options=options,
             priority=plugin.priority if priority is None else priority,
         )
-    plugin.implementations = {name: found[name] for name in HOOKS if name in found}
-    plugin.problems.extend(_near_misses(plugin))
-    plugin.problems.extend(_ungranted(plugin))
+    plugin.problems += _near_misses(plugin)
 
 
 def _near_misses(plugin: Plugin) -> Iterable[str]:
+    home = plugin.object.__name__ if isinstance(plugin.object, ModuleType) else None
     for name in dir(plugin.object):
-        if name.startswith("_") or name in HOOKS or not inspect.isroutine(inspect.getattr_static(plugin.object, name, None)):
-            continue
-        if isinstance(plugin.object, ModuleType) and getattr(getattr(plugin.object, name), "__module__", None) != plugin.object.__name__:
-            continue
+        static = inspect.getattr_static(plugin.object, name, None)
         near = difflib.get_close_matches(name, HOOKS, 1, _NEAR)
-        if near:
+        imported = home is not None and getattr(static, "__module__", None) != home
+        if near and name not in HOOKS and not name.startswith("_") and inspect.isroutine(static) and not imported:
             yield f"plugin {plugin.id!r}: {name!r} is no hook; did you mean {near[0]!r}?"
-
-
-def _ungranted(plugin: Plugin) -> Iterable[str]:
-    if not plugin.named:
-        for name in [h for h in plugin.implementations if h in _GUARDED]:
-            del plugin.implementations[name]
-            yield f"plugin {plugin.id!r}: {name} needs a grant: name the plugin in the configuration (plugins.{plugin.id}: {{}})"
-
-
-def _one_line(fault: BaseException) -> str:
-    return " ".join(str(fault).split()) or "no message"

@@ -2,12 +2,11 @@
 
 import msgspec
 
-from jackfield.api import Alternative, Cause, Credential, Provider, Route, matches_any
+from jackfield.api import Alternative, Candidate, Cause, Credential, Pool, Provider, Route, matches_any
 from jackfield.credentials import Account
 from jackfield.exchange import Exchange, Refused
-from jackfield.models import Seat, SeatPool
 
-Target = tuple[SeatPool, tuple[Cause, ...]]
+Target = tuple[Pool, tuple[Cause, ...]]
 """A pool that may answer, and the causes of failure before it that it serves; none for all but the caller's own."""
 
 
@@ -33,22 +32,22 @@ def resolve(exchange: Exchange) -> list[Target]:
     return targets
 
 
-def _pool(exchange: Exchange, way: Route | Alternative) -> SeatPool | None:
+def _pool(exchange: Exchange, way: Route | Alternative) -> Pool | None:
     generation, name = exchange.generation, way.model or exchange.call.model
     if way.executor is None:
         return generation.models.resolve(name, way.provider)
-    provider = next(iter(generation.providers_of.get(way.executor, ())), None)
+    provider = next((p for key, p in generation.providers.items() if generation.owner[key].id == way.executor), None)
     if provider is None:
         return None
     nobody = Credential(id=f"{provider.key}:none", provider=provider.key, label=way.executor)
-    return SeatPool(name, [Seat(Account(nobody, provider), name)], direct=True)
+    return Pool(name, [Candidate(Account(nobody, provider), name)], direct=True)
 
 
 def _unknown(exchange: Exchange, name: str) -> Refused:
     lacking = _without_key(exchange, name)
     if lacking is not None:
-        names = [f"${variable}" for variable in lacking.auth.env] if lacking.auth else []
-        hint = f"provider {lacking.key!r} could serve it but has no key: set {' or '.join([*names, '`credentials` in the configuration'])}"
+        ways = [*(f"${name}" for name in (lacking.auth.env if lacking.auth else ())), "`credentials` in the configuration"]
+        hint = f"provider {lacking.key!r} could serve it but has no key: set {' or '.join(ways)}"
     else:
         near = exchange.generation.models.near(name, exchange.call.principal)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "GET the list of models to see what can be called"

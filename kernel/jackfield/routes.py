@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from urllib.parse import unquote
 
 import msgspec
@@ -25,43 +26,29 @@ class Routes:
         self._exact: dict[tuple[str, str], list[Match]] = {}
         self._templates: list[tuple[str, re.Pattern[str], Dialect, Endpoint]] = []
         self._paths: dict[str, Dialect] = {}
-        roots = set()
-        for dialect in dialects:
-            for endpoint in dialect.endpoints:
-                self._paths.setdefault(endpoint.path, dialect)
-                roots.add(endpoint.path.split("/")[1])
-                if "{" in endpoint.path:
-                    self._templates.append((endpoint.method, _template(endpoint.path), dialect, endpoint))
-                else:
-                    self._exact.setdefault((endpoint.method, endpoint.path), []).append(Match(dialect, endpoint))
-        for matches in self._exact.values():  # those that a header decides are asked first
-            matches.sort(key=lambda match: match.endpoint.when_header is None)
-        self._templates.sort(key=lambda row: row[3].when_header is None)
-        self._roots = sorted(roots)
+        rows = [(dialect, endpoint) for dialect in dialects for endpoint in dialect.endpoints]
+        for dialect, endpoint in sorted(rows, key=lambda row: row[1].when_header is None):  # those that a header decides are asked first
+            self._paths.setdefault(endpoint.path, dialect)
+            if "{" in endpoint.path:
+                self._templates.append((endpoint.method, _template(endpoint.path), dialect, endpoint))
+            else:
+                self._exact.setdefault((endpoint.method, endpoint.path), []).append(Match(dialect, endpoint))
+        self._roots = sorted({path.split("/")[1] for path in self._paths})
 
     def match(self, method: str, path: str, headers: Headers) -> Match | None:
         """Return the route, also for the common wrong spellings of its path."""
-        found = self._lookup(method, path, headers)
-        if found is not None:
-            return found
-        return next((m for variant in self._variants(path) if (m := self._lookup(method, variant, headers))), None)
+        variants = (m for variant in self._variants(path) if (m := self._lookup(method, variant, headers)))
+        return self._lookup(method, path, headers) or next(variants, None)
 
     def _lookup(self, method: str, path: str, headers: Headers) -> Match | None:
-        for match in self._exact.get((method, path), ()):
-            wanted = match.endpoint.when_header
-            if wanted is None or wanted in headers:
-                return match
-        for verb, pattern, dialect, endpoint in self._templates:
-            if verb == method and (endpoint.when_header is None or endpoint.when_header in headers):
-                found = pattern.fullmatch(path)
-                if found is not None:
-                    return Match(dialect, endpoint, {key: unquote(value) for key, value in found.groupdict().items()})
-        return None
+        rows = ((dialect, end, pattern.fullmatch(path)) for verb, pattern, dialect, end in self._templates if verb == method)
+        patterned = (Match(dialect, end, {k: unquote(v) for k, v in found.groupdict().items()}) for dialect, end, found in rows if found)
+        fitting = chain(self._exact.get((method, path), ()), patterned)
+        return next((m for m in fitting if m.endpoint.when_header is None or m.endpoint.when_header in headers), None)
 
     def _variants(self, path: str) -> Iterator[str]:
         """Yield what may have been meant: without doubled or trailing slashes, without `/api`, with the first segment once."""
-        clean = re.sub("/{2,}", "/", path)
-        clean = clean.rstrip("/") or "/"
+        clean = re.sub("/{2,}", "/", path).rstrip("/") or "/"
         for base in dict.fromkeys((clean, clean.removeprefix("/api"))):
             if base != path:
                 yield base
@@ -84,8 +71,5 @@ class Routes:
 def _template(path: str) -> re.Pattern[str]:
     """Turn a path with `{name}` into a pattern. A model's name may hold slashes, as those of some providers do."""
     pieces = re.split(r"\{(\w+)\}", path)
-    pattern = "".join(
-        re.escape(piece) if index % 2 == 0 else f"(?P<{piece}>{'.+' if piece == 'model' else '[^/]+'})"
-        for index, piece in enumerate(pieces)
-    )
-    return re.compile(pattern)
+    named = ("", *(f"(?P<{name}>{'.+' if name == 'model' else '[^/]+'})" for name in pieces[1::2]))
+    return re.compile("".join(name + re.escape(text) for name, text in zip(named, pieces[::2], strict=True)))

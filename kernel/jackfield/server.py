@@ -9,7 +9,7 @@ import logging
 import mmap
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -50,30 +50,21 @@ class Spool:
 
     def read(self) -> bytes:
         """Return all of it, in memory."""
-        return b"".join(self.pieces(self._size))
+        return self.view()[:]
 
     def view(self) -> mmap.mmap:
         """Return the bytes as they lie in the file, without reading them into memory."""
         return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
 
-    def pieces(self, size: int) -> Iterator[bytes]:
-        """Iterate over the bytes."""
-        self._file.seek(0)
-        return iter(lambda: self._file.read(size), b"")
-
 
 class HttpDownstream:
     """One request of an HTTP client, and the way its answer takes. Writing raises `ConnectionError` when the client has left."""
 
-    __slots__ = ("_held", "_limits", "_request", "_shared", "begun", "complete", "headers", "method", "path", "peer", "query", "response")
-
     def __init__(self, shared: Shared, limits: Limits, request: web.BaseRequest) -> None:
-        self._shared, self._limits, self._request = shared, limits, request
-        self._held = 0
+        self._shared, self._limits, self._request, self._held = shared, limits, request, 0
         self.begun = self.complete = False
         self.response: web.StreamResponse = web.Response()
-        self.method, self.peer = request.method, request.remote or None
-        self.path = request.rel_url.raw_path
+        self.method, self.path, self.peer = request.method, request.rel_url.raw_path, request.remote or None
         self.query = Pairs(request.rel_url.query.items()) if request.rel_url.raw_query_string else _NO_PAIRS
         self.headers = Headers(request.headers.items())
 
@@ -81,8 +72,7 @@ class HttpDownstream:
 
     async def read(self) -> bytes | Spool:
         """Return the request's body, unpacked. Raises `Refused` for what is over a limit, broken or too slow."""
-        size = self.headers.get("content-length") or ""
-        self._hold(int(size) if size.isdigit() else 0)
+        self._hold(self._request.content_length or 0)
         unpack = _unpacker(self.headers.get("content-encoding"), self._limits.body)
         content = self._request.content
         if content.is_eof() and unpack is bytes and content.exception() is None and content.total_bytes <= self._limits.json:
@@ -91,18 +81,15 @@ class HttpDownstream:
             await self._request._payload_writer.write(_CONTINUE)
             self._request._payload_writer.output_size = 0
         pieces: list[bytes] = []
-        spool: Spool | None = None
-        size_now = 0
-        while True:
-            piece = await self._next()
-            plain = unpack(piece)
-            size_now += len(plain)
-            self._hold(size_now - self._held)
-            if spool is None and size_now > self._limits.json:
+        spool, size, more = None, 0, True
+        while more:
+            more, plain = bool(piece := await self._next()), unpack(piece)
+            size += len(plain)
+            self._hold(size - self._held)
+            if spool is None and size > self._limits.json:
                 spool, pieces = Spool(*pieces), []
             (pieces.append if spool is None else spool.write)(plain)
-            if not piece:
-                return b"".join(pieces) if spool is None else spool
+        return b"".join(pieces) if spool is None else spool
 
     async def _next(self) -> bytes:
         with self._shared.sweeper.watch() as watch:
@@ -117,13 +104,12 @@ class HttpDownstream:
 
     def _hold(self, size: int) -> None:
         """Count further bytes of the body that are held in memory or on disk."""
-        if size <= 0:
-            return
+        size = max(size, 0)
         if self._held + size > self._limits.body:
             raise _too_large(self._limits.body)
         if self._shared.bytes_in_flight + size > self._limits.in_flight:
-            message = f"too many request bytes are being held at once: the limit is {self._limits.in_flight} (limits.in_flight)"
-            raise Refused(503, message, code="too_busy")
+            limit = self._limits.in_flight
+            raise Refused(503, f"too many request bytes are being held: the limit is {limit} (limits.in_flight)", code="too_busy")
         self._shared.bytes_in_flight += size
         self._held += size
 
@@ -135,15 +121,13 @@ class HttpDownstream:
 
     async def send(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
         """Send a whole answer."""
-        self.response = web.Response(status=status, headers=CIMultiDict((_SERVER, *headers)), body=body)
-        self.begun = True
+        self.begun, self.response = True, web.Response(status=status, headers=CIMultiDict((_SERVER, *headers)), body=body)
         await self.response.prepare(self._request)
         await self.finish()
 
     async def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
         """Begin a streamed answer."""
-        self.response = web.StreamResponse(status=status, headers=CIMultiDict((_SERVER, *headers)))
-        self.begun = True
+        self.begun, self.response = True, web.StreamResponse(status=status, headers=CIMultiDict((_SERVER, *headers)))
         await self.response.prepare(self._request)
 
     async def write(self, data: bytes) -> None:
@@ -213,8 +197,7 @@ class Server:
     """Listens, and takes each request to the pipeline."""
 
     def __init__(self, shared: Shared, limits: Limits) -> None:
-        self._shared, self._limits = shared, limits
-        self._stopping = False
+        self._shared, self._limits, self._stopping = shared, limits, False
         self._server = _Factory(self._handle, limits.headers)
         self._listening: asyncio.Server | None = None
 
@@ -240,7 +223,6 @@ class Server:
             return _json({"status": "unavailable", "reason": reason} if reason else {"status": "ok"}, 503 if reason else 200)
         downstream = HttpDownstream(self._shared, self._limits, request)
         generation = self._shared.generation
-        assert generation is not None
         try:
             limit, headers = self._limits.headers, request.raw_headers
             if len(headers) > _MANY_HEADERS and sum(len(name) + len(value) for name, value in headers) > limit:
@@ -258,7 +240,7 @@ class Server:
     def _not_ready(self) -> str | None:
         """Return why the host cannot serve calls, or None when it can."""
         generation = self._shared.generation
-        if self._stopping or generation is None:
+        if self._stopping:
             return "the host is stopping"
         if len(generation.dialects) == 1:  # the canonical one is always there
             return "nothing is plugged in: no plugin has a dialect"
@@ -270,7 +252,12 @@ class _Factory(web.Server):
 
     def __init__(self, handler: Any, header_limit: int) -> None:
         super().__init__(handler, handler_cancellation=True)
-        self._options: dict[str, Any] = {"max_line_size": header_limit, "max_field_size": header_limit, "auto_decompress": False, "tcp_keepalive": True}
+        self._options: dict[str, Any] = {
+            "max_line_size": header_limit,
+            "max_field_size": header_limit,
+            "auto_decompress": False,
+            "tcp_keepalive": True,
+        }
 
     def __call__(self) -> _Connection:
         return _Connection(self, loop=self._loop, access_log=_NO_LOG, **self._options)

@@ -1,14 +1,13 @@
 """What lives as long as the host: connections, the sweeper, the calls in flight, and completion."""
 
 import asyncio
-import os
-import time
+import secrets
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from itertools import count
 from typing import Final
 
-from jackfield.api import Failure
+from jackfield.api import CallError, failure
 from jackfield.completion import Completion
 from jackfield.exchange import Exchange
 from jackfield.generation import Generation, Lasting
@@ -19,26 +18,40 @@ from jackfield.transport import Transport
 current: ContextVar[Exchange | None] = ContextVar("jackfield_exchange", default=None)
 """The call that the running task serves: the parent of calls that plugins make in it."""
 
-_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_LAST_WORDS: Final = 2.0
+"""Seconds in which calls that were stopped may still write their error."""
 
 
 class Shared:
-    """One host's lasting parts. `generation` is what new calls begin with."""
+    """One host's lasting parts."""
 
     def __init__(self, config: Config) -> None:
         times = config.timeouts
         self.sweeper = Sweeper(times.first_byte, times.idle, times.client_body, config.server.keepalive)
-        self.transport = Transport(times, config.limits, self.sweeper)
-        self.completion = Completion()
-        self.lasting = Lasting()
-        self.generation: Generation | None = None
-        self.calls: set[Exchange] = set()
+        self.transport, self.completion, self.lasting = Transport(times, config.limits, self.sweeper), Completion(), Lasting()
+        self._generation: Generation | None = None
         self.bytes_in_flight = 0
-        self.on_idle: Callable[[], None] | None = None
         self.first_models: Callable[[], Awaitable[None]] = _nothing
         """Waits, for a moment at most, until providers have said what models they have."""
-        self._ids = count(1)
-        self._run = _base36(int(time.time() * 1000)) + _base36(os.getpid() % 1296).zfill(2)
+        self._calls: set[Exchange] = set()
+        self._idle, self._ids, self._run = asyncio.Event(), count(1), secrets.token_hex(4)
+
+    @property
+    def generation(self) -> Generation:
+        """What new calls begin with. Raises `CallError` before there is one."""
+        if self._generation is None:
+            raise CallError(failure("plugin", "the host has not started", code="not_started"))
+        return self._generation
+
+    @generation.setter
+    def generation(self, generation: Generation) -> None:
+        self._generation, self.transport.private = generation, generation.private_origins()
+
+    async def close(self) -> None:
+        """End what runs in the background, and close all connections."""
+        await self.completion.drain()
+        self.sweeper.stop()
+        await self.transport.close()
 
     def next_id(self) -> str:
         """Return a new call's id: unique over restarts and workers, and cheap."""
@@ -47,28 +60,26 @@ class Shared:
     def begin(self, exchange: Exchange) -> None:
         """Count a call in."""
         exchange.task = asyncio.current_task()
-        self.calls.add(exchange)
+        self._calls.add(exchange)
 
     def end(self, exchange: Exchange) -> None:
         """Count a call out."""
-        self.calls.discard(exchange)
+        self._calls.discard(exchange)
         exchange.task = None  # the task's context holds the exchange: without this every call would be a cycle
-        if not self.calls and self.on_idle is not None:
-            self.on_idle()
+        if not self._calls:
+            self._idle.set()
 
-    def stop_calls(self, reason: Failure) -> None:
-        """End every call in flight in its dialect's error form."""
-        for exchange in list(self.calls):
-            exchange.stop(reason)
+    async def let_finish(self, grace: float) -> None:
+        """Wait for the calls in flight; end those that are left in their dialect's error form, then wait a moment for that."""
+        for seconds in (grace, _LAST_WORDS):
+            if self._calls:
+                self._idle.clear()
+                try:
+                    await asyncio.wait_for(self._idle.wait(), seconds)
+                except TimeoutError:
+                    for exchange in list(self._calls):
+                        exchange.stop(failure("overload", "the host is stopping", code="stopping"))
 
 
 async def _nothing() -> None:
     """Nobody has to be waited for."""
-
-
-def _base36(number: int) -> str:
-    text = ""
-    while number:
-        number, digit = divmod(number, 36)
-        text = _DIGITS[digit] + text
-    return text or "0"

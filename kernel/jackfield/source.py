@@ -4,8 +4,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
-from jackfield.api import CallError, Dialect, Event, Request, StreamEncoder, Usage, failure
-from jackfield.api.canonical import Begin, UsageDelta
+from jackfield.api import CallError, Dialect, Event, Request, StreamEncoder, Usage, canonical, failure
 from jackfield.api.framing import Sse
 
 _TAIL: Final = 8
@@ -50,8 +49,8 @@ class Source:
                     self.tail.append(whole)
                     return whole
                 if len(self._splitter.rest()) > self._largest:
-                    message = f"one event of the provider's stream is over the limit of {self._largest} bytes (limits.event)"
-                    raise CallError(failure("upstream", message, code="event_too_large"))
+                    says = "one event of the provider's stream is over the limit of {} bytes (limits.event)"
+                    raise CallError(failure("upstream", says.format(self._largest), code="event_too_large"))
         except CallError:
             raise
         except Exception as fault:
@@ -92,8 +91,7 @@ class Source:
         for whole in reversed(self.tail):
             ends = whole + ends
             if len(ends) > _EDGE:
-                last = around(ends, len(ends) - 1)[0]
-                ends = ends[min(last, around(ends, len(ends) - _EDGE)[1]) :]
+                ends = ends[min(around(ends, len(ends) - 1)[0], around(ends, len(ends) - _EDGE)[1]) :]
                 break
         return self.first[slice(*around(self.first, 0))], ends
 
@@ -109,7 +107,7 @@ class Source:
         """Return what the upstream said that the call cost, at the stream's edges."""
         decoder = self.dialect.decode_stream()
         deltas = [delta for event in self.found(self.dialect.needles.usage, edges) for delta in decoder.feed(event)]
-        said = [delta.usage for delta in deltas if isinstance(delta, UsageDelta | Begin) and delta.usage is not None]
+        said = [delta.usage for delta in deltas if isinstance(delta, canonical.UsageDelta | canonical.Begin) and delta.usage is not None]
         return said[-1] if said else None
 
     async def close(self, let_end: bool = False) -> None:

@@ -27,12 +27,10 @@ class Relay:
     def __init__(self, exchange: Exchange, reply: Reply, source: Source, made: Tried | None = None) -> None:
         self._exchange, self._reply, self._source, self._made = exchange, reply, source, made
         self._up, self._down = source.dialect, exchange.dialect
-        self._over = False
-        """The terminal event has passed."""
-        self._written = 0.0
-        """When something was written last; 0.0 while something is being written."""
-        self._normalizer: Interception | None = None
+        self._over, self._written = False, 0.0
+        """The terminal event has passed; when something was written last, 0.0 while something is being written."""
         self._crossing: _Crossing | None = None
+        self._normalizer: Interception | None = None
         self._interception: Interception | None = None
         self._rename: Callable[[bytes], bytes] | None = None
 
@@ -63,25 +61,23 @@ class Relay:
 
     async def bind(self) -> None:
         """Ask the plugins for their handlers, and find out what has to be done to this stream."""
-        exchange, reply, made = self._exchange, self._reply, self._made
-        chains, attempt = exchange.generation.chains, made.attempt if made is not None else None
+        exchange, reply, call = self._exchange, self._reply, self._exchange.call
+        chains, attempt = exchange.generation.chains, self._made.attempt if self._made is not None else None
+        model, provider = (attempt.model, attempt.provider.key) if attempt is not None else (call.model, "")
+        head = StreamHead(status=reply.status, headers=reply.headers, model=model, provider=provider)
         try:
-            normalizers = await self._bound(chains.normalize_response, attempt, reply) if made is not None else []
-            handlers: list[Handler] = []
-            if chain := exchange.seeing(chains.intercept_stream):
-                model, provider = (attempt.model, attempt.provider.key) if attempt is not None else (exchange.call.model, "")
-                head = StreamHead(status=reply.status, headers=reply.headers, model=model, provider=provider)
-                handlers = await self._bound(chain, exchange.call, head)
+            normalizers = await self._bound(chains.normalize_response, attempt, reply) if attempt is not None else []
+            handlers = await self._bound(exchange.seeing(chains.intercept_stream), call, head)
         except BaseException:
             await self.close()
             raise
-        renamed = attempt is not None and attempt.model != exchange.call.model
+        renamed = model != call.model
         if self._up is not self._down:
             self._crossing = _Crossing(self._up, exchange, renamed)
             self._normalizer = Interception(self._up, normalizers, exchange.trace) if normalizers else None
         else:
             handlers = normalizers + handlers
-            self._rename = _renaming(self._up, self._source.first, exchange.call.model) if renamed else None
+            self._rename = _renaming(self._up, self._source.first, call.model) if renamed else None
         if handlers or self._crossing is not None:
             self._interception = Interception(self._down, handlers, exchange.trace)
 
@@ -128,13 +124,10 @@ class Relay:
         whole: bytes | None = source.first
         while whole is not None:
             await self._write(await self._through(whole))
-            if self._over:
-                break
-            whole = await source.next()
+            whole = await source.next() if not self._over else None
         if not self._over:
             await self._mend()
-        cut_short = any(i is not None and i.ended is not None for i in (self._normalizer, self._interception))
-        await source.close(let_end=not cut_short)
+        await source.close(let_end=not any(i is not None and i.ended is not None for i in (self._normalizer, self._interception)))
         self._look_back()
 
     async def _through(self, whole: bytes) -> bytes:
@@ -219,8 +212,7 @@ class Relay:
             self._made.usage = self._exchange.usage = self._source.usage(edges)
             for event in self._source.found(self._up.needles.error, edges):
                 if (error := event.error) is not None:
-                    message = "the provider's stream ended with an error"
-                    self._failed(failure("upstream", message, code=error.code, detail=error.message))
+                    self._failed(failure("upstream", "the provider's stream ended with an error", code=error.code, detail=error.message))
 
     # ------------------------------------------------------------------------------------------- as a whole
 
@@ -230,18 +222,16 @@ class Relay:
         whole: bytes | None = self._source.first
         try:
             while whole is not None:
-                for delta in [d for event in events_of(self._up, self._cut(whole)) for d in decoder.feed(event)]:
-                    assembler.feed(delta)
+                assembler.feed(d for event in events_of(self._up, self._cut(whole)) for d in decoder.feed(event))
                 whole = None if self._over else await self._source.next()
-            for delta in decoder.close():
-                assembler.feed(delta)
+            assembler.feed(decoder.close())
         except ValueError as fault:
             raise CallError(failure("upstream", "the provider's stream cannot be read", code="bad_answer", detail=str(fault))) from fault
         finally:
             await self.close()
         if assembler.error is not None or not assembler.done:
-            detail = assembler.error.message if assembler.error else ""
-            raise CallError(failure("upstream", "the provider's answer broke off before its end", code="broken_off", detail=detail))
+            said = assembler.error.message if assembler.error else ""
+            raise CallError(failure("upstream", "the provider's answer broke off before its end", code="broken_off", detail=said))
         return assembler.response()
 
 

@@ -21,16 +21,11 @@ class Sweeper:
     def __init__(self, *limits: float) -> None:
         self._interval = min(1.0, max(0.05, min((limit for limit in limits if limit > 0), default=60.0) / 4))
         self._waiting: set[Waiting] = set()
-        self._timer: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._timer = asyncio.get_running_loop().call_later(self._interval, self._sweep)
+        self._sweep()
 
     def stop(self) -> None:
         """Look no more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
 
     def watch(self, total: float | None = None) -> "Watch":
         """Return a new watch over one task's waiting; `total` bounds all of it."""
@@ -47,10 +42,9 @@ class Sweeper:
         self._waiting.discard(waiting)
 
     def _sweep(self) -> None:
-        now = time.monotonic()
         for waiting in list(self._waiting):
-            waiting.look(now)
-        self.start()
+            waiting.look(time.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(self._interval, self._sweep)
 
 
 _SAYS = {
@@ -63,8 +57,6 @@ _SAYS = {
 
 class Watch:
     """Cancels a task that waits too long, and tells afterwards that it did."""
-
-    __slots__ = ("_deadline", "_end", "_fired", "_seconds", "_sweeper", "_task", "_what")
 
     def __init__(self, sweeper: Sweeper, total: float | None) -> None:
         self._sweeper = sweeper
@@ -101,6 +93,5 @@ class Watch:
     def settle(self) -> None:
         """Raise `CallError` if this watch cancelled the current task; return if somebody else did."""
         if self._fired and self._task is not None and self._task.uncancel() == 0:
-            own = self._what == "client_body"
-            says = _SAYS[self._what].format(self._seconds)
+            own, says = self._what == "client_body", _SAYS[self._what].format(self._seconds)
             raise CallError(failure("caller" if own else "network", says, code=f"{self._what}_timeout", status=408 if own else 0))

@@ -4,6 +4,7 @@ All of aiohttp's client side is here. Providers and plugins see `HttpRequest` an
 """
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -15,8 +16,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from jackfield import __version__
-from jackfield.addresses import is_ip, is_public, origin_of
-from jackfield.api import CallError, Headers, HttpRequest, Spooled, Timeouts, failure
+from jackfield.addresses import ip_of, is_public, origin_of
+from jackfield.api import CallError, Headers, HttpRequest, Timeouts, failure
 from jackfield.credentials import Account
 from jackfield.settings import Limits
 from jackfield.settings import Timeouts as DefaultTimeouts
@@ -38,8 +39,6 @@ _FAULTS: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 class Response:
     """An upstream's answer."""
 
-    __slots__ = ("_idle", "_inner", "_open", "_transport", "_watch", "headers", "status")
-
     def __init__(self, transport: "Transport", inner: aiohttp.ClientResponse, watch: Watch, idle: float) -> None:
         self._transport, self._inner, self._watch, self._idle = transport, inner, watch, idle
         self._open = True
@@ -53,8 +52,11 @@ class Response:
             size += len(piece)
             if size > limit:
                 await self.aclose()
-                message = f"the provider's answer is over the limit of {limit} bytes (limits.answer)"
-                raise CallError(failure("upstream", message, code="answer_too_large"))
+                raise CallError(
+                    failure(
+                        "upstream", f"the provider's answer is over the limit of {limit} bytes (limits.answer)", code="answer_too_large"
+                    )
+                )
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -119,46 +121,46 @@ class Transport:
         for session in self._sessions.values():
             await session.close()
 
-    async def send(self, request: HttpRequest, account: Account | None = None) -> Response:
-        """Send a request, with an account's credential where one is given.
+    async def request(self, request: HttpRequest, account: Account | None = None, again: bool = True) -> Response:
+        """Send a request, with an account's credential where one is given; once more over a connection that proves stale.
 
         Raises `CallError` for everything that is not an answer.
         """
         limits, ours = request.timeouts or _NO_TIMEOUTS, self.timeouts
         proxy = account.credential.proxy if account is not None else None
-        url, session = self._url(request.url, account), self._session(proxy or "")
+        url, session, body = self._url(request.url, account), self._session(proxy or ""), request.body
         connector: Any = session.connector
-        watch = self._sweeper.watch(limits.total)
+        task, watch = asyncio.current_task(), self._sweeper.watch(limits.total)
         watch.arm(limits.first_byte or ours.first_byte, "first_byte")
-        for again in (True, False):
-            made = connector.made
-            try:
-                inner = await session.request(
-                    request.method,
-                    url,
-                    headers=_headers(request, account),
-                    data=_payload(request.body),
-                    allow_redirects=False,
-                    proxy=proxy if proxy and proxy.startswith("http") else None,
-                )
-                watch.disarm()
-                return Response(self, inner, watch, limits.idle or ours.idle)
-            except asyncio.CancelledError:
-                watch.close()
-                watch.settle()
-                raise
-            except _FAULTS as fault:
-                if again and isinstance(fault, aiohttp.ServerDisconnectedError) and connector.made == made:
-                    continue  # the upstream had closed a pooled connection while it lay idle: it has seen nothing yet
-                watch.close()
-                raise CallError(_explained(fault, request.url)) from fault
-        raise AssertionError("unreachable")
+        try:
+            inner = await session.request(
+                request.method,
+                url,
+                headers=_headers(request, account),
+                data=body if body is None or len(body) < _LARGE else _pieces(body if isinstance(body, bytes) else body.view()),
+                allow_redirects=False,
+                proxy=proxy if proxy and proxy.startswith("http") else None,
+            )
+            watch.disarm()
+            return Response(self, inner, watch, limits.idle or ours.idle)
+        except asyncio.CancelledError:
+            watch.close()
+            watch.settle()
+            raise
+        except _FAULTS as fault:
+            watch.close()
+            if again and isinstance(fault, aiohttp.ServerDisconnectedError) and task not in connector.makers:
+                # The upstream had closed a pooled connection while it lay idle: it has seen nothing yet.
+                return await self.request(request, account, again=False)
+            raise CallError(_explained(fault, request.url)) from fault
+        finally:
+            connector.makers.discard(task)
 
     def _session(self, proxy: str) -> aiohttp.ClientSession:
         kind = proxy if proxy.startswith("socks") else ""
         if kind not in self._sessions:
             self._sessions[kind] = aiohttp.ClientSession(
-                connector=_socks(kind) if kind else _Connector(limit=0, resolver=_Resolver(self)),
+                connector=_socks(kind) if kind else _Maker(limit=0, resolver=_Resolver(self)),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect),
                 max_line_size=_HEADER_LIMIT,
@@ -174,7 +176,7 @@ class Transport:
             if origin is None or not text.startswith(("http://", "https://")):
                 raise CallError(failure("plugin", f"not a URL that can be called: {text!r}"))
             url = URL(text, encoded=True)
-            if is_ip(url.host or "") and not is_public(url.host or "") and origin not in self.private:
+            if ip_of(url.host or "") is not None and not is_public(url.host or "") and origin not in self.private:
                 raise CallError(failure("plugin", f"{origin} is a private address; name it in the configuration to allow it"))
             if len(self._urls) >= _MAX_URLS:
                 self._urls.clear()
@@ -194,11 +196,10 @@ class Transport:
 
 async def _drain(inner: aiohttp.ClientResponse) -> None:
     try:
-        async with asyncio.timeout(_LAST_MOMENT):
-            while await inner.content.readany():
-                pass
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        pass
+        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+            async with asyncio.timeout(_LAST_MOMENT):
+                while await inner.content.readany():
+                    pass
     finally:
         (inner.release if inner.content.at_eof() else inner.close)()
 
@@ -206,50 +207,38 @@ async def _drain(inner: aiohttp.ClientResponse) -> None:
 def _headers(request: HttpRequest, account: Account | None) -> CIMultiDict[str]:
     """Return the headers to send: the host's own, the credential's, and the request's."""
     kind = _FIXED if request.body is None else (*_FIXED, _JSON)
-    base: CIMultiDict[str] | None = account.prepared.get(kind) if account is not None else CIMultiDict(kind)
-    if base is None and account is not None:
-        auth, secret = account.provider.auth, account.credential.key
-        base = CIMultiDict((*kind, *account.credential.headers.items()))
-        base.update(auth.headers(secret) if auth is not None and secret is not None else ())
-        account.prepared[kind] = base
-    assert base is not None
-    if not request.headers:
+    base: CIMultiDict[str] = (account.prepared.get(kind) or _prepared(kind, account)) if account is not None else CIMultiDict(kind)
+    size = len(request.body) if request.body is not None else 0
+    if not request.headers and size < _LARGE:
         return base
     merged = CIMultiDict(request.headers)
     merged.update(base)  # what carries the credential wins over what anybody else set
+    merged.update({"Content-Length": str(size)} if size >= _LARGE else {})
     return merged
 
 
-def _payload(body: bytes | Spooled | None) -> Any:
-    return body if body is None or (isinstance(body, bytes) and len(body) < _LARGE) else _Pieces(body)
+def _prepared(kind: tuple[tuple[str, str], ...], account: Account) -> CIMultiDict[str]:
+    auth, key = account.provider.auth, account.credential.key
+    made = account.prepared[kind] = CIMultiDict((*kind, *account.credential.headers.items()))
+    made.update(auth.headers(key) if auth is not None and key is not None else ())
+    return made
 
 
-class _Pieces(aiohttp.Payload):
-    """A large body, written piece by piece so that it is never copied whole and the loop is never held long."""
-
-    _autoclose = True
-
-    def __init__(self, body: bytes | Spooled) -> None:
-        super().__init__(body)
-        self._size = len(body)
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        raise TypeError("a large body is not decoded")
-
-    async def write(self, writer: Any) -> None:
-        body: Any = self._value
-        whole = isinstance(body, bytes)
-        for piece in (body[at : at + _PIECE] for at in range(0, len(body), _PIECE)) if whole else body.pieces(_PIECE):
-            await writer.write(piece)
+async def _pieces(body: Any) -> AsyncIterator[bytes]:
+    """Yield a large body piece by piece, so that it is never copied whole and the loop is never held long."""
+    for at in range(0, len(body), _PIECE):
+        yield body[at : at + _PIECE]
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Counts the connections that it makes, so that one taken from the pool can be told from a new one."""
+class _Maker(aiohttp.TCPConnector):
+    """Notes which tasks had to make a new connection, so that one taken from the pool can be told from it."""
 
-    made = 0
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.makers: set[asyncio.Task[Any] | None] = set()
 
     async def _create_connection(self, *args: Any) -> Any:
-        self.made += 1
+        self.makers.add(asyncio.current_task())
         return await super()._create_connection(*args)
 
 
@@ -273,11 +262,10 @@ def _socks(proxy: str) -> aiohttp.BaseConnector:
     try:
         from aiohttp_socks import ProxyConnector  # noqa: PLC0415 (an extra)
     except ImportError:
-        message = f"the proxy {origin_of(proxy) or proxy!r} needs the extra 'socks': pip install 'jackfield[socks]'"
-        raise CallError(failure("plugin", message)) from None
-    connector: aiohttp.BaseConnector = ProxyConnector.from_url(proxy, limit=0, rdns=True)
-    connector.made = 0  # type: ignore[attr-defined]
-    return connector
+        says = f"the proxy {origin_of(proxy)!r} needs the extra 'socks': pip install 'jackfield[socks]'"
+        raise CallError(failure("plugin", says)) from None
+    maker: Any = type("_SocksMaker", (ProxyConnector, _Maker), {})
+    return maker.from_url(proxy, limit=0, rdns=True)  # type: ignore[no-any-return]
 
 
 _EXPLAINED: Final[tuple[tuple[tuple[type[BaseException], ...], str, str], ...]] = (

@@ -1,10 +1,10 @@
 """Everything that a plugin may import, and nothing else.
 
-    from jackfield.api import Route
+from jackfield.api import Route
 
-    def route_model(call):
-        if call.request.tools:
-            return Route(model="strong", reason="has tools")
+def route_model(call):
+    if call.request.tools:
+        return Route(model="strong", reason="has tools")
 """
 
 from jackfield.api import canonical

@@ -1,6 +1,6 @@
 """Bodies of requests and answers, and what hooks may change about them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -41,9 +41,6 @@ class Spooled(Protocol):
 
     def view(self) -> Any:
         """Return the bytes as they lie in the file, to be looked at like `bytes` without being read into memory."""
-
-    def pieces(self, size: int) -> Iterator[bytes]:
-        """Iterate over the bytes, at most `size` at a time."""
 
 
 Codec = tuple[Callable[[bytes], Canonical], Callable[[Canonical], bytes]]

@@ -15,11 +15,7 @@ from jackfield.api.headers import Headers, Pairs
 from jackfield.api.patterns import matches_any
 
 if TYPE_CHECKING:
-    from jackfield.api.dialect import Dialect, Endpoint, Loss, Operation
-    from jackfield.api.http import HttpRequest, HttpResponse
-    from jackfield.api.pool import Candidate
-    from jackfield.api.provider import Provider
-    from jackfield.api.route import Route
+    from jackfield.api import Candidate, Dialect, Endpoint, HttpRequest, HttpResponse, Loss, Provider, Route
 
 Fidelity = Literal["bytes", "edited", "canonical", "direct"]
 """How a body got to the upstream: as it came; with some paths changed; through the canonical model; by a direct translator."""
@@ -36,13 +32,13 @@ class Allow(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether a model of that name may be called."""
         return self.models is None or matches_any(name, self.models)
 
-    def refusal(self, model: str, dialect: str, operation: str) -> str | None:
-        """Return why a call is not allowed, in a few words, or None when it is."""
+    def refusal(self, model: str | None, dialect: str, operation: str) -> str | None:
+        """Return why a call is not allowed, in a few words, or None when it is; without a model the others are judged alone."""
         if self.dialects is not None and not matches_any(dialect, self.dialects):
             return f"dialect {dialect!r}"
         if self.operations is not None and not matches_any(operation, self.operations):
             return f"operation {operation!r}"
-        return None if self.model(model) else f"model {model!r}"
+        return None if model is None or self.model(model) else f"model {model!r}"
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +70,7 @@ class Call:
         "stream",
     )  # fmt: skip
 
-    def __init__(self, call_id: str, dialect: "Dialect", endpoint: "Endpoint", headers: Headers, query: Pairs) -> None:
+    def __init__(self, call_id: str, dialect: Dialect, endpoint: Endpoint, headers: Headers, query: Pairs) -> None:
         self.id, self.dialect, self.operation = call_id, dialect.name, endpoint.operation
         self.method, self.path = endpoint.method, endpoint.path
         self._dialect, self._endpoint = dialect, endpoint
@@ -85,13 +81,12 @@ class Call:
         self.body: Body[Request] = _EMPTY
         self.model = ""
         """The name that the client asked for, always; `route` and `Attempt.model` hold what became of it."""
-        self.stream = False
         self.principal = _NOBODY
         self.peer: str | None = None
         """The client's network address."""
         self.parent: Call | None = None
         """The call within which a plugin made this one."""
-        self.depth = 0
+        self.depth, self.stream = 0, False
         self.route: Route | None = None
         """What a router decided."""
         self.session: str | None = None
@@ -145,26 +140,20 @@ _EMPTY_REQUEST = Request()
 _NOBODY = Principal(name="nobody")
 
 
-class Owner:
+class Owner(msgspec.Struct, frozen=True):
     """Whose code runs: a plugin, and which hook of it."""
 
-    __slots__ = ("name", "plugin")
-
-    def __init__(self, plugin: str, name: str) -> None:
-        self.plugin = plugin
-        self.name = name
+    plugin: str
+    name: str
 
 
-class Running:
+class Running(msgspec.Struct):
     """Whose code runs right now, and since when. The dispatcher keeps it; plugins have no use for it."""
 
-    __slots__ = ("since", "who")
-
-    def __init__(self) -> None:
-        self.who: Any = None
-        """An `Owner` or what has its attributes; None while no plugin's code runs."""
-        self.since = 0
-        """In nanoseconds of the performance counter."""
+    who: Any = None
+    """An `Owner` or what has its attributes; None while no plugin's code runs."""
+    since: int = 0
+    """In nanoseconds of the performance counter."""
 
 
 running = Running()
@@ -178,11 +167,24 @@ class Attempt:
     """
 
     __slots__ = (
-        "_send", "base_url", "before", "body", "call", "candidate", "dialect", "endpoint", "headers", "losses", "model", "number",
-        "provider", "query", "fidelity",
+        "_send",
+        "base_url",
+        "before",
+        "body",
+        "call",
+        "candidate",
+        "dialect",
+        "endpoint",
+        "fidelity",
+        "headers",
+        "losses",
+        "model",
+        "number",
+        "provider",
+        "query",
     )  # fmt: skip
 
-    def __init__(self, call: Call, provider: "Provider", candidate: "Candidate", dialect: "Dialect") -> None:
+    def __init__(self, call: Call, provider: Provider, candidate: Candidate, dialect: Dialect) -> None:
         self.call, self.provider, self.candidate = call, provider, candidate
         self.dialect = dialect
         """The upstream's dialect."""
@@ -242,10 +244,8 @@ class Reply(msgspec.Struct, kw_only=True, gc=False):
     @property
     def canonical(self) -> Response | None:
         """The answer in canonical words; None for streams and errors."""
-        if self.failure is not None:
-            return None
-        if self.response is not None:
-            return self.response
+        if self.failure is not None or self.response is not None:
+            return self.response if self.failure is None else None
         return self.body.canonical if isinstance(self.body, Body) else None
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
-from jackfield.api.canonical import Delta, Error, FinishReason, Request, Response, TextDelta, Usage
+from jackfield.api.canonical import Delta, Error, FinishReason, Request, Response, Usage
 from jackfield.api.event import Event
 from jackfield.api.framing import SSE, Framing
 from jackfield.api.headers import Headers
@@ -263,13 +263,6 @@ class Dialect(ABC):
         """Return where the words that an event adds stand in its JSON; None when it adds none."""
         return None
 
-    def text_event(self, text: str, like: Event | None) -> Event | None:
-        """Make a new event that adds words; `like` is an event of the same stream to take ids from. None: there is no way.
-
-        The default puts the words in the place of those of `like`.
-        """
-        return None if like is None or not any(isinstance(d, TextDelta) for d in like.deltas) else self.with_text(like, text)
-
     def repeats(self, event: Event) -> Sequence[Repeat]:
         """Return the places in an event that repeat what increments said; the kernel rewrites them when those were changed."""
         return ()
@@ -315,4 +308,3 @@ class Translator(Protocol):
 
     def translate_stream(self, call_id: str, losses: list[Loss]) -> Callable[[Event | None], Iterable[Event]]:
         """Return a function that turns each upstream event into the client's; it is called with None at the end."""
-

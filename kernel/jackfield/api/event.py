@@ -23,8 +23,7 @@ from jackfield.api.framing import SSE, Framing
 from jackfield.api.splice import Path, splice
 
 if TYPE_CHECKING:
-    from jackfield.api.call import Outcome
-    from jackfield.api.dialect import Dialect
+    from jackfield.api import Dialect, Outcome
 
 _UNREAD: Any = msgspec.UNSET
 

@@ -5,6 +5,7 @@ decides from the resulting `Failure` alone whether another credential is tried, 
 the client is told.
 """
 
+import math
 import re
 import time
 from collections.abc import Iterable
@@ -78,9 +79,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         Failures of the caller keep the upstream's status. 401 and 403 are never shown for a provider's
         credential: to a client they would mean its own key.
         """
-        if self.cause in ("caller", "content", "unsupported") and 400 <= self.status < 500:
-            return self.status
-        return _SHOWN.get(self.cause, 502)
+        own_fault = self.cause in ("caller", "content", "unsupported") and 400 <= self.status < 500
+        return self.status if own_fault else _SHOWN.get(self.cause, 502)
 
 
 def failure(cause: Cause, message: str, **fields: object) -> Failure:
@@ -99,9 +99,7 @@ class CallError(Exception):
 
     def __init__(self, failure: Failure, *, body: bytes = b"", headers: Headers | None = None) -> None:
         super().__init__(failure.message)
-        self.failure = failure
-        self.body = body
-        self.headers = headers if headers is not None else Headers()
+        self.failure, self.body, self.headers = failure, body, headers if headers is not None else Headers()
 
 
 class NotDecoded(Exception):
@@ -159,8 +157,9 @@ def classify(rules: Iterable[Rule], answer: Answered) -> Failure:
     A caller's failure keeps the upstream's message; every other message is the kernel's own.
     """
     rule = next((r for r in rules if r.fits(answer.status, answer.code, answer.text)), None)
-    cause = rule.cause if rule else _BY_STATUS.get(answer.status) or ("upstream" if answer.status >= 500 or answer.status < 400 else "unknown")
-    hint = _reset_after(answer.headers, rule.until_header if rule else None)
+    cause = (
+        rule.cause if rule else _BY_STATUS.get(answer.status) or ("upstream" if answer.status >= 500 or answer.status < 400 else "unknown")
+    )
     own_fault = cause in ("caller", "content", "unsupported")
     return Failure(
         cause=cause,
@@ -170,7 +169,7 @@ def classify(rules: Iterable[Rule], answer: Answered) -> Failure:
         status=answer.status,
         code=answer.code,
         param=answer.param,
-        retry_after=hint,
+        retry_after=_reset_after(answer.headers, rule.until_header if rule else None),
         detail=answer.text[:2000],
     )
 
@@ -184,8 +183,8 @@ def _reset_after(headers: Headers, until_header: str | None) -> float | None:
 
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
-_EPOCH_FLOOR = 1_000_000_000
-"""A plain number above this many seconds is a point in time, not a duration."""
+_SIZES, _EPOCH_FLOOR = (86400, 3600, 60, 1, 0.001), 1_000_000_000
+"""Seconds in each part of a duration; a plain number above the last figure is a point in time."""
 
 
 def seconds_until(value: str) -> float | None:
@@ -199,16 +198,13 @@ def seconds_until(value: str) -> float | None:
         number = float(text)
     except ValueError:
         return _from_words(text)
-    if number != number or number in (float("inf"), float("-inf")):
-        return None
-    return max(0.0, number - time.time() if number > _EPOCH_FLOOR else number)
+    return max(0.0, number - time.time() if number > _EPOCH_FLOOR else number) if math.isfinite(number) else None
 
 
 def _from_words(text: str) -> float | None:
     found = _DURATION.fullmatch(text)
     if found and any(found.groups()):
-        sizes = (86400, 3600, 60, 1, 0.001)
-        return sum(float(part) * size for part, size in zip(found.groups(), sizes, strict=True) if part)
+        return sum(float(part) * size for part, size in zip(found.groups(), _SIZES, strict=True) if part)
     try:
         when = msgspec.convert(text, type=datetime, strict=False)
     except msgspec.ValidationError:

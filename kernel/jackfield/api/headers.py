@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, Self
 
 _SENSITIVE: Final = re.compile(r"auth|key|token|cookie|secret|password", re.IGNORECASE)
 
@@ -38,11 +38,11 @@ class Pairs:
         wanted = self._fold(name)
         return tuple(value for key, value in self._pairs if self._fold(key) == wanted)
 
-    def with_changes(self, changes: Mapping[str, str | None]) -> "Pairs":
+    def with_changes(self, changes: Mapping[str, str | None]) -> Self:
         """Return a copy in which each name of `changes` has that value alone, or is gone where the value is None."""
         gone = {self._fold(name) for name in changes}
-        kept = [pair for pair in self._pairs if self._fold(pair[0]) not in gone]
-        return type(self)(kept + [(name, value) for name, value in changes.items() if value is not None])
+        kept = (pair for pair in self._pairs if self._fold(pair[0]) not in gone)
+        return type(self)((*kept, *((name, value) for name, value in changes.items() if value is not None)))
 
     def __getitem__(self, name: str) -> str:
         return self._first()[self._fold(name)]
@@ -88,7 +88,3 @@ class Headers(Pairs):
     def has_none_of(self, names: frozenset[str]) -> bool:
         """Tell whether none of the names, given in lower case, stands here."""
         return names.isdisjoint(self._first())
-
-    def with_changes(self, changes: Mapping[str, str | None]) -> "Headers":
-        """Return a copy in which each name of `changes` has that value alone, or is gone where the value is None."""
-        return Headers(super().with_changes(changes))

@@ -27,18 +27,29 @@ import msgspec
 import pluggy
 
 if TYPE_CHECKING:
-    from jackfield.api.body import Change
-    from jackfield.api.call import Attempt, Call, Outcome, Principal, Reject, Reply, StreamHead
-    from jackfield.api.canonical import Usage
-    from jackfield.api.credential import CredentialSource
-    from jackfield.api.dialect import Dialect, Translator
-    from jackfield.api.event import StreamHandler
-    from jackfield.api.models import ModelInfo
-    from jackfield.api.pool import Pick, Pool
-    from jackfield.api.provider import Provider
-    from jackfield.api.route import Route
-    from jackfield.api.serving import Command, PluginRoute
-    from jackfield.api.state import StateStore
+    from jackfield.api import (
+        Attempt,
+        Call,
+        Change,
+        Command,
+        CredentialSource,
+        Dialect,
+        ModelInfo,
+        Outcome,
+        Pick,
+        PluginRoute,
+        Pool,
+        Principal,
+        Provider,
+        Reject,
+        Reply,
+        Route,
+        StateStore,
+        StreamHandler,
+        StreamHead,
+        Translator,
+        Usage,
+    )
 
 Shape = Literal["first", "selected", "chain", "observe", "objects"]
 OnError = Literal["open", "closed"]
@@ -62,13 +73,26 @@ class HookInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HookOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `@hook` sets."""
+    """Options of a hook's implementation, set by `@hook(...)`. Without it the defaults hold."""
 
-    needs: tuple[str, ...] = ()
+    needs: Sequence[str] = ()
+    """What an out-of-process run must be sent: `headers`, `body`, `request`, `raw`, `secret`."""
     on_error: OnError | None = None
+    """Replaces the hook's answer to failure."""
     blocking: bool = False
+    """Run a `def` in a thread of the plugin's own pool."""
     priority: int | None = None
+    """Replaces the plugin's for this hook."""
     deadline: float | None = None
+    """In seconds."""
+
+    def __call__(self, function: Function) -> Function:
+        """Mark a function with these options."""
+        function.jackfield_hook = self  # type: ignore[attr-defined]
+        return function
+
+
+hook = HookOptions
 
 
 HOOKS: dict[str, HookInfo] = {}
@@ -84,29 +108,6 @@ def _spec(shape: Shape, on_error: OnError, *wire: str, reversed: bool = False) -
         return _mark(function)
 
     return declare
-
-
-def hook(
-    *,
-    needs: Sequence[str] = (),
-    on_error: OnError | None = None,
-    blocking: bool = False,
-    priority: int | None = None,
-    deadline: float | None = None,
-) -> Callable[[Function], Function]:
-    """Set options of a hook implementation. Without it the defaults hold.
-
-    `needs` names what an out-of-process run must be sent (`headers`, `body`, `request`, `raw`, `secret`); `on_error`
-    replaces the hook's answer to failure; `blocking` runs a `def` in a thread of the plugin's own pool;
-    `priority` replaces the plugin's for this hook; `deadline` is in seconds.
-    """
-    options = HookOptions(needs=tuple(needs), on_error=on_error, blocking=blocking, priority=priority, deadline=deadline)
-
-    def mark(function: Function) -> Function:
-        function.jackfield_hook = options  # type: ignore[attr-defined]
-        return function
-
-    return mark
 
 
 def options_of(function: Callable[..., Any]) -> HookOptions:
@@ -176,7 +177,7 @@ def register_commands() -> Sequence[Command] | None:
 
 
 @_spec("first", "closed", "frontend_auth.authenticate")
-def authenticate(call: Call) -> Principal | Reject | None | Awaitable[Principal | Reject | None]:
+def authenticate(call: Call) -> Principal | Reject | Awaitable[Principal | Reject | None] | None:
     """Say who makes the call. Stage 1, for every request but the health checks; `call.body` is not read yet.
 
     None: not mine. The first `Principal` wins. A `Reject` is remembered and the next plugin is asked; when
@@ -187,7 +188,7 @@ def authenticate(call: Call) -> Principal | Reject | None | Awaitable[Principal 
 
 
 @_spec("first", "open", "model.route")
-def route_model(call: Call) -> Route | None | Awaitable[Route | None]:
+def route_model(call: Call) -> Route | Awaitable[Route | None] | None:
     """Decide where a call goes. Stage 3, before the model's name is resolved.
 
     None: no opinion. The first usable answer wins; one that fails, is late or names what does not exist
@@ -196,7 +197,7 @@ def route_model(call: Call) -> Route | None | Awaitable[Route | None]:
 
 
 @_spec("chain", "closed", "request.intercept_before")
-def intercept_request(call: Call) -> Change | None | Awaitable[Change | None]:
+def intercept_request(call: Call) -> Change | Awaitable[Change | None] | None:
     """Change the client's request, or answer it. Stage 5, once a call, in the client's dialect.
 
     None: unchanged. Each plugin sees what those before it changed. `Change(respond=...)` ends the call; the answer
@@ -213,7 +214,7 @@ def pick_credential(call: Call, pool: Pool) -> Pick | Awaitable[Pick]:
 
 
 @_spec("chain", "closed", "request.intercept_after")
-def intercept_attempt(attempt: Attempt) -> Change | None | Awaitable[Change | None]:
+def intercept_attempt(attempt: Attempt) -> Change | Awaitable[Change | None] | None:
     """Change one attempt's request. Stage 7: credential, provider and upstream dialect are known, the body is still the client's.
 
     None: unchanged. Called afresh for each attempt, from the body that stage 5 left: changes do not add up.
@@ -222,7 +223,7 @@ def intercept_attempt(attempt: Attempt) -> Change | None | Awaitable[Change | No
 
 
 @_spec("chain", "open", "request.normalize")
-def normalize_request(attempt: Attempt) -> Change | None | Awaitable[Change | None]:
+def normalize_request(attempt: Attempt) -> Change | Awaitable[Change | None] | None:
     """Change the translated request. End of stage 8: `attempt.body` is in the upstream's dialect.
 
     None: unchanged.
@@ -233,7 +234,7 @@ def normalize_request(attempt: Attempt) -> Change | None | Awaitable[Change | No
 
 
 @_spec("chain", "open", "response.normalize")
-def normalize_response(attempt: Attempt, reply: Reply) -> Change | StreamHandler | None | Awaitable[Change | StreamHandler | None]:
+def normalize_response(attempt: Attempt, reply: Reply) -> Change | StreamHandler | Awaitable[Change | StreamHandler | None] | None:
     """Change the upstream's answer before it is translated. Start of stage 10, in the upstream's dialect.
 
     Called once an answer. For a whole one `reply.body` is there and a `Change` may be answered; for a stream a
@@ -242,7 +243,7 @@ def normalize_response(attempt: Attempt, reply: Reply) -> Change | StreamHandler
 
 
 @_spec("chain", "open", "response.intercept_after", reversed=True)
-def intercept_response(call: Call, reply: Reply) -> Change | None | Awaitable[Change | None]:
+def intercept_response(call: Call, reply: Reply) -> Change | Awaitable[Change | None] | None:
     """Change a whole answer. Stage 11, in the client's dialect, also for errors from stage 5 on.
 
     None: unchanged. In the reverse of the request's order: the first to see the request is the last to see the answer.
@@ -257,7 +258,7 @@ def intercept_response(call: Call, reply: Reply) -> Change | None | Awaitable[Ch
     "response.intercept_stream_chunk.close",
     reversed=True,
 )
-def intercept_stream(call: Call, head: StreamHead) -> StreamHandler | None | Awaitable[StreamHandler | None]:
+def intercept_stream(call: Call, head: StreamHead) -> StreamHandler | Awaitable[StreamHandler | None] | None:
     """Take part in a stream. Stage 11, bound once a stream; answer a handler that is called with each event, or None.
 
     The handler answers None to keep an event, an event or a list in its place, or `End`. It may be `def` or
@@ -270,10 +271,10 @@ def intercept_stream(call: Call, head: StreamHead) -> StreamHandler | None | Awa
 
 
 @_spec("observe", "open", "request.complete")
-def request_complete(call: Call, outcome: Outcome) -> None | Awaitable[None]:
+def request_complete(call: Call, outcome: Outcome) -> Awaitable[None] | None:
     """Learn what came of a call. Stage 12, exactly once for every matched request, after the answer's last byte."""
 
 
 @_spec("observe", "open", "usage.handle")
-def handle_usage(attempt: Attempt, usage: Usage) -> None | Awaitable[None]:
+def handle_usage(attempt: Attempt, usage: Usage) -> Awaitable[None] | None:
     """Learn what an attempt cost. Stage 12, once for every attempt that reached a provider; `usage.source` says who counted."""

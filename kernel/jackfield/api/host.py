@@ -29,10 +29,7 @@ class HostHttp(Protocol):
     """Requests through the host's connection pools. They carry no credential and reach no private address."""
 
     async def request(self, request: HttpRequest) -> HttpResponse:
-        """Send a request. Raises `CallError` when there is no answer."""
-
-    def stream(self, request: HttpRequest) -> AsyncIterator[bytes]:
-        """Send a request and iterate over the answer's bytes."""
+        """Send a request; the answer is read whole or iterated over. Raises `CallError` when there is none."""
 
 
 class HostCredentials(Protocol):

@@ -1,11 +1,8 @@
 """Providers: who answers calls. `HttpProvider` does all of it from data; each step can be overridden."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal, Protocol
 from urllib.parse import quote, urlencode, urlsplit
-
-import msgspec
 
 from jackfield.api.call import Attempt, Reply
 from jackfield.api.credential import Credential
@@ -38,8 +35,7 @@ class Bearer:
 
     def __init__(self, env: str | Sequence[str] = (), *, header: str = "Authorization", scheme: str = "Bearer") -> None:
         self.env: Sequence[str] = (env,) if isinstance(env, str) else tuple(env)
-        self._header = header
-        self._scheme = f"{scheme} " if scheme else ""
+        self._header, self._scheme = header, f"{scheme} " if scheme else ""
 
     def headers(self, secret: Secret) -> Sequence[tuple[str, str]]:
         """Return the one header that carries the key."""
@@ -103,19 +99,14 @@ class Provider:
             ),
         )
 
-    async def discover(self, credential: Credential, send: "Sender") -> Sequence[ModelInfo]:
+    async def discover(self, credential: Credential, send: "Sender", dialects: Mapping[str, Dialect]) -> Sequence[ModelInfo]:
         """Ask the provider for the models that a credential may call. The default: what `models` lists."""
         return [m if isinstance(m, ModelInfo) else ModelInfo(id=m) for m in self.models if self.models != "discover"]
 
 
-class Sender(Protocol):
-    """Sends requests for one credential outside of any call, as discovery does."""
-
-    async def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Send a request; the credential is applied by the host. Raises `CallError` when there is no answer."""
-
-    def dialect(self, name: str) -> Dialect:
-        """Return a dialect by its name. Raises `KeyError` when no plugin has it."""
+Sender = Callable[[HttpRequest], Awaitable[HttpResponse]]
+"""Sends a request for one credential outside of any call, as discovery does; the host applies the credential. Raises
+`CallError` when there is no answer."""
 
 
 class HttpProvider(Provider):
@@ -143,22 +134,13 @@ class HttpProvider(Provider):
         serves: Serves = "any",
         timeouts: Timeouts | None = None,
     ) -> None:
-        self.key = key
-        self.dialects = tuple(dialects)
-        self.base_url = base_url
-        self.auth = auth
-        self.models = models
-        self.patterns = tuple(patterns)
-        self.failures = tuple(failures)
-        self.fixed_headers = tuple((headers or {}).items())
-        self.paths = dict(paths or {})
-        self.fixed_query = dict(query or {})
+        self.key, self.base_url, self.auth, self.models = key, base_url, auth, models
+        self.streams, self.serves, self.timeouts = streams, serves, timeouts
+        self.dialects, self.patterns, self.failures = tuple(dialects), tuple(patterns), tuple(failures)
+        self.fixed_headers, self.fixed_query, self.paths = tuple((headers or {}).items()), dict(query or {}), dict(paths or {})
         self.forward = frozenset(name.lower() for name in forward)
         """Client headers that go to this provider beside those of its dialect."""
-        self.streams = streams
-        self.serves = serves
-        self.timeouts = timeouts
-        self._urls: dict[tuple[str | None, str], str] = {}
+        self._urls: dict[tuple[str, str], str] = {}
 
     async def execute(self, attempt: Attempt) -> Reply:
         """Send the attempt's body and return what comes: `prepare`, send, `reply`."""
@@ -176,28 +158,20 @@ class HttpProvider(Provider):
 
     def url(self, attempt: Attempt) -> str:
         """Return the URL for an attempt. Raises `CallError` where the dialect has no such operation upstream."""
-        path = self.paths.get(attempt.call.operation)
+        base, operation = attempt.base_url or self.base_url, attempt.call.operation
+        path = self.paths.get(operation) or (attempt.endpoint.upstream if attempt.endpoint else None)
         if path is None:
-            path = attempt.endpoint.upstream if attempt.endpoint else None
-        if path is None:
-            message = f"provider {self.key!r} does not serve the operation {attempt.call.operation!r}"
-            raise CallError(failure("unsupported", message, code="unsupported_operation"))
-        base = attempt.base_url
-        if "{" in path:
-            path = path.replace("{model}", quote(attempt.model, safe="/:@"))
-        elif not attempt.query and (url := self._urls.get((base, path))) is not None:
-            return url
-        url = self.join(base or self.base_url, path, attempt.query)
-        if "{" not in path and not attempt.query:
-            self._urls[base, path] = url
-        return url
+            raise CallError(failure("unsupported", f"provider {self.key!r} does not serve {operation!r}", code="unsupported_operation"))
+        if attempt.query or "{" in path:
+            return self.join(base, path.replace("{model}", quote(attempt.model, safe="/:@")), attempt.query)
+        if (base, path) not in self._urls:
+            self._urls[base, path] = self.join(base, path)
+        return self._urls[base, path]
 
     def join(self, base_url: str, path: str, query: Sequence[tuple[str, str]] | object = ()) -> str:
         """Append a path and queries to a base URL. A query of the base URL's own stays."""
-        parts = urlsplit(base_url)
-        pairs = urlencode([*self.fixed_query.items(), *query])  # type: ignore[misc]
-        joined = "&".join(text for text in (parts.query, pairs) if text)
-        return parts._replace(path=parts.path.rstrip("/") + path, query=joined).geturl()
+        parts, pairs = urlsplit(base_url), urlencode([*self.fixed_query.items(), *query])  # type: ignore[misc]
+        return parts._replace(path=parts.path.rstrip("/") + path, query="&".join(filter(None, (parts.query, pairs)))).geturl()
 
     async def reply(self, attempt: Attempt, response: HttpResponse) -> Reply:
         """Turn an upstream's answer into a reply: a stream where one was asked for and comes, else the whole body."""
@@ -210,34 +184,18 @@ class HttpProvider(Provider):
         """Tell whether an answer to a request for a stream is no stream: some providers answer errors so."""
         return (response.headers.get("content-type") or "").startswith(("application/json", "text/html"))
 
-    async def discover(self, credential: Credential, send: "Sender") -> Sequence[ModelInfo]:
+    async def discover(self, credential: Credential, send: Sender, dialects: Mapping[str, Dialect]) -> Sequence[ModelInfo]:
         """Ask the provider's list of models, in the first of its dialects that has one."""
         if self.models != "discover":
-            return await super().discover(credential, send)
+            return await super().discover(credential, send, dialects)
         for name in self.dialects:
-            dialect = send.dialect(name)
+            dialect = dialects[name]
             endpoint = next((e for e in dialect.endpoints if e.operation == "models" and e.upstream), None)
             if endpoint is not None:
-                path = self.paths.get("models") or endpoint.upstream or ""
-                url = self.join(credential.base_url or self.base_url, path)
+                url = self.join(credential.base_url or self.base_url, self.paths.get("models") or endpoint.upstream or "")
                 response = await send(HttpRequest(method="GET", url=url, headers=self.fixed_headers, timeouts=Timeouts(total=15.0)))
                 body = await response.read()
                 if response.status != 200:
                     raise CallError(self.classify(dialect, response.status, response.headers, body))
                 return dialect.decode_models(body)
         return []
-
-    def key_from_environment(self) -> tuple[str, str] | None:
-        """Return the name and value of the first environment variable of `auth` that is set and not empty."""
-        for name in self.auth.env if self.auth else ():
-            if value := os.environ.get(name, "").strip():
-                return name, value
-        return None
-
-
-class RequestFlavour(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider accepts of a dialect, per model pattern. Provisional."""
-
-    models: tuple[str, ...] = ("*",)
-    drop: tuple[str, ...] = ()
-    rename: Mapping[str, str] = {}

@@ -19,7 +19,7 @@ Path = tuple[str | int, ...]
 
 _KEY: Final = re.compile(rb'[ \t\n\r]*[{,][ \t\n\r]*("([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*)')
 _KEY_TEXT: Final = re.compile(_KEY.pattern.decode())
-_SPACE: Final = re.compile(rb"[ \t\n\r]*")
+_SKIP: Final = re.compile(rb"[ \t\n\r]*").match
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _array = msgspec.json.Decoder(list[msgspec.Raw])
 _scan = json.JSONDecoder().raw_decode
@@ -79,47 +79,39 @@ def _members_slowly(raw: bytes) -> list[Member]:
     return found
 
 
-def locate(raw: bytes, path: Path) -> Span | None:
-    """Return where the value at `path` stands in `raw`, or None when there is no such place.
-
-    Where a key is doubled the last one counts, as it does for JSON decoders.
-    """
-    start, end = _skip_space(raw, 0), len(raw.rstrip())
-    for step in path:
-        inner = raw[start:end]
-        found = _member_span(inner, step) if isinstance(step, str) else _item_span(inner, step)
-        if found is None:
-            return None
-        start, end = start + found[0], start + found[1]
-    return start, end
-
-
-def _member_span(raw: bytes, key: str) -> Span | None:
-    if raw[:1] != b"{":
-        return None
-    return next((m.value for m in reversed(members(raw)) if m.key == key), None)
-
-
-def _item_span(raw: bytes, index: int) -> Span | None:
-    if raw[:1] != b"[":
-        return None
-    spans = items(raw)
-    return spans[index] if -len(spans) <= index < len(spans) else None
-
-
 def items(raw: bytes) -> list[Span]:
     """Return where each item of a JSON array stands.
 
     Raises `ValueError` when `raw` is not one JSON array.
     """
     spans: list[Span] = []
-    at = _skip_space(raw, 0) + 1
+    end = 0  # of the item before: what follows is a bracket or comma, then the item
     for value in _array.decode(raw):
-        start = _skip_space(raw, at)
+        start = _SKIP(raw, _SKIP(raw, end).end() + 1).end()  # type: ignore[union-attr]
         end = start + len(value)
         spans.append((start, end))
-        at = _skip_space(raw, end) + 1
     return spans
+
+
+def _entries(raw: bytes) -> list[tuple[str | int, int, Span]]:
+    """Return each entry of an object or array: its key or index, where it starts, where its value stands."""
+    if raw[:1] == b"{":
+        return [(member.key, member.start, member.value) for member in members(raw)]
+    return [(index, span[0], span) for index, span in enumerate(items(raw))] if raw[:1] == b"[" else []
+
+
+def locate(raw: bytes, path: Path) -> Span | None:
+    """Return where the value at `path` stands in `raw`, or None when there is no such place.
+
+    Where a key is doubled the last one counts, as it does for JSON decoders.
+    """
+    start, end = len(raw) - len(raw.lstrip()), len(raw.rstrip())
+    for step in path:
+        found = [span for key, _, span in _entries(raw[start:end]) if key == step]
+        if not found:
+            return None
+        start, end = start + found[-1][0], start + found[-1][1]
+    return start, end
 
 
 def splice(raw: bytes, changes: Mapping[Path, Any] | None = None, remove: Iterable[Path] = ()) -> bytes:
@@ -132,57 +124,37 @@ def splice(raw: bytes, changes: Mapping[Path, Any] | None = None, remove: Iterab
     Raises `KeyError` with the path when a parent is missing, `ValueError` when `raw` is not JSON.
     """
     for path, value in (changes or {}).items():
-        raw = _put(raw, path, value if isinstance(value, msgspec.Raw) else msgspec.json.encode(value))
+        raw = _put(raw, path, msgspec.json.encode(value))
     for path in remove:
         raw = _take_out(raw, path)
     return raw
 
 
-def _put(raw: bytes, path: Path, value: bytes | msgspec.Raw) -> bytes:
-    span = locate(raw, path)
+def _put(raw: bytes, path: Path, value: bytes) -> bytes:
+    span, parent = locate(raw, path), locate(raw, path[:-1])
     if span is not None:
-        return b"".join((raw[: span[0]], value, raw[span[1] :]))
-    parent = locate(raw, path[:-1]) if path else None
-    if parent is None:
+        return raw[: span[0]] + value + raw[span[1] :]
+    inner = raw[slice(*parent)] if parent is not None else b""
+    number = len(_entries(inner))
+    member = inner[:1] == b"{" and isinstance(path[-1], str)
+    if parent is None or not (member or (inner[:1] == b"[" and path[-1] == number)):
         raise KeyError(path)
-    start, end = parent
-    inner, step = raw[start:end], path[-1]
-    is_object = isinstance(step, str)
-    if inner[:1] != (b"{" if is_object else b"[") or (not is_object and step != len(items(inner))):
-        raise KeyError(path)
-    comma = b"" if inner[1:-1].strip() == b"" else b","
-    label = msgspec.json.encode(step) + b":" if is_object else b""
-    return b"".join((raw[: end - 1], comma, label, value, raw[end - 1 :]))
+    label = msgspec.json.encode(path[-1]) + b":" if member else b""
+    end = parent[1] - 1
+    return b"".join((raw[:end], b"," if number else b"", label, value, raw[end:]))
 
 
 def _take_out(raw: bytes, path: Path) -> bytes:
-    if not path:
-        raise KeyError(path)
     span = locate(raw, path[:-1])
-    if span is None:
+    inner = raw[slice(*span)] if span is not None else b""
+    found = [(start, value[1]) for key, start, value in _entries(inner) if key == path[-1]]
+    if span is None or not found:
         return raw
-    inner = raw[span[0] : span[1]]
-    found = _whole_member(inner, path[-1])
-    if found is None:
-        return raw
-    start, end = found
-    after = _skip_space(inner, end)
-    if inner[after : after + 1] == b",":
-        end = _skip_space(inner, after + 1)
+    start, end = found[-1]
+    rest = inner[end:].lstrip()
+    if rest[:1] == b",":
+        end = len(inner) - len(rest[1:].lstrip())
     else:  # the last one: the comma before it goes instead
         before = inner[:start].rstrip()
         start = len(before) - 1 if before.endswith(b",") else start
-    return b"".join((raw[: span[0] + start], raw[span[0] + end :]))
-
-
-def _whole_member(raw: bytes, step: str | int) -> Span | None:
-    if isinstance(step, int):
-        return _item_span(raw, step)
-    if raw[:1] != b"{":
-        return None
-    return next(((m.start, m.value[1]) for m in reversed(members(raw)) if m.key == step), None)
-
-
-def _skip_space(raw: bytes, at: int) -> int:
-    found = _SPACE.match(raw, at)
-    return found.end() if found else at
+    return raw[: span[0] + start] + raw[span[0] + end :]

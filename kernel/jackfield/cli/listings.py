@@ -91,8 +91,7 @@ def models(config_file: Path | None, files: tuple[Path, ...], as_json: bool) -> 
 async def _models(config_file: Path | None, files: tuple[Path, ...]) -> list[Any]:
     try:
         async with Jackfield(config_file, overrides=overrides(files), listen=False) as host:
-            await host.first_models()
-            return list(host.models())
+            return list(await host.models())
     except CANNOT_START as fault:
         raise SystemExit(str(fault)) from None
 

@@ -49,9 +49,7 @@ class _Later(click.Command):
         super().__init__(name, help=help_text, short_help=help_text, add_help_option=False)
         self._point = point
 
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object
-    ) -> click.Context:
+    def make_context(self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object) -> click.Context:
         command = self._point.load()
         if not isinstance(command, click.Command):
             raise click.ClickException(f"{self._point.value} is no click command")

@@ -12,7 +12,11 @@ from jackfield.host import Jackfield, RefusedToStart
 from jackfield.plugins import PluginLoadError
 
 config_option = click.option(
-    "-c", "--config", "config_file", type=click.Path(path_type=Path), help="The configuration file. Default: jackfield.yaml, if there is one."
+    "-c",
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="The configuration file. Default: jackfield.yaml, if there is one.",
 )
 plugin_option = click.option(
     "--plugin", "files", multiple=True, type=click.Path(path_type=Path), help="A single file that is a plugin. May be repeated."

@@ -8,6 +8,7 @@ import click
 
 from jackfield.api import Request
 from jackfield.api.canonical import Message, Text
+from jackfield.calls import EVERYTHING
 from jackfield.cli.options import CANNOT_START, config_option, overrides, plugin_option
 from jackfield.cli.process import run_until_signal
 from jackfield.host import Jackfield
@@ -52,7 +53,8 @@ def _shown(host: str) -> str:
 
 def curl_line(host: Jackfield, address: str) -> str | None:
     """Return a command line that gets an answer from the host; None when there is no model or no dialect for one."""
-    generation, models = host.generation, host.models()
+    generation = host.generation
+    models = generation.models.listing(EVERYTHING)
     for dialect in generation.dialects.values():
         endpoint = next((e for e in dialect.endpoints if e.operation == "generate" and "{" not in e.path), None)
         if endpoint is not None and models:

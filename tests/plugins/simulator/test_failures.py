@@ -27,8 +27,7 @@ async def read(stream: AsyncIterator[Delta]) -> tuple[list[Delta], Exception | N
 def check_begun(came: list[Delta]) -> None:
     """Fail unless the answer began, said something, and did not come to its end."""
     assembler = Assembler()
-    for delta in came:
-        assembler.feed(delta)
+    assembler.feed(came)
     assert assembler.response().text
     assert not assembler.done
     assert not any(isinstance(delta, Finish) for delta in came)

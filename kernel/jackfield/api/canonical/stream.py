@@ -250,8 +250,12 @@ class Assembler:
         self.done = False
         """The answer came to its end."""
 
-    def feed(self, delta: Delta) -> None:
-        """Take the next delta. Increments of parts that never started are refused with `ValueError`."""
+    def feed(self, deltas: Iterable[Delta]) -> None:
+        """Take the next deltas. Increments of parts that never started are refused with `ValueError`."""
+        for delta in deltas:
+            self._feed_one(delta)
+
+    def _feed_one(self, delta: Delta) -> None:
         match delta:
             case Begin():
                 self._begin = delta
@@ -300,8 +304,7 @@ class Assembler:
 def assemble(deltas: Iterable[Delta]) -> Response:
     """Return the whole answer that a complete sequence of deltas amounts to."""
     assembler = Assembler()
-    for delta in deltas:
-        assembler.feed(delta)
+    assembler.feed(deltas)
     return assembler.response()
 
 

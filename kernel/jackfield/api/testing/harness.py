@@ -62,7 +62,9 @@ class Harness:
         return f"http://127.0.0.1:{self.host.port}"
 
     @asynccontextmanager
-    async def open(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def open(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request and hand over the answer before its body is read."""
         assert self._client is not None
         data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)

@@ -1,0 +1,323 @@
+"""The messages of a request.
+
+Source: OpenAI's API reference, "Create chat completion": roles developer, system, user, assistant, tool and function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from jackfield.api import BadRequest, Loss
+from jackfield.api.canonical import (
+    Audio,
+    Document,
+    Image,
+    Message,
+    Opaque,
+    Part,
+    Refusal,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Video,
+)
+from jackfield_openai.chat import calls
+from jackfield_openai.chat.annotations import decode_annotation, encode_annotations
+from jackfield_openai.chat.content import Losses, decode_part, encode_part, lost, take_cache, write_cache
+from jackfield_openai.chat.extras import extra, kept, overlay
+from jackfield_openai.chat.fields import Fields, missing, unknown_value, wrong_type
+from jackfield_openai.chat.reasoning import is_own, take_thinking, write_thinking
+
+ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
+"""Who may speak; `function` is the older form of `tool`."""
+
+_SPEAKERS: Final = ("user", "assistant", "system", "developer")
+_Media = Image | Document | Audio | Video
+_Placed = list[tuple[Part, str]]
+"""Parts with their paths, for what is noted of them."""
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+def decode_messages(values: list[Any]) -> tuple[Message, ...]:
+    """Read all messages. Raises `BadRequest` with the path of what is wrong."""
+    if not values:
+        raise BadRequest("'messages' must hold at least one message", "messages", "empty_array")
+    pending: dict[str, str] = {}
+    return tuple(_decode_plain(value) or _decode_message(Fields(value, f"messages[{at}]"), pending) for at, value in enumerate(values))
+
+
+def _decode_plain(value: Any) -> Message | None:
+    """Read a message that is nothing but a role and words, as most are; None for all others."""
+    if type(value) is dict and len(value) == 2:
+        role, content = value.get("role"), value.get("content")
+        if type(content) is str and content and role in _SPEAKERS:
+            return Message(role=role, parts=(Text(text=content),))
+    return None
+
+
+def _decode_message(fields: Fields, pending: dict[str, str]) -> Message:
+    """Read one message. `pending` holds the ids of older calls that wait for their result, by the function's name."""
+    role = fields.needed_text("role")
+    match role:
+        case "assistant":
+            return _decode_assistant(fields, pending)
+        case "tool" | "function":
+            return _decode_result(fields, role, pending)
+        case "system" | "developer" | "user":
+            if fields.rest.get("content") is None:
+                raise missing(fields.at("content"))
+            parts = take_content(fields)
+            return Message(role=role, parts=parts, name=fields.text("name"), extensions=kept(fields.rest))
+    raise unknown_value(fields.at("role"), role, ROLES)
+
+
+def take_content(fields: Fields) -> tuple[Part, ...]:
+    """Take `content`: a text or a list of parts; that it was a list of one text, or empty, is kept."""
+    value, path = fields.take("content"), fields.at("content")
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        if value:
+            return (Text(text=value),)
+        fields.rest["content"] = ""
+        return ()
+    if not isinstance(value, list):
+        raise wrong_type(path, "a text or a list of parts", value)
+    parts = tuple(decode_part(item, f"{path}[{at}]") for at, item in enumerate(value))
+    if not parts or (len(parts) == 1 and is_bare(parts[0])):
+        fields.rest["content"] = []
+    return parts
+
+
+def is_bare(part: Part) -> bool:
+    """Tell whether a part is a text that says no more than its words."""
+    return isinstance(part, Text) and not extra(part.extensions)
+
+
+def _decode_assistant(fields: Fields, pending: dict[str, str]) -> Message:
+    content = list(take_content(fields))
+    parts: list[Part] = [*take_thinking(fields.rest), *_cite(content, fields)]
+    if refusal := fields.text("refusal"):
+        parts.append(Refusal(text=refusal))
+    parts += _take_audio(fields)
+    parts += calls.decode_calls(fields.items("tool_calls") or [], fields.at("tool_calls"), fields.path)
+    if fields.rest.get("function_call") is not None:
+        call = calls.decode_function_call(fields.inner("function_call"), fields.path)
+        pending[call.name] = call.id
+        parts.append(call)
+    return Message(role="assistant", parts=tuple(parts), name=fields.text("name"), extensions=kept(fields.rest))
+
+
+def _cite(parts: list[Part], fields: Fields) -> list[Part]:
+    """Put annotations where they belong: on the message's only text. Elsewhere they remain."""
+    values = fields.rest.get("annotations")
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        return parts
+    if values and [isinstance(part, Text) for part in parts] != [True]:
+        return parts
+    fields.rest["annotations"] = []
+    if values:
+        parts[0] = msgspec.structs.replace(parts[0], citations=tuple(map(decode_annotation, values)))
+    return parts
+
+
+def _take_audio(fields: Fields) -> list[Part]:
+    value = fields.take_if("audio", dict)
+    if value is None:
+        return []
+    inner = Fields(value, fields.at("audio"))
+    audio_id = inner.needed_text("id")
+    if inner.rest:
+        fields.rest["audio"] = inner.rest
+    return [Audio(id=audio_id)]
+
+
+def _decode_result(fields: Fields, role: str, pending: dict[str, str]) -> Message:
+    name = fields.text("name")
+    if role == "tool":
+        call_id = fields.needed_text("tool_call_id")
+    else:
+        call_id = pending.pop(name or "", "") or calls.made_id(fields.path, name)
+        fields.rest["role"] = role
+    parts = take_content(fields)
+    plain = all(isinstance(part, Text) for part in parts)
+    if not plain:
+        fields.rest["content"] = []
+    for at, part in enumerate(parts):
+        if not isinstance(part, Text | Opaque | _Media):
+            path = f"{fields.at('content')}[{at}]"
+            raise BadRequest(f"{path!r} must be a text or media: a tool has no thoughts and refuses nothing", path, "invalid_value")
+    result = ToolResult(
+        call_id=call_id,
+        name=name,
+        parts=parts,  # type: ignore[arg-type]  # checked above
+        cache=take_cache(fields),
+        extensions=kept(fields.rest),
+    )
+    return Message(role="tool", parts=(result,))
+
+
+# ---------------------------------------------------------------------------------------------- writing
+
+
+def encode_messages(messages: Sequence[Message], losses: Losses) -> list[dict[str, Any]]:
+    """Write all messages. One that holds tool results and other parts becomes several.
+
+    Pictures in tool results move to a user's message after the results: tool messages hold texts alone.
+    """
+    wire: list[dict[str, Any]] = []
+    moved: list[dict[str, Any]] = []
+    for at, message in enumerate(messages):
+        plain = _encode_plain(message) if not moved else None
+        if plain is not None:
+            wire.append(plain)
+            continue
+        path = f"messages[{at}]"
+        placed = [(part, f"{path}.parts[{place}]") for place, part in enumerate(message.parts)]
+        results = [(part, where) for part, where in placed if isinstance(part, ToolResult)]
+        for result, where in results:
+            wire.append(_encode_result(result, where, moved, losses))
+        others: _Placed = [(part, where) for part, where in placed if not isinstance(part, ToolResult)]
+        if others or not results:
+            if moved:
+                wire.append({"role": "user", "content": moved})
+                moved = []
+            wire.append(_encode_message(message, others, path, losses))
+    if moved:
+        wire.append({"role": "user", "content": moved})
+    return wire
+
+
+def _encode_plain(message: Message) -> dict[str, Any] | None:
+    """Write a message that is nothing but a role and words; None for all others."""
+    parts = message.parts
+    if len(parts) != 1 or message.role == "tool" or message.name is not None or message.extensions:
+        return None
+    part = parts[0]
+    if type(part) is not Text or part.extensions or part.citations or has_losses(part):
+        return None
+    return {"role": message.role, "content": part.text}
+
+
+def has_losses(part: Text) -> bool:
+    """Tell whether a text carries what a bare one in this dialect cannot."""
+    return part.cache is not None or part.signature is not None
+
+
+def _encode_message(message: Message, parts: _Placed, path: str, losses: Losses) -> dict[str, Any]:
+    rest = dict(extra(message.extensions))
+    if message.role == "assistant":
+        wire = encode_assistant(parts, rest, path, losses, answer=False)
+    else:
+        role = "user" if message.role == "tool" else message.role
+        wire = {"role": role, "content": encode_content(parts, rest.pop("content", None), losses)}
+    if message.name is not None:
+        wire["name"] = message.name
+    return overlay(wire, rest)
+
+
+def encode_content(parts: _Placed, form: Any, losses: Losses) -> Any:
+    """Write `content`: a text where the parts are one bare text and `form` says nothing else, else a list."""
+    bare = [part for part, _ in parts if isinstance(part, Text)]
+    if len(parts) == 1 and bare and is_bare(bare[0]) and form != []:
+        if has_losses(bare[0]):
+            encode_part(bare[0], parts[0][1], losses)
+        return bare[0].text
+    wire = [said for said in (encode_part(part, path, losses) for part, path in parts) if said is not None]
+    return wire if wire or form == [] else ""
+
+
+def encode_assistant(parts: _Placed, rest: dict[str, Any], path: str, losses: Losses, *, answer: bool) -> dict[str, Any]:
+    """Write an assistant's message of a request; what is used of `rest` is taken out of it."""
+    wire: dict[str, Any] = {"role": "assistant"}
+    content: _Placed = []
+    thinking: list[Thinking] = []
+    tools: list[tuple[ToolCall, str]] = []
+    for part, where in parts:
+        match part:
+            case Thinking() if extra(part.extensions).get("type") != "thinking":
+                if keeps(part, where, losses, answer=answer):
+                    thinking.append(part)
+            case ToolCall():
+                tools.append((part, where))
+            case Refusal(text=text) if "type" not in extra(part.extensions):
+                wire["refusal"] = wire.get("refusal", "") + text
+            case Audio(id=audio_id) if audio_id is not None:
+                wire["audio"] = {"id": audio_id, **rest.pop("audio", {})}
+            case _:
+                content.append((part, where))
+    _note_order(parts, path, losses)
+    write_thinking(wire, thinking)
+    form = rest.pop("content", None)
+    if content or form is not None:
+        wire["content"] = encode_content(content, form, losses)
+    elif not tools and "audio" not in wire and "refusal" not in wire:
+        wire["content"] = ""
+    calls.write_calls(wire, tools, losses, answer=answer)
+    _write_annotations(wire, rest, content, losses)
+    return wire
+
+
+def keeps(part: Thinking, path: str, losses: Losses, *, answer: bool) -> bool:
+    """Tell whether thoughts can be said.
+
+    In a request unsigned ones can, and those that came from this dialect. Signed or sealed ones of another
+    cannot be read by whoever is asked here, and OpenAI refuses messages with members that it does not know.
+    """
+    if answer or is_own(part) or (part.signature is None and part.redacted is None):
+        return True
+    family = part.signature.family if part.signature is not None else "another dialect"
+    lost(losses, path, f"thoughts signed for {family} have no place in a request of chat completions")
+    return False
+
+
+def _note_order(parts: _Placed, path: str, losses: Losses) -> None:
+    """Note it where words come after calls, or thoughts after words: the wire has one place for each kind."""
+    ranks = [0 if isinstance(part, Thinking) else 2 if isinstance(part, ToolCall) else 1 for part, _ in parts]
+    mixed = any(extra(part.extensions).get("type") == "thinking" for part, _ in parts if isinstance(part, Thinking))
+    if ranks != sorted(ranks) and not mixed:
+        losses.append(Loss(path, "changed", "chat completions have no order between thoughts, words and tool calls"))
+
+
+def _write_annotations(wire: dict[str, Any], rest: dict[str, Any], content: _Placed, losses: Losses) -> None:
+    had = rest.pop("annotations", None)
+    cited = [(part, where) for part, where in content if isinstance(part, Text) and part.citations]
+    if had is None:
+        for _, where in cited:
+            lost(losses, f"{where}.citations", "requests of chat completions have no place for citations")
+    else:
+        wire["annotations"] = had or encode_annotations(part for part, _ in content if isinstance(part, Text))
+
+
+def _encode_result(result: ToolResult, path: str, moved: list[dict[str, Any]], losses: Losses) -> dict[str, Any]:
+    rest = dict(extra(result.extensions))
+    if result.is_error:
+        lost(losses, f"{path}.is_error", "tool messages of chat completions do not tell errors from results")
+    form = rest.pop("content", None)
+    staying: _Placed = []
+    for at, part in enumerate(result.parts):
+        where = f"{path}.parts[{at}]"
+        if isinstance(part, _Media) and form != []:
+            _move(part, result, where, moved, losses)
+        else:
+            staying.append((part, where))
+    wire: dict[str, Any] = {"role": "tool", "content": encode_content(staying, form, losses)}
+    if rest.get("role") != "function":
+        wire["tool_call_id"] = result.call_id
+    if result.name is not None:
+        wire["name"] = result.name
+    write_cache(wire, rest, result.cache, path, losses)
+    return overlay(wire, rest)
+
+
+def _move(part: _Media, result: ToolResult, path: str, moved: list[dict[str, Any]], losses: Losses) -> None:
+    said = encode_part(part, path, losses)
+    if said is not None:
+        moved += [{"type": "text", "text": f"From the result of tool call {result.call_id}:"}, said]
+        losses.append(Loss(path, "changed", "tool messages hold texts alone: it stands in a user's message after them"))

@@ -1,0 +1,249 @@
+"""Thoughts, as speakers of this dialect write them beside `content`.
+
+OpenAI shows none. DeepSeek, xAI, Z.AI and vLLM answer `reasoning_content`, Groq, Ollama and OpenRouter `reasoning`; OpenRouter
+adds `reasoning_details`, objects of the types `reasoning.text`, `reasoning.summary` and `reasoning.encrypted` whose
+`format` tells who can read their `signature` or `data` (OpenRouter's guide "Reasoning tokens"). Whoever sends
+them wants them back unchanged; DeepSeek refuses tool results without (its guide "Thinking mode").
+
+A `Thinking` part keeps under `extensions` the key of each place where its text stood, with the value `""`, and under
+`reasoning_details` what each detail said beside its text. Without any it stood under `reasoning_content`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from jackfield.api.canonical import Signature, Thinking
+from jackfield_openai.chat.extras import extra, kept
+
+TEXT_KEYS: Final = ("reasoning_content", "reasoning")
+"""Under which keys a message or delta has thoughts as a text."""
+
+DETAILS: Final = "reasoning_details"
+"""Under which key it has them as a list of objects."""
+
+_PLACES: Final = frozenset({*TEXT_KEYS, DETAILS})
+
+_FAMILIES: Final = {
+    "anthropic-claude-v1": "anthropic",
+    "openai-responses-v1": "openai",
+    "azure-openai-responses-v1": "openai",
+    "google-gemini-v1": "gemini",
+    "xai-responses-v1": "xai",
+}
+_FORMATS: Final = {family: name for name, family in reversed(_FAMILIES.items())}
+_SEALED: Final = ("openai", "xai")
+"""Families whose signatures are the encrypted thoughts themselves."""
+
+_CONTENT_KEYS: Final = {"reasoning.text": "text", "reasoning.summary": "summary", "reasoning.encrypted": "data"}
+
+
+def family_of(format_: object) -> str:
+    """Return the family of models that can read what a detail of this format holds; `unknown` where nobody said."""
+    return _FAMILIES.get(format_, format_) if isinstance(format_, str) and format_ else "unknown"
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+def take_thinking(rest: dict[str, Any]) -> list[Thinking]:
+    """Take the thoughts out of an assistant message's members. What cannot be understood remains in `rest`."""
+    if _PLACES.isdisjoint(rest):
+        return []
+    texts = {key: rest.pop(key) for key in TEXT_KEYS if isinstance(rest.get(key), str) and rest[key]}
+    details = rest.get(DETAILS)
+    if not (isinstance(details, list) and details and all(map(understood, details))):
+        return [_plain(keys, text) for text, keys in _by_text(texts).items()]
+    del rest[DETAILS]
+    parts = _from_details(details)
+    said = "".join(map(spoken, parts))
+    if texts and not said:
+        return _sealed([_plain(keys, text) for text, keys in _by_text(texts).items()], parts)
+    where = {key: "" for key, text in texts.items() if text == said}
+    # Words that differ from those of the details are told twice; the details are what goes back to the model.
+    rest.update({key: text for key, text in texts.items() if key not in where})
+    return [_marked(part, where) for part in parts]
+
+
+def _sealed(words: list[Thinking], seals: list[Thinking]) -> list[Thinking]:
+    """Join a signature that came without words to the words beside it."""
+    shown = extra(seals[0].extensions)[DETAILS]
+    if len(words) != 1 or len(seals) != 1 or seals[0].signature is None or shown[0]["type"] != "reasoning.text":
+        return [*words, *seals]
+    where = extra(words[0].extensions) or {"reasoning_content": ""}
+    signed = msgspec.structs.replace(seals[0], text=words[0].text)
+    return [_marked(signed, where)]
+
+
+def _by_text(texts: dict[str, str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for key, text in texts.items():
+        found.setdefault(text, []).append(key)
+    return found
+
+
+def _plain(keys: Sequence[str], text: str) -> Thinking:
+    return Thinking(text=text, extensions=kept(places(keys)))
+
+
+def places(keys: Iterable[str]) -> dict[str, Any]:
+    """Return what to keep of the keys under which a text of thoughts stood."""
+    found = dict.fromkeys(keys, "")
+    return {} if found == {"reasoning_content": ""} else found
+
+
+def understood(detail: Any) -> bool:
+    """Tell whether a reasoning detail has a form that a `Thinking` part can hold."""
+    if not isinstance(detail, dict):
+        return False
+    type_ = detail.get("type")
+    key = _CONTENT_KEYS.get(type_) if isinstance(type_, str) else None
+    strings = (detail.get(name) for name in (key, "signature", "id"))
+    return key is not None and all(value is None or isinstance(value, str) for value in strings)
+
+
+def _from_details(details: list[dict[str, Any]]) -> list[Thinking]:
+    parts: list[Thinking] = []
+    for detail in details:
+        part = from_detail(detail)
+        before = parts[-1] if parts else None
+        if before is not None and continues(before, detail):
+            parts[-1] = _joined(before, part)
+        else:
+            parts.append(part)
+    return parts
+
+
+def continues(part: Thinking, detail: dict[str, Any]) -> bool:
+    """Tell whether a detail seals the thoughts before it: it is their encrypted form, under the same index."""
+    before = extra(part.extensions).get(DETAILS)
+    return (
+        detail.get("type") == "reasoning.encrypted"
+        and isinstance(before, list)
+        and part.signature is None
+        and part.redacted is None
+        and before[-1].get("index") == detail.get("index")
+    )
+
+
+def _joined(part: Thinking, seal: Thinking) -> Thinking:
+    before, after = extra(part.extensions)[DETAILS], extra(seal.extensions)[DETAILS]
+    if part.id is not None:
+        before = [*before[:-1], {**before[-1], "id": part.id}]
+    return msgspec.structs.replace(
+        part, signature=seal.signature, redacted=seal.redacted, id=seal.id, extensions=kept({DETAILS: [*before, *after]})
+    )
+
+
+def from_detail(detail: dict[str, Any]) -> Thinking:
+    """Return the thoughts that one understood detail holds."""
+    type_, family = detail["type"], family_of(detail.get("format"))
+    content = detail.get(_CONTENT_KEYS[type_]) or ""
+    shown = {key: value for key, value in detail.items() if key not in ("text", "summary", "data", "signature") and value is not None}
+    signature = detail.get("signature")
+    sealed = type_ == "reasoning.encrypted"
+    redacted = content if sealed and family == "anthropic" else None
+    if sealed and redacted is None:
+        signature = content
+    return Thinking(
+        text=content if type_ == "reasoning.text" else "",
+        summary=(content,) if type_ == "reasoning.summary" and content else (),
+        signature=Signature(value=signature, family=family) if signature else None,
+        redacted=redacted,
+        id=shown.pop("id", None),
+        extensions=kept({DETAILS: [shown]}),
+    )
+
+
+def _marked(part: Thinking, where: dict[str, Any]) -> Thinking:
+    return msgspec.structs.replace(part, extensions=kept({**where, **extra(part.extensions)})) if where else part
+
+
+def spoken(part: Thinking) -> str:
+    """Return the words of a thought that a reader is shown: the open ones, else the summary."""
+    return part.text or "\n\n".join(part.summary)
+
+
+# ---------------------------------------------------------------------------------------------- writing
+
+
+def is_own(part: Thinking) -> bool:
+    """Tell whether thoughts came from this dialect with more than plain words, so that all of it may be written back."""
+    said = extra(part.extensions)
+    return DETAILS in said or any(key in said for key in TEXT_KEYS)
+
+
+def write_thinking(wire: dict[str, Any], parts: Sequence[Thinking]) -> None:
+    """Write thoughts into an assistant message, each in the places where it stood.
+
+    Those of other dialects stand under `reasoning_content`, what seals them under `reasoning_details`.
+    """
+    details: list[dict[str, Any]] = []
+    sealed = any(details_of(part, 0) for part in parts)
+    for part in parts:
+        for key in _text_keys(part):
+            if words := spoken(part):
+                wire[key] = wire.get(key, "") + words
+        found = details_of(part, len(details))
+        if not found and sealed and not is_own(part):
+            # Among details all thoughts stand, each in its place.
+            found = [_open(part, len(details))]
+        details += found
+    if details:
+        wire[DETAILS] = details
+
+
+def _text_keys(part: Thinking) -> list[str]:
+    said = extra(part.extensions)
+    keys: list[str] = [key for key in TEXT_KEYS if key in said]
+    return keys or ([] if DETAILS in said else ["reasoning_content"])
+
+
+def details_of(part: Thinking, index: int) -> list[dict[str, Any]]:
+    """Return the details that a thought needs: those it came with, or what seals it."""
+    said = extra(part.extensions).get(DETAILS)
+    if isinstance(said, list) and said:
+        found = [_filled(dict(shown), part, last=shown is said[-1]) for shown in said]
+        sealable = any(shown.get("type") != "reasoning.summary" for shown in said)
+        return found if sealable or part.signature is None else [*found, _seal(part, part.signature, index)]
+    if part.redacted is not None:
+        return [{"type": "reasoning.encrypted", "data": part.redacted, "format": _FORMATS["anthropic"], "index": index}]
+    if part.signature is None:
+        return []
+    seal = _seal(part, part.signature, index)
+    if seal["type"] != "reasoning.encrypted" or not spoken(part):
+        return [seal]
+    return [{"type": "reasoning.summary", "summary": spoken(part), "format": seal["format"], "index": index}, seal]
+
+
+def _open(part: Thinking, index: int) -> dict[str, Any]:
+    where = {"format": "unknown", "index": index}
+    if part.summary and not part.text:
+        return {"type": "reasoning.summary", "summary": spoken(part), **where}
+    return {"type": "reasoning.text", "text": part.text, **where}
+
+
+def _seal(part: Thinking, signature: Signature, index: int) -> dict[str, Any]:
+    where = {"format": _FORMATS.get(signature.family, signature.family), "index": index, **({"id": part.id} if part.id else {})}
+    if signature.family in _SEALED:
+        return {"type": "reasoning.encrypted", "data": signature.value, **where}
+    return {"type": "reasoning.text", **({"text": part.text} if part.text else {}), "signature": signature.value, **where}
+
+
+def _filled(shown: dict[str, Any], part: Thinking, *, last: bool) -> dict[str, Any]:
+    type_ = shown.get("type")
+    if last and part.id is not None:
+        shown["id"] = part.id
+    if type_ == "reasoning.summary":
+        shown["summary"] = "".join(part.summary)
+    elif type_ == "reasoning.encrypted":
+        shown["data"] = part.redacted if part.redacted is not None else part.signature.value if part.signature else ""
+    else:
+        if part.text:
+            shown["text"] = part.text
+        if part.signature is not None:
+            shown["signature"] = part.signature.value
+    return shown

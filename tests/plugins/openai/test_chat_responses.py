@@ -1,0 +1,282 @@
+"""Whole answers of the dialect `openai.chat`, and what other dialects' answers become."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from openai.types import CreateEmbeddingResponse
+from openai.types.chat import ChatCompletion
+
+from jackfield.api import BadRequest, Response, Usage, reply_text
+from jackfield.api.canonical import (
+    Audio,
+    Choice,
+    Citation,
+    FinishReason,
+    Image,
+    Logprobs,
+    Message,
+    Opaque,
+    Part,
+    Refusal,
+    ServerToolCall,
+    Signature,
+    Source,
+    Text,
+    Thinking,
+    TokenChance,
+    TokenLogprob,
+    ToolCall,
+)
+from tests.plugins.openai.chat_wire import CHAT, answer, differences, normal, read_answer, read_request, write_answer, write_request
+
+
+def answered(*parts: Part, finish: FinishReason | None = "stop", **more: Any) -> Response:
+    return Response(id="r", model="m", created=7, choices=(Choice(message=Message(role="assistant", parts=parts), finish=finish),), **more)
+
+
+def test_the_plainest_answer_has_all_that_openais_client_requires() -> None:
+    raw = CHAT.encode_response(reply_text("Hello"), [])
+    parsed = ChatCompletion.model_validate_json(raw, strict=True)
+    assert parsed.id.startswith("chatcmpl-")
+    assert parsed.created > 1_700_000_000
+    assert parsed.object == "chat.completion"
+    assert parsed.choices[0].message.content == "Hello"
+    assert parsed.choices[0].finish_reason == "stop"
+    assert parsed.choices[0].index == 0
+
+
+def test_answers_without_an_id_get_different_ones() -> None:
+    ids = {json.loads(CHAT.encode_response(reply_text("Hello"), []))["id"] for _ in range(3)}
+    assert len(ids) == 3
+
+
+def test_several_choices_keep_their_numbers() -> None:
+    body = answer({"content": "a"})
+    body["choices"].append({"index": 1, "message": {"role": "assistant", "content": "b"}, "finish_reason": "length"})
+    response = read_answer(body)
+    assert [(c.index, c.message.text, c.finish) for c in response.choices] == [(0, "a", "stop"), (1, "b", "length")]
+    assert differences(normal(body), normal(write_answer(response)[0])) == []
+
+
+def test_usage_with_all_details() -> None:
+    usage = {
+        "prompt_tokens": 100,
+        "completion_tokens": 50,
+        "total_tokens": 150,
+        "prompt_tokens_details": {"cached_tokens": 40, "audio_tokens": 3, "cache_write_tokens": 5},
+        "completion_tokens_details": {
+            "reasoning_tokens": 20,
+            "audio_tokens": 2,
+            "accepted_prediction_tokens": 4,
+            "rejected_prediction_tokens": 6,
+        },
+    }
+    response = read_answer(answer({"content": "a"}, usage=usage))
+    assert response.usage == Usage(
+        input=100,
+        output=50,
+        thinking=20,
+        cache_read=40,
+        cache_write=5,
+        audio_input=3,
+        audio_output=2,
+        accepted_prediction=4,
+        rejected_prediction=6,
+    )
+    assert write_answer(response)[0]["usage"] == usage
+
+
+def test_a_count_that_was_changed_is_written_whatever_form_the_usage_had() -> None:
+    for usage in (
+        {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10},
+        {"prompt_tokens": 9, "completion_tokens": 1, "num_cached_tokens": 4},
+    ):
+        response = read_answer(answer({"content": "a"}, usage=usage))
+        assert response.usage is not None
+        changed = Usage(input=9, output=1, thinking=1, cache_read=8, extensions=response.usage.extensions)
+        written = write_answer(Response(choices=response.choices, usage=changed))[0]
+        again = read_answer(written).usage
+        assert again is not None
+        assert (again.cache_read, again.thinking) == (8, 1)
+
+
+def test_nobodys_count_is_no_count() -> None:
+    assert "usage" not in write_answer(answered(Text(text="a"), usage=Usage(source="absent")))[0]
+
+
+def test_likelihoods_of_tokens() -> None:
+    logprobs = {
+        "content": [{"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": [{"token": "b", "logprob": -1.5, "bytes": None}]}],
+        "refusal": None,
+    }
+    body = answer({"content": "a"})
+    body["choices"][0]["logprobs"] = logprobs
+    response = read_answer(body)
+    assert response.choices[0].logprobs == Logprobs(
+        content=(TokenLogprob(token="a", logprob=-0.5, bytes=(97,), top=(TokenChance(token="b", logprob=-1.5),)),)
+    )
+    assert write_answer(response)[0]["choices"][0]["logprobs"] == logprobs
+
+
+def test_likelihoods_in_another_form_are_kept_as_they_are() -> None:
+    body = answer({"content": "a"})
+    body["choices"][0]["logprobs"] = {"tokens": ["a"], "token_logprobs": [-0.5]}
+    said = read_answer(body).choices[0].logprobs
+    assert said is None or said.content is None
+    assert write_answer(read_answer(body))[0]["choices"][0]["logprobs"]["tokens"] == ["a"]
+
+
+def test_a_refusal_sound_pictures_and_citations() -> None:
+    citation = {"type": "url_citation", "url_citation": {"url": "https://a.example", "title": "A", "start_index": 0, "end_index": 3}}
+    sound = {"id": "audio_1", "data": "SUQz", "expires_at": 9, "transcript": "beep"}
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0K"}}
+    body = answer({"content": "abc", "annotations": [citation], "refusal": "no", "audio": sound, "images": [picture]})
+    response = read_answer(body)
+    assert response.choices[0].message.parts == (
+        Text(text="abc", citations=(Citation(url="https://a.example", title="A", start=0, end=3),)),
+        Refusal(text="no"),
+        Audio(source=Source(data="SUQz"), transcript="beep", id="audio_1", expires_at=9),
+        Image(source=Source(data="iVBORw0K", media_type="image/png")),
+    )
+    assert differences(normal(body), normal(write_answer(response)[0])) == []
+
+
+def test_sound_of_another_dialect_has_all_that_openais_client_requires() -> None:
+    raw = CHAT.encode_response(answered(Audio(source=Source(data="SUQz"), transcript="beep")), [])
+    assert ChatCompletion.model_validate_json(raw, strict=True).choices[0].message.audio is not None
+
+
+def test_texts_of_several_parts_become_one_and_their_citations_move_along() -> None:
+    first = Text(text="abc", citations=(Citation(url="u1", start=0, end=3),))
+    second = Text(text="defg", citations=(Citation(url="u2", start=1, end=2),))
+    message = write_answer(answered(first, second))[0]["choices"][0]["message"]
+    assert message["content"] == "abcdefg"
+    assert [a["url_citation"]["start_index"] for a in message["annotations"]] == [0, 4]
+
+
+@pytest.mark.parametrize(
+    ("finish", "word", "noted"),
+    [
+        ("stop", "stop", False),
+        ("length", "length", False),
+        ("tool_calls", "tool_calls", False),
+        ("content_filter", "content_filter", False),
+        ("refusal", "content_filter", False),
+        ("context_length", "length", False),
+        ("stop_sequence", "stop", False),
+        ("pause", "stop", True),
+        ("error", "stop", True),
+        ("other", "stop", True),
+    ],
+)
+def test_ends_of_other_dialects_get_a_word_that_clients_accept(finish: FinishReason, word: str, noted: bool) -> None:
+    written, losses = write_answer(answered(Text(text="a"), finish=finish))
+    assert written["choices"][0]["finish_reason"] == word
+    assert bool(losses) is noted
+    ChatCompletion.model_validate_json(json.dumps(written), strict=True)
+
+
+def test_a_refusal_in_words_ends_as_openais_own_do() -> None:
+    # The helpers of OpenAI's client raise at `content_filter`, and then nobody reads the words.
+    assert write_answer(answered(Refusal(text="no"), finish="refusal"))[0]["choices"][0]["finish_reason"] == "stop"
+    assert write_answer(answered(Text(text="a"), finish="refusal"))[0]["choices"][0]["finish_reason"] == "content_filter"
+
+
+def test_an_answer_without_anything_is_an_empty_text() -> None:
+    assert write_answer(answered())[0]["choices"][0]["message"]["content"] == ""
+    assert write_answer(answered(ToolCall(id="c", name="f")))[0]["choices"][0]["message"]["content"] is None
+
+
+def test_an_answer_that_nobody_ended_gets_the_end_that_its_parts_suggest() -> None:
+    assert write_answer(answered(Text(text="a"), finish=None))[0]["choices"][0]["finish_reason"] == "stop"
+    assert write_answer(answered(ToolCall(id="c", name="f"), finish=None))[0]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    "thought",
+    [
+        Thinking(text="hm", signature=Signature(value="sig", family="anthropic")),
+        Thinking(text="hm", signature=Signature(value="sig", family="gemini")),
+        Thinking(summary=("first",), id="rs_1", signature=Signature(value="enc", family="openai")),
+        Thinking(id="rs_1", signature=Signature(value="enc", family="openai")),
+        Thinking(redacted="sealed"),
+        Thinking(text="hm"),
+    ],
+)
+def test_signed_thoughts_of_other_dialects_survive_the_way_through_a_client(thought: Thinking) -> None:
+    message = write_answer(answered(thought, Text(text="a")))[0]["choices"][0]["message"]
+    request = read_request({"model": "m", "messages": [message]})
+    back = request.messages[0].parts[0]
+    assert isinstance(back, Thinking)
+    assert (back.text, back.summary, back.signature, back.redacted, back.id) == (
+        thought.text,
+        thought.summary,
+        thought.signature,
+        thought.redacted,
+        thought.id,
+    )
+    assert write_request(request)[0]["messages"][0].items() >= {key: value for key, value in message.items() if "reasoning" in key}.items()
+
+
+def test_signed_thoughts_keep_their_order_among_open_ones() -> None:
+    thoughts = (Thinking(text="a"), Thinking(text="b", signature=Signature(value="s", family="anthropic")), Thinking(text="c"))
+    message = write_answer(answered(*thoughts, Text(text="x")))[0]["choices"][0]["message"]
+    assert message["reasoning_content"] == "abc"
+    back = read_request({"model": "m", "messages": [message]}).messages[0].parts[:-1]
+    assert [(part.text, part.signature is not None) for part in back] == [("a", False), ("b", True), ("c", False)]  # type: ignore[union-attr]
+
+
+def test_what_an_answer_cannot_say_is_listed() -> None:
+    parts = (
+        ServerToolCall(name="web"),
+        Opaque(dialect="other.talk", kind="k", value="{}"),
+        Text(text="a", signature=Signature(value="s", family="gemini")),
+    )
+    written, losses = write_answer(answered(*parts))
+    assert written["choices"][0]["message"]["content"] == "a"
+    assert [loss.path for loss in losses] == [
+        "choices[0].message.parts[0]",
+        "choices[0].message.parts[1]",
+        "choices[0].message.parts[2].signature",
+    ]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"<html>busy</html>",
+        b"{",
+        b"null",
+        b"[]",
+        b'"x"',
+        b"{}",
+        b'{"object":"list"}',
+        b'{"error":{"message":"x"}}',
+        b'{"choices":null}',
+        b"\xff",
+        b"[" * 9000,
+    ],
+)
+def test_what_is_no_answer_raises_a_value_error_that_blames_no_client(raw: bytes) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        CHAT.decode_response(raw)
+    assert not isinstance(caught.value, BadRequest)
+
+
+def test_embeddings_have_counts_and_come_back_whole() -> None:
+    body = {
+        "object": "list",
+        "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -1.25]}],
+        "model": "e",
+        "usage": {"prompt_tokens": 3, "total_tokens": 3},
+    }
+    response = read_answer(body)
+    assert response.usage is not None
+    assert (response.usage.input, response.model, response.choices) == (3, "e", ())
+    written = write_answer(response)[0]
+    assert written == body
+    CreateEmbeddingResponse.model_validate_json(json.dumps(written), strict=True)
