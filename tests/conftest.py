@@ -37,10 +37,10 @@ def _leaving_no_task(test: Any) -> Any:
 
 def _sockets() -> set[str]:
     found = set()
-    for name in os.listdir("/proc/self/fd"):
+    for link in Path("/proc/self/fd").iterdir():
         try:
-            if stat.S_ISSOCK(os.stat(f"/proc/self/fd/{name}").st_mode):
-                found.add(os.readlink(f"/proc/self/fd/{name}"))
+            if stat.S_ISSOCK(link.stat().st_mode):
+                found.add(str(link.readlink()))
         except OSError:
             continue
     return found

@@ -39,8 +39,7 @@ def refuse_strangers(downstream: Downstream) -> None:
     This holds while there are no access rules. A browser's page, a tunnel and a reverse proxy all reach
     a loopback port; what they send shows it.
     """
-    reason = _strange(downstream.peer, downstream.headers)
-    if reason is not None:
+    if (reason := _strange(downstream.peer, downstream.headers)) is not None:
         message = f"without access rules only local programs are served: {reason}; set up keys (plugins.api_keys.keys)"
         raise Refused(403, message, code="forbidden")
     kind = (downstream.headers.get("content-type") or "").partition(";")[0].strip().lower()

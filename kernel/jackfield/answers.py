@@ -125,8 +125,7 @@ def _error_reply(dialect: Dialect, error: Error) -> Reply:
 def no_route(generation: Generation, downstream: Downstream) -> Refused:
     """Return the error for a request that no route takes."""
     path, method = downstream.path, downstream.method
-    methods = generation.routes.methods(path, downstream.headers)
-    if methods:
+    if methods := generation.routes.methods(path, downstream.headers):
         return Refused(405, f"{path} takes {' or '.join(methods)}, not {method}", code="method_not_allowed")
     near = generation.routes.nearest(path)
     hint = f"did you mean {near[0]}?" if near is not None else "no plugin with a dialect is plugged in"

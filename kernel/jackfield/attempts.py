@@ -23,10 +23,9 @@ async def answer(shared: Shared, exchange: Exchange, targets: Sequence[Target]) 
     """Return the first answer that an attempt gives, target after target. Raises `CallError` when none does."""
     for pool, on in targets:
         causes = {tried.failure.cause for tried in exchange.tried if tried.failure is not None}
-        if not causes or (causes & set(on) if on else not causes & {"caller", "content"}):
-            reply = await _round(shared, exchange, pool)
-            if reply is not None:
-                return reply
+        wanted = not causes or (causes & set(on) if on else not causes & {"caller", "content"})
+        if wanted and (reply := await _round(shared, exchange, pool)) is not None:
+            return reply
     raise _exhausted(exchange, targets[0][0].model)
 
 
@@ -110,8 +109,7 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
         await bodies.request(exchange, attempt)  # 8 translate request
         started = time.perf_counter()
         reply = await _execute(shared, attempt, account)  # 9 execute
-        told = await _judge(exchange, made, reply)
-        if told is not None:
+        if (told := await _judge(exchange, made, reply)) is not None:
             raise CallError(told)
         account.answered(time.perf_counter() - started)
         return reply
@@ -125,8 +123,7 @@ async def _intercept(exchange: Exchange, attempt: Attempt) -> None:
     while rest:
         hook, change, rest = await ask(rest, exchange.trace, attempt)
         if hook is not None:
-            body = hook.guard(exchange.trace, change_request, exchange, attempt.body, change)
-            if body is not None:
+            if (body := hook.guard(exchange.trace, change_request, exchange, attempt.body, change)) is not None:
                 attempt.body, attempt.fidelity = body, "edited"
             if change.headers:
                 attempt.headers = attempt.headers.with_changes(change.headers)
@@ -135,8 +132,7 @@ async def _intercept(exchange: Exchange, attempt: Attempt) -> None:
 async def _execute(shared: Shared, attempt: Attempt, account: Any) -> Reply:
     attempt._send = lambda request: shared.transport.request(request, account)
     try:
-        reply = await attempt.provider.execute(attempt)
-        if not isinstance(reply, Reply):
+        if not isinstance(reply := await attempt.provider.execute(attempt), Reply):
             raise TypeError(f"answered {type(reply).__name__}, not a Reply")
         return reply
     except CallError:

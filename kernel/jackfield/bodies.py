@@ -49,8 +49,7 @@ def change_request(exchange: Exchange, body: Body[Request], change: Change) -> B
 
     Raises `ValueError` for one that names the model or the stream flag, or a path that is not there.
     """
-    named = {*(change.set or ()), *change.remove}.intersection((exchange.endpoint.model, exchange.endpoint.stream))
-    if named:
+    if named := {*(change.set or ()), *change.remove}.intersection((exchange.endpoint.model, exchange.endpoint.stream)):
         raise ValueError(f"a change may not name {'.'.join(map(str, named.pop()))}: a hook that wants another model is a router")
     if change.response is not None or change.respond is not None:
         raise ValueError("an answer cannot be given here (`response`, `respond`)")

@@ -93,8 +93,7 @@ class PluginHost:
 
     def __init__(self, shared: Shared, plugin: str) -> None:
         self._shared, self._plugin = shared, plugin
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._detached: set[asyncio.Task[None]] = set()
+        self._tasks, self._detached = set[asyncio.Task[Any]](), set[asyncio.Task[None]]()
         self.http, self.credentials, self.state = shared.transport, _Credentials(shared), _State(shared, plugin)
         self.log, self.info = logging.getLogger(f"jackfield.plugins.{plugin}"), HostInfo(version=__version__, plugin=plugin)
 
@@ -198,8 +197,7 @@ def _canceled(task: asyncio.Future[Any]) -> asyncio.Future[Any]:
 
 def _form(generation: Generation, nested: Nested, stream: bool) -> tuple[Dialect, Endpoint, bytes]:
     """Return the dialect, the route in it, and the body of a call."""
-    dialect = generation.dialects.get(nested.dialect)
-    if dialect is None:
+    if (dialect := generation.dialects.get(nested.dialect)) is None:
         known = ", ".join(sorted(generation.dialects))
         raise CallError(failure("plugin", f"there is no dialect {nested.dialect!r}; known: {known}", code="unknown_dialect"))
     if nested.request is not None:
@@ -227,8 +225,7 @@ class _State:
         self._shared, self._plugin = shared, plugin
 
     def _store(self) -> StateStore:
-        store = self._shared.generation.state
-        if store is None:
+        if (store := self._shared.generation.state) is None:
             raise OSError("no plugin keeps state: plug in one with a state store, such as memory")
         return store
 

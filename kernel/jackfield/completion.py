@@ -31,13 +31,12 @@ class Completion:
         if exchange.failure is not None or calls_log.isEnabledFor(logging.INFO):
             _report(exchange, canceled)
         chains = exchange.generation.chains
-        if chains.request_complete or chains.handle_usage:
-            try:
-                self._waiting.put_nowait((exchange, exchange.outcome(canceled)))
-            except asyncio.QueueFull:
-                self.dropped += 1
-                if self.dropped % 1000 == 1:
-                    log.warning("observers are too slow: %d calls were not reported to them", self.dropped)
+        if (chains.request_complete or chains.handle_usage) and not self._waiting.full():
+            self._waiting.put_nowait((exchange, exchange.outcome(canceled)))
+        elif chains.request_complete or chains.handle_usage:
+            self.dropped += 1
+            if self.dropped % 1000 == 1:
+                log.warning("observers are too slow: %d calls were not reported to them", self.dropped)
 
     async def drain(self) -> None:
         """Complete what still waits, then stop. May be called again."""

@@ -37,7 +37,7 @@ class ConfigError(Exception):
         self.problems = problems
 
 
-class _FromEnvironment(str):
+class _FromEnvironment(str):  # noqa: SLOT000 (few are made)
     """A text that came from an environment variable: it may stand for a number or a truth value."""
 
 

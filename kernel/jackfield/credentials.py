@@ -47,8 +47,7 @@ def from_environment(providers: Iterable[Provider]) -> Iterable[Credential]:
     """Return a credential for each provider whose key is set in the environment."""
     for provider in providers:
         for name in provider.auth.env if provider.auth else ():
-            value = os.environ.get(name, "").strip()
-            if is_placeholder(value):
+            if is_placeholder(value := os.environ.get(name, "").strip()):
                 log.warning("$%s holds a placeholder where a key should be; it is not used", name)
             elif value:
                 yield Credential(provider=provider.key, key=Secret(value), label=f"${name}", origin=f"${name}")
@@ -77,8 +76,7 @@ def accounts(
     """Pair credentials with their providers. Live figures of accounts that are `known` are kept; doubles count once."""
     by_id: dict[str, Account] = {}
     for credential in credentials:
-        provider = providers.get(credential.provider)
-        if provider is None:
+        if (provider := providers.get(credential.provider)) is None:
             known_here = ", ".join(sorted(providers)) or "none"
             problems.append(f"{credential.origin}: there is no provider {credential.provider!r}; known: {known_here}")
             continue

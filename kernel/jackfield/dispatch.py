@@ -260,8 +260,7 @@ class Watchdog:
         told = 0
         while not self._stop.wait(min(self._limit / 4, 0.25)):
             who, since = running.who, running.since
-            held = (perf_counter_ns() - since) / 1e9
-            if who is not None and since != told and held > self._limit:
+            if who is not None and since != told and (held := (perf_counter_ns() - since) / 1e9) > self._limit:
                 told = since
                 stack = "".join(traceback.format_stack(sys._current_frames().get(self._loop_thread)))
                 log.error("plugin %r: %s has held the event loop for %.1f s; it stands here:\n%s", who.plugin, who.name, held, stack)

@@ -76,15 +76,13 @@ class Generation:
 
     def __init__(self, number: int, loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> None:
         self.number, self.loaded, self.config, self.plugins = number, loaded, loaded.config, found
-        self.problems = list(loaded.problems)
+        self.problems, self.providers = list(loaded.problems), dict[str, Provider]()
         self.dialects: dict[str, Dialect] = {"canonical": CanonicalDialect()}
-        self.providers: dict[str, Provider] = {}
         self.owner: dict[str, Plugin] = {}
         """Each provider's plugin, by the provider's key."""
         self.state: StateStore | None = None
-        self.sources: list[tuple[str, CredentialSource]] = []
+        self.sources, self.extra_models = list[tuple[str, CredentialSource]](), list[tuple[str, ModelInfo]]()
         self.accounts: list[Account] = []
-        self.extra_models: list[tuple[str, ModelInfo]] = []
         self._take_objects()
         hooks = self._hooks(lasting)
         self.chains = Chains(**{name: chain_of(hooks, name) for name in Chains.__struct_fields__})
@@ -184,8 +182,7 @@ class Generation:
         return chosen
 
     def _keep_one_doorkeeper(self) -> None:
-        only = self.config.access.only
-        if only is not None:
+        if (only := self.config.access.only) is not None:
             chain = tuple(hook for hook in self.chains.authenticate if hook.plugin == only)
             self.chains = msgspec.structs.replace(self.chains, authenticate=chain)
             if not chain:

@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from jackfield import config, plugins
 from jackfield.addresses import is_loopback
@@ -71,7 +71,7 @@ class Jackfield:
         self._parts = AsyncExitStack()
         """What has been started, to be stopped in the reverse order."""
 
-    async def __aenter__(self) -> "Jackfield":
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -112,8 +112,7 @@ class Jackfield:
 
     async def _start_plugin(self, plugin: Plugin) -> None:
         self._parts.push_async_callback(self._run_part, plugin, "close")
-        fault = await self._run_part(plugin, "start")
-        if fault is not None:
+        if (fault := await self._run_part(plugin, "start")) is not None:
             plugin.fail(fault)
             if plugin.settings.required:
                 raise PluginLoadError(fault)
@@ -126,7 +125,7 @@ class Jackfield:
             async with asyncio.timeout(_PLUGIN_LIMIT):
                 if inspect.iscoroutinefunction(part):
                     await as_plugin(plugin.id, part())
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
             log.warning("plugin %r: %s: %s: %s", plugin.id, name, type(fault).__name__, fault)
             return f"plugin {plugin.id!r}: {name}: {type(fault).__name__}: {fault}"
         return None
@@ -147,8 +146,7 @@ class Jackfield:
 
     async def _tell(self, callbacks: Sequence[Callback]) -> None:
         for callback in callbacks:
-            answer = callback(self)
-            if inspect.isawaitable(answer):
+            if inspect.isawaitable(answer := callback(self)):
                 await answer
 
     async def _open(self, generation: Generation) -> None:

@@ -30,8 +30,7 @@ class Handler:
         self.hook, self._function = hook, function
         self.close = getattr(function, "close", None)
         called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
-        self._waits = inspect.iscoroutinefunction(called)
-        self._at = 0
+        self._waits, self._at = inspect.iscoroutinefunction(called), 0
         self.timer: asyncio.Timeout | None = None
 
     async def first_answer(self, events: Sequence[Event], start: int, trace: Trace) -> tuple[int, Any]:
@@ -46,23 +45,21 @@ class Handler:
         self._at, self.timer = start, None
         try:
             return await self.hook.finish(self._scan(events), self)  # type: ignore[no-any-return]
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
             self.hook.give_up(trace, self.hook.failed(fault))
             return self._at, None
         finally:
             running.who, running.since = before, self.hook.settle(trace, began)
 
     async def _scan(self, events: Sequence[Event]) -> tuple[int, Any]:
-        function, waits, at = self._function, self._waits, self._at
-        try:
-            for at in range(at, len(events)):
-                answer = await function(events[at]) if waits else function(events[at])
-                if self.timer is not None:  # it had to wait: the next event gets the whole time again
-                    self.timer.reschedule(asyncio.get_running_loop().time() + self.hook.deadline)
-                if answer is not None:
-                    return at, answer
-        finally:
+        function, waits, start = self._function, self._waits, self._at
+        for at in range(start, len(events)):
             self._at = at
+            answer = await function(events[at]) if waits else function(events[at])
+            if self.timer is not None:  # it had to wait: the next event gets the whole time again
+                self.timer.reschedule(asyncio.get_running_loop().time() + self.hook.deadline)
+            if answer is not None:
+                return at, answer
         return len(events), None
 
     async def closing(self, outcome: Outcome, trace: Trace) -> list[Event]:

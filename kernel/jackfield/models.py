@@ -33,8 +33,7 @@ class Registry:
         self._rebuild()
 
     def _rebuild(self) -> None:
-        self._listed: dict[str, list[Candidate]] = {}
-        self._infos: dict[str, ModelInfo] = {}
+        self._listed, self._infos = dict[str, list[Candidate]](), dict[str, ModelInfo]()
         self._pools: dict[tuple[str | None, str], Pool | None] = {}
         for account in self._accounts:
             for info in self._models_of(account):
@@ -85,8 +84,7 @@ class Registry:
 
     def _known(self, name: str, provider: str | None) -> list[Candidate]:
         """Return who lists a name; else who takes it although no list has it: named with its provider or a prefix, or by pattern."""
-        listed = _once(candidate for candidate in self._listed.get(name, ()) if provider in (None, candidate.provider))
-        if listed:
+        if listed := _once(candidate for candidate in self._listed.get(name, ()) if provider in (None, candidate.provider)):
             return listed
         head, _, rest = name.partition("/")
         found = []

@@ -177,8 +177,7 @@ def load(plugins: Sequence[Plugin], loaded: Loaded, host_for: HostFor) -> None:
         except BaseException as fault:  # noqa: BLE001 (a plugin may raise anything at all, `SystemExit` included)
             kind = "" if isinstance(fault, pluggy.PluginValidationError) else f"{type(fault).__name__}: "
             plugin.fail(f"plugin {plugin.id!r}: {kind}{' '.join(str(fault).split()) or 'no message'}")
-    lost = [p.problems[-1] for p in plugins if p.settings.required and p.settings.enabled and p.state == "failed"]
-    if lost:
+    if lost := [p.problems[-1] for p in plugins if p.settings.required and p.settings.enabled and p.state == "failed"]:
         raise PluginLoadError("\n".join(lost))
 
 

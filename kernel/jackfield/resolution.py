@@ -44,8 +44,7 @@ def _pool(exchange: Exchange, way: Route | Alternative) -> Pool | None:
 
 
 def _unknown(exchange: Exchange, name: str) -> Refused:
-    lacking = _without_key(exchange, name)
-    if lacking is not None:
+    if (lacking := _without_key(exchange, name)) is not None:
         ways = [*(f"${name}" for name in (lacking.auth.env if lacking.auth else ())), "`credentials` in the configuration"]
         hint = f"provider {lacking.key!r} could serve it but has no key: set {' or '.join(ways)}"
     else:
@@ -56,8 +55,6 @@ def _unknown(exchange: Exchange, name: str) -> Refused:
 
 def _without_key(exchange: Exchange, name: str) -> Provider | None:
     """Return a provider that would take this name but has no credential."""
-    generation = exchange.generation
-    equipped = {account.provider.key for account in generation.accounts}
-    head = name.partition("://" if "://" in name else "/")[0]
-    lacking = (provider for key, provider in generation.providers.items() if key not in equipped)
-    return next((p for p in lacking if head == p.key or matches_any(name, p.patterns)), None)
+    equipped = {account.provider.key for account in exchange.generation.accounts}
+    head, known = name.partition("://" if "://" in name else "/")[0], exchange.generation.providers.values()
+    return next((p for p in known if p.key not in equipped and (head == p.key or matches_any(name, p.patterns))), None)

@@ -23,9 +23,8 @@ class Routes:
     """All routes of a generation's dialects."""
 
     def __init__(self, dialects: Iterable[Dialect]) -> None:
-        self._exact: dict[tuple[str, str], list[Match]] = {}
+        self._exact, self._paths = dict[tuple[str, str], list[Match]](), dict[str, Dialect]()
         self._templates: list[tuple[str, re.Pattern[str], Dialect, Endpoint]] = []
-        self._paths: dict[str, Dialect] = {}
         rows = [(dialect, endpoint) for dialect in dialects for endpoint in dialect.endpoints]
         for dialect, endpoint in sorted(rows, key=lambda row: row[1].when_header is None):  # those that a header decides are asked first
             self._paths.setdefault(endpoint.path, dialect)

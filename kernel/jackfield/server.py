@@ -153,8 +153,7 @@ def _too_large(limit: int) -> Refused:
 
 def _unpacker(encoding: str | None, limit: int) -> Callable[[bytes], bytes]:
     """Return a function that unpacks a body piece by piece and stops at the limit."""
-    name = (encoding or "identity").strip().lower()
-    if name == "identity":
+    if (name := (encoding or "identity").strip().lower()) == "identity":
         return bytes
     if name not in ("gzip", "x-gzip", "deflate"):
         raise Refused(415, f"the content encoding {name!r} is not supported; send gzip, deflate or none", code="unsupported_encoding")

@@ -44,8 +44,7 @@ class Source:
         """Return the next whole events as bytes; None when there are no more. Raises `CallError` when the stream breaks off."""
         try:
             async for item in self._stream:
-                whole = self._splitter.feed(item if isinstance(item, bytes) else self._written(item))
-                if whole:
+                if whole := self._splitter.feed(item if isinstance(item, bytes) else self._written(item)):
                     self.tail.append(whole)
                     return whole
                 if len(self._splitter.rest()) > self._largest:

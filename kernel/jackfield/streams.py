@@ -38,8 +38,7 @@ class Relay:
         """Wait for the first event. Returns why this is no answer: it is empty, or begins with an error."""
         fits = False
         try:
-            first = await self._source.first_event()
-            if first is None:
+            if (first := await self._source.first_event()) is None:
                 return failure("upstream", "the provider sent an empty stream", code="empty_stream")
             fits = self._made is None or self._up.commits(first)
             if fits or self._made is None:
@@ -127,7 +126,7 @@ class Relay:
             whole = await source.next() if not self._over else None
         if not self._over:
             await self._mend()
-        await source.close(let_end=not any(i is not None and i.ended is not None for i in (self._normalizer, self._interception)))
+        await source.close(let_end=not self._ended())
         self._look_back()
 
     async def _through(self, whole: bytes) -> bytes:
@@ -141,13 +140,16 @@ class Relay:
         if self._normalizer is not None:
             whole = await self._normalizer.take(events, whole, self._exchange.outcome)
             events = events_of(self._up, whole)
-            self._over = self._over or self._normalizer.ended is not None
         if self._crossing is not None:
             events, whole = self._crossing.over(events)
         if self._interception is not None:
             whole = await self._interception.take(events, whole, self._exchange.outcome)
-            self._over = self._over or self._interception.ended is not None
+        self._over = self._over or self._ended()
         return whole
+
+    def _ended(self) -> bool:
+        """Tell whether a handler has ended the stream."""
+        return any(part is not None and part.ended is not None for part in (self._normalizer, self._interception))
 
     def _cut(self, whole: bytes) -> bytes:
         """Return what stands up to the terminal event; nothing may follow it."""
@@ -188,8 +190,7 @@ class Relay:
         if self._crossing is not None:
             await self._write(await ending.take(*self._crossing.over(()), self._exchange.outcome))
         if self._crossing is None or not self._crossing.done:
-            missing = ending.finish()
-            if missing is None:
+            if (missing := ending.finish()) is None:
                 raise CallError(failure("network", "the provider's answer broke off before its end", code="broken_off"))
             await self._write(missing)
 
@@ -263,8 +264,7 @@ def _renaming(dialect: Dialect, first: bytes, model: str) -> Callable[[bytes], b
     quotes would be escaped, so that nothing else can look like it.
     """
     for key in {path[-1] for path in dialect.needles.model}:
-        found = re.search(rb'(%s\s*:\s*)"(?:[^"\\]|\\.)*"' % re.escape(msgspec.json.encode(key)), first)
-        if found is not None:
+        if (found := re.search(rb'(%s\s*:\s*)"(?:[^"\\]|\\.)*"' % re.escape(msgspec.json.encode(key)), first)) is not None:
             old, new = found[0], found[1] + msgspec.json.encode(model)
             return lambda whole: whole.replace(old, new)
     return None

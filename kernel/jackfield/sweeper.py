@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from typing import Protocol
+from typing import Protocol, Self
 
 from jackfield.api import CallError, failure
 
@@ -65,7 +65,7 @@ class Watch:
         self._task: asyncio.Task[object] | None = None
         self._fired = False
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

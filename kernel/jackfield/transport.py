@@ -107,11 +107,10 @@ class Transport:
 
     def __init__(self, timeouts: DefaultTimeouts, limits: Limits, sweeper: Sweeper) -> None:
         self.limits, self.timeouts, self._sweeper = limits, timeouts, sweeper
-        self.private: frozenset[str] = frozenset()
+        self.private = frozenset[str]()
         """Origins that may be private addresses: the configuration names them."""
-        self._sessions: dict[str, aiohttp.ClientSession] = {}
-        self._urls: dict[str, URL] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._sessions, self._urls = dict[str, aiohttp.ClientSession](), dict[str, URL]()
+        self._ending = set[asyncio.Task[None]]()
 
     async def close(self) -> None:
         """Close all connections."""
@@ -170,8 +169,7 @@ class Transport:
 
     def _url(self, text: str, account: Account | None) -> URL:
         """Return the parsed URL once it is certain that the request may go there."""
-        url = self._urls.get(text)
-        if url is None:
+        if (url := self._urls.get(text)) is None:
             origin = origin_of(text)
             if origin is None or not text.startswith(("http://", "https://")):
                 raise CallError(failure("plugin", f"not a URL that can be called: {text!r}"))

@@ -158,9 +158,11 @@ async def test_an_upstream_that_breaks_off_ends_in_the_dialects_error() -> None:
     whole = stream_of(*BLOCKS)
     cut = whole[: whole.index(b"event: block_done")]
     for handlers in ((), (Interceptor(only("words", lambda event: event.with_text(event.text.upper()))),)):
-        async with ScriptedUpstream(sse_answer([cut], end=False)) as upstream:
-            async with Harness([Toy(http_toy(upstream.url)), *handlers], bare=True) as host:
-                raw = (await host.post("/toy/v1/talk", talk(stream=True))).body
+        async with (
+            ScriptedUpstream(sse_answer([cut], end=False)) as upstream,
+            Harness([Toy(http_toy(upstream.url)), *handlers], bare=True) as host,
+        ):
+            raw = (await host.post("/toy/v1/talk", talk(stream=True))).body
         assert check_stream(raw).lower() == "hello, world"
         assert read_stream(raw)[-1][0] == "oops"
 

@@ -75,10 +75,9 @@ class Body(Generic[Canonical]):
     @property
     def source(self) -> bytes | Spooled:
         """The bytes, or the file in which they lie: for whoever sends them on."""
-        if self._raw is None:
-            assert self._canonical is not None and self.codec is not None, "a body needs its bytes, or a canonical form with a codec"
+        if self._raw is None and self._canonical is not None and self.codec is not None:
             self._raw = self.codec[1](self._canonical)
-        return self._raw
+        return self._raw or b""
 
     @property
     def raw(self) -> bytes:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -274,15 +274,9 @@ class Dialect(ABC):
 
     def event_class(self, framing: Framing) -> type[Event]:
         """Return a class of this dialect's events in the framing given."""
-        dialect, used = self, framing
-
-        class DialectEvent(Event, gc=False, eq=False):
-            dialect: ClassVar[Dialect]
-            framing: ClassVar[Framing] = used
-
-        DialectEvent.dialect = dialect
-        DialectEvent.__qualname__ = DialectEvent.__name__ = "Event"
-        return DialectEvent
+        made: Any = msgspec.defstruct("Event", (), bases=(Event,), gc=False, eq=False)
+        made.dialect, made.framing = self, framing
+        return made  # type: ignore[no-any-return]
 
     def event(self, data: Any, name: str = "") -> Event:
         """Make a new event of this dialect; `data` is bytes taken as they are, or anything that encodes as JSON."""

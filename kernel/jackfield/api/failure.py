@@ -175,9 +175,8 @@ def classify(rules: Iterable[Rule], answer: Answered) -> Failure:
 
 
 def _reset_after(headers: Headers, until_header: str | None) -> float | None:
-    for name in (until_header, "retry-after-ms", "retry-after"):
-        value = headers.get(name) if name else None
-        if value is not None and (seconds := seconds_until(value)) is not None:
+    for name in filter(None, (until_header, "retry-after-ms", "retry-after")):
+        if (seconds := seconds_until(headers.get(name) or "")) is not None:
             return seconds / 1000 if name == "retry-after-ms" else seconds
     return None
 

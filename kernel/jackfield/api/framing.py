@@ -60,13 +60,14 @@ class _SseSplitter:
         self._rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        if self._rest:
-            data = self._rest + data
+        """Take the next bytes; return those up to the last blank line."""
+        data = self._rest + data
         at = len(data) if data.endswith(b"\n\n") else self._boundary(data)
         self._rest = data[at:]
         return data[:at]
 
     def rest(self) -> bytes:
+        """Return what stands after the last blank line."""
         return self._rest
 
     @staticmethod
@@ -90,19 +91,17 @@ class Sse:
 
     def frames(self, whole: bytes) -> list[tuple[bytes, str, bytes]]:
         """Return frame, name and ending of each event; comments and events without data are left out."""
+        ends, pieces = b"\n\n", _BLANK_LINE.split(whole) if b"\r" in whole else whole.split(b"\n\n")
         if b"\r" in whole:
             ends = b"\r\n\r\n" if b"\r\n" in whole else b"\r\r"
-            pieces = _BLANK_LINE.split(whole)
-        else:
-            ends, pieces = b"\n\n", whole.split(b"\n\n")
         return [(piece, _sse_name(piece), ends) for piece in pieces if piece and self.payload(piece)]
 
     def around(self, whole: bytes, at: int) -> tuple[int, int]:
         """Return where the event stands that holds the byte at `at`, with its blank line."""
-        if b"\r" not in whole:
-            before = whole.rfind(b"\n\n", 0, at)
-            return before + 2 if before >= 0 else 0, _after(whole, b"\n\n", at)
         start = 0
+        if b"\r" not in whole:
+            before, after = whole.rfind(b"\n\n", 0, at), whole.find(b"\n\n", at)
+            return before + 2 if before >= 0 else 0, after + 2 if after >= 0 else len(whole)
         for found in _BLANK_LINE.finditer(whole):
             if found.start() >= at:
                 return start, found.end()
@@ -133,12 +132,7 @@ class Sse:
         """Return the data lines of an event, joined by line feeds."""
         if frame.startswith(b"data: ") and b"\n" not in frame and b"\r" not in frame:
             return frame[6:]
-        lines = []
-        for line in _LINE_END.split(frame):
-            field, _, value = line.partition(b":")
-            if field == b"data":
-                lines.append(value[1:] if value.startswith(b" ") else value)
-        return b"\n".join(lines)
+        return b"\n".join(_values(frame, b"data"))
 
     def build(self, payload: bytes, name: str = "") -> tuple[bytes, bytes]:
         """Return the lines of an event, and the blank line that ends it."""
@@ -150,23 +144,19 @@ class Sse:
         return b""
 
 
-def _after(whole: bytes, end: bytes, at: int) -> int:
-    found = whole.find(end, at)
-    return len(whole) if found < 0 else found + len(end)
-
-
 _EMPTY_DATA: Final = re.compile(rb"^data: ?\r?$", re.MULTILINE).search
 
 
 def _sse_name(frame: bytes) -> str:
     if frame.startswith(b"data:") and b"\n" not in frame and b"\r" not in frame:
         return ""
-    name = b""
-    for line in _LINE_END.split(frame):
-        field, _, value = line.partition(b":")
-        if field == b"event":
-            name = value[1:] if value.startswith(b" ") else value
-    return name.decode(errors="replace")
+    return b"".join(_values(frame, b"event")[-1:]).decode(errors="replace")
+
+
+def _values(frame: bytes, name: bytes) -> list[bytes]:
+    """Return the values of an event's lines of one name, without the one space that may stand before each."""
+    lines = (line.partition(b":") for line in _LINE_END.split(frame))
+    return [value.removeprefix(b" ") for field, _, value in lines if field == name]
 
 
 SSE: Final = Sse()

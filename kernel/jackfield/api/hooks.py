@@ -98,16 +98,14 @@ hook = HookOptions
 HOOKS: dict[str, HookInfo] = {}
 """All hooks by name, in the order of a call's life."""
 
-_mark = pluggy.HookspecMarker("jackfield")
-
 
 def _spec(shape: Shape, on_error: OnError, *wire: str, reversed: bool = False) -> Callable[[Function], Function]:
-    def declare(function: Function) -> Function:
+    def _declare(function: Function) -> Function:
         name = function.__name__
         HOOKS[name] = HookInfo(name=name, shape=shape, on_error=on_error, wire=wire, reversed=reversed)
-        return _mark(function)
+        return pluggy.HookspecMarker("jackfield")(function)
 
-    return declare
+    return _declare
 
 
 def options_of(function: Callable[..., Any]) -> HookOptions:

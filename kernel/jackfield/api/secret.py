@@ -10,7 +10,8 @@ from typing import Final
 
 _PLACEHOLDER: Final = re.compile(
     r"(?:your|my|the)[-_ ]?(?:\w+[-_ ])*(?:key|token|secret)|change[-_ ]?me|replace[-_ ]?me|placeholder|insert[-_ ]"
-    r"|^(?:sk-)?(?:x{3,}|\.{3}|…|\*{3,}|1234(?:5(?:6(?:7(?:89?)?)?)?)?|test-?key|dummy|example|todo|none|null|api[-_ ]?key|key|token|secret)$"
+    r"|^(?:sk-)?(?:x{3,}|\.{3}|…|\*{3,}|1234(?:5(?:6(?:7(?:89?)?)?)?)?|test-?key|dummy|example|todo|none|null"
+    r"|api[-_ ]?key|key|token|secret)$"
     r"|^<.*>$|^\[.*\]$|^\{.*\}$|^sk-(?:your|\.{2,}|x{3,})|\.{3}$",
     re.IGNORECASE,
 )

@@ -151,8 +151,7 @@ def _take_out(raw: bytes, path: Path) -> bytes:
     if span is None or not found:
         return raw
     start, end = found[-1]
-    rest = inner[end:].lstrip()
-    if rest[:1] == b",":
+    if (rest := inner[end:].lstrip())[:1] == b",":
         end = len(inner) - len(rest[1:].lstrip())
     else:  # the last one: the comma before it goes instead
         before = inner[:start].rstrip()

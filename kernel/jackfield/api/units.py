@@ -3,6 +3,7 @@
 Configuration may say `30`, `30s`, `1.5m` or `250ms` for a time, and `65536`, `64KiB` or `16 MiB` for a size.
 """
 
+import math
 import re
 from typing import Any
 
@@ -46,7 +47,7 @@ def read_unit(kind: type[Any], value: object) -> Any:
 
 
 def _read(value: object, unit: str, expected: str) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 and value == value:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
         return value
     found = _NUMBER.fullmatch(value.strip().lower()) if isinstance(value, str) else None
     if found is None or found[2] not in _UNITS[unit]:

@@ -95,7 +95,8 @@ class Plugin:
             self.problems.append(f"keys[{index}] ({settings.name}): {what}; nobody can use it")
             return None
         if is_placeholder(text):
-            self.problems.append(f"keys[{index}] ({settings.name}): a placeholder stands where a key should; it is not accepted, put in a real one")
+            place = f"keys[{index}] ({settings.name})"
+            self.problems.append(f"{place}: a placeholder stands where a key should; it is not accepted, put in a real one")
             return None
         return sha256(text.encode()).digest()
 

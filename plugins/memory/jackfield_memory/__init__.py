@@ -37,11 +37,8 @@ class MemoryStore:
         total = int(held or 0) + n
         if maximum is not None and total > maximum:
             return None
-        if held is not None:
-            ends = self._values[key][1]
-        else:
-            ends = None if ttl is None else time.monotonic() + ttl
-        self._write(key, total, ends)
+        ends = None if ttl is None else time.monotonic() + ttl
+        self._write(key, total, ends if held is None else self._values[key][1])
         return total
 
     async def delete(self, key: str) -> None:

@@ -17,7 +17,7 @@ PATTERNS = ("gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "text-embedding-*", "ft:*
 FAILURES = (
     # OpenAI's guide "Error codes": the same status 429 says "slow down" and "out of credit"; the code tells which.
     Rule(status=429, code="insufficient_quota|billing_hard_limit_reached|billing_not_active|access_terminated", cause="quota"),
-    Rule(status=(400, 402, 403), code="billing_hard_limit_reached|insufficient_quota|billing_not_active", cause="quota", blame="credential"),
+    Rule(status=(400, 402, 403), code="insufficient_quota|billing_(?:hard_limit_reached|not_active)", cause="quota", blame="credential"),
     Rule(status=(401, 403), code="account_deactivated|access_terminated", cause="account_action"),
     Rule(status=(400, 403), match=r"must be verified|verify your (?:organization|identity)", cause="account_action"),
     Rule(status=403, code="unsupported_country_region_territory", cause="account_action"),

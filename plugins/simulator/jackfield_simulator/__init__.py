@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from jackfield.api import Provider, Seconds
 
+from jackfield.api import Provider, Seconds
 from jackfield_simulator.provider import Simulator
 
 

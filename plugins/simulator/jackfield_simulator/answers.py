@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
+
 from jackfield.api import CallError, Request, failure
 from jackfield.api.canonical import (
     Audio,
@@ -29,7 +30,6 @@ from jackfield.api.canonical import (
     ToolResult,
     Video,
 )
-
 from jackfield_simulator.samples import sample
 from jackfield_simulator.tokens import count, pieces
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import msgspec
+
 from jackfield.api import Response
 from jackfield.api.canonical import (
     ArgumentsDelta,
@@ -33,7 +34,6 @@ from jackfield.api.canonical import (
     Usage,
     play,
 )
-
 from jackfield_simulator.answers import Ask, Said, refused
 from jackfield_simulator.tokens import count, pieces, prompt_usage, words_of
 

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Final
 
 import msgspec
+
 from jackfield.api import CallError, Error, Headers, Reply, Response, failure
 from jackfield.api.canonical import Delta, StreamError
-
 from jackfield_simulator.answers import Ask
 from jackfield_simulator.composing import deltas
 

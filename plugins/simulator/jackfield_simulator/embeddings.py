@@ -14,8 +14,8 @@ from hashlib import shake_128
 from typing import Final, Literal
 
 import msgspec
-from jackfield.api import Reply
 
+from jackfield.api import Reply
 from jackfield_simulator.answers import refused
 from jackfield_simulator.tokens import count
 

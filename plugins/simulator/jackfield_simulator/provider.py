@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 
 from jackfield.api import Attempt, CallError, Provider, Reply, failure
-
 from jackfield_simulator.answers import Ask, Texts, refused
 from jackfield_simulator.composing import compose
 from jackfield_simulator.embeddings import embed

@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Final
 
 import msgspec
-from jackfield.api import ModelInfo, Reply, Response
 
+from jackfield.api import ModelInfo, Reply, Response
 from jackfield_simulator import answers, delivery
 from jackfield_simulator.answers import Ask, Said
 from jackfield_simulator.composing import CREATED

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
 from jackfield.api import Attempt, Body, Call, Endpoint, Headers, Operation, Pairs, Reply, Request, Response
 from jackfield.api.canonical import Delta, Message, Text
 from jackfield.canonical_dialect import CanonicalDialect

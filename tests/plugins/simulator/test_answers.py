@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from jackfield.api import CallError, Request
 from jackfield.api.canonical import (
     Audio,

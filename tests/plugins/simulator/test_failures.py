@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from jackfield.api import CallError, Failure, Request, Response
 from jackfield.api.canonical import Assembler, Delta, Finish, StreamError, TextDelta
 from jackfield_simulator.delivery import STATUSES

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from jackfield.api import CallError, Request
 from jackfield.api.canonical import (
     ArgumentsDelta,

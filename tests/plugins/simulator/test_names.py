@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import jackfield_simulator
 import msgspec
 import pytest
+
+import jackfield_simulator
 from jackfield.api import CallError, ModelInfo, Request
 from jackfield.api.units import read_unit
 from jackfield_simulator import Config, Plugin

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
+
 from jackfield.api import Request
 from jackfield.api.units import read_unit
 from jackfield_simulator import Config

@@ -178,6 +178,7 @@ class _OpenPart:
         self.signature: Signature | None = None
 
     def add(self, delta: Delta) -> None:
+        """Take an increment."""
         match delta:
             case ThinkingDelta(text=text, summary=int(paragraph)):
                 self.summary.setdefault(paragraph, []).append(text)
@@ -192,6 +193,7 @@ class _OpenPart:
                 self.transcript.append(transcript)
 
     def whole(self) -> Part:
+        """Return the part with all of its increments."""
         part, more = self.part, "".join(self.text)
         match part:
             case Text():
@@ -227,6 +229,7 @@ class _OpenChoice:
         self.logprobs: list[Logprobs] = []
 
     def whole(self, index: int) -> Choice:
+        """Return the choice with all of its parts."""
         parts = tuple(part.whole() for _, part in sorted(self.parts.items()))
         return Choice(
             message=Message(role="assistant", parts=parts),

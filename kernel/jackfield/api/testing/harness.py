@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import msgspec
@@ -46,7 +46,7 @@ class Harness:
         self.host = Jackfield(dict(config or {}), plugins=plugins, overrides=overrides, defaults=not bare, **options)
         self._client: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> Harness:
+    async def __aenter__(self) -> Self:
         await self.host.start()
         self._client = aiohttp.ClientSession(auto_decompress=False)
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -71,7 +71,7 @@ class ScriptedUpstream:
         assert self._server is not None
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
-    async def __aenter__(self) -> ScriptedUpstream:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return self
 
@@ -158,11 +158,11 @@ def json_answer(body: Any, *, status: int = 200, headers: Mapping[str, str] | No
     """Return a script that answers with a whole body: bytes as they are, or anything that encodes as JSON."""
     raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
 
-    async def script(received: Received, wire: Wire) -> None:
+    async def _script(received: Received, wire: Wire) -> None:
         named = {"Content-Type": "application/json", **(headers or {}), "Content-Length": str(len(raw))}
         await wire.send(_head(status, named) + raw)
 
-    return script
+    return _script
 
 
 def sse_answer(
@@ -170,7 +170,7 @@ def sse_answer(
 ) -> Script:
     """Return a script that streams pieces, each as one chunk; without `end` the connection breaks after the last."""
 
-    async def script(received: Received, wire: Wire) -> None:
+    async def _script(received: Received, wire: Wire) -> None:
         named = {"Content-Type": "text/event-stream", **(headers or {}), "Transfer-Encoding": "chunked"}
         await wire.send(_head(status, named))
         if isinstance(pieces, AsyncIterable):
@@ -184,4 +184,4 @@ def sse_answer(
         else:
             wire.abort()
 
-    return script
+    return _script
