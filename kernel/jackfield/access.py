@@ -14,23 +14,22 @@ _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forw
 
 async def authenticate(exchange: Exchange) -> Principal:
     """Ask who calls: the first plugin that knows decides. Raises `Refused`: 401, or 503 where a plugin was broken."""
-    generation = exchange.generation
-    if not generation.has_access_rules():
+    if not exchange.has_rules:
         return LOCAL
-    refused = Refused(401, "missing API key: send it as 'Authorization: Bearer <key>'", code="missing_api_key")
-    rest, broken = generation.chains.authenticate, False
+    rest, refused = exchange.generation.chains.authenticate, (401, "missing API key: send it as 'Authorization: Bearer <key>'", "missing_api_key")
     while rest:
         try:
             _, answer, rest = await ask(rest, exchange.trace, exchange.call)
         except HookFailed as fault:
-            rest, broken = rest[rest.index(fault.who) + 1 :], True
-            refused = Refused(503, f"access cannot be decided: plugin {fault.plugin!r} failed", code="access_unavailable")
+            rest = rest[rest.index(fault.who) + 1 :]
+            refused = (503, f"access cannot be decided: plugin {fault.plugin!r} failed", "access_unavailable")
             continue
         if isinstance(answer, Principal):
             return answer
-        if answer is not None and not broken:
-            refused = Refused(401, answer.message, code="invalid_api_key")
-    raise refused
+        if answer is not None and refused[0] == 401:
+            refused = (401, answer.message, "invalid_api_key")
+    status, message, code = refused
+    raise Refused(status, message, code=code)
 
 
 def refuse_strangers(downstream: Downstream) -> None:

@@ -7,39 +7,36 @@ from typing import Final
 import msgspec
 
 from jackfield import bodies
-from jackfield.api import Body, CallError, Dialect, Error, Event, Headers, ModelInfo, Reply, Response, canonical
+from jackfield.api import BadRequest, Body, CallError, Dialect, Error, Event, Headers, ModelInfo, NotDecoded, Reply, Response, canonical
 from jackfield.dispatch import HookFailed, ask
 from jackfield.exchange import OWN_FAULT, Downstream, Exchange, Refused, error_of
 from jackfield.generation import NEVER_SENT, Generation
 from jackfield.source import Source
 from jackfield.streams import Relay
-from jackfield.sweeper import Sweeper
 
 _JSON: Final = ("Content-Type", "application/json")
-_UNCACHED: Final = (("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no"))
-"""What keeps reverse proxies from holding a stream back."""
+FAULTS: Final = (CallError, BadRequest, NotDecoded, HookFailed)
+"""What the stages raise for a call that cannot be answered."""
 
 
-async def deliver(exchange: Exchange, reply: Reply, sweeper: Sweeper) -> None:
-    """Send an answer: streamed or whole, as the client asked, whatever the provider gave."""
-    made = exchange.tried[-1] if exchange.tried else None
-    relay, call = made.relay if made is not None else None, exchange.call
-    if made is not None and relay is not None and not call.stream:
-        reply.body = Body(canonical=await relay.assemble(), codec=bodies.response_codec(made.attempt.dialect))
-        made.usage, relay = reply.body.canonical.usage if reply.body.canonical else None, None
-    if made is not None:
+async def prepare(exchange: Exchange, reply: Reply) -> Relay | None:
+    """Make an answer the client's: return it as a stream where the client asked for one, None where it is a whole one."""
+    relay, call = None, exchange.call
+    if exchange.tried:
+        made = exchange.tried[-1]
+        relay = made.relay
+        if relay is not None and not call.stream:
+            reply.body = Body(canonical=await relay.assemble(), codec=bodies.response_codec(made.attempt.dialect))
+            made.usage, relay = reply.body.canonical.usage if reply.body.canonical else None, None
         reply.headers = _let_through(exchange, reply.headers)
-    if made is not None and relay is None:
-        exchange.usage = made.usage
-        await bodies.response(exchange, made.attempt, reply)
+        if relay is None:
+            exchange.usage = made.usage
+            await bodies.response(exchange, made.attempt, reply)
     if relay is None and call.stream and call.operation == "generate" and reply.status < 300:
         relay = await _played(exchange, reply)
-    if relay is None:
-        await _send_whole(exchange, reply)
-        return
-    await relay.bind()
-    kind = ("Content-Type", f"{exchange.dialect.framing.media_type}; charset=utf-8")
-    await relay.pump([kind, *_UNCACHED, *reply.headers], sweeper)
+    if relay is not None:
+        await relay.bind()
+    return relay
 
 
 async def _played(exchange: Exchange, reply: Reply) -> Relay:
@@ -56,7 +53,7 @@ async def _iterate(events: Sequence[Event]) -> AsyncIterator[bytes]:
         yield event.raw
 
 
-async def _send_whole(exchange: Exchange, reply: Reply) -> None:
+async def send(exchange: Exchange, reply: Reply) -> None:
     """Let the response interceptors change a whole answer in turn, and send it."""
     body = reply.body = bodies.whole_body(reply, exchange.dialect)
     rest = exchange.seeing(exchange.generation.chains.intercept_response)
@@ -90,8 +87,9 @@ def given(exchange: Exchange, answer: Reply | Response) -> Reply:
 # ------------------------------------------------------------------------------------------------- errors
 
 
-async def fail(exchange: Exchange, fault: CallError) -> None:
-    """Answer with an error: the upstream's own where the caller caused it, else the kernel's in the client's dialect."""
+async def fail(exchange: Exchange, reason: Exception) -> None:
+    """Answer with an error (one of `FAULTS`): the upstream's own where the caller caused it, else the kernel's in the client's dialect."""
+    fault = _as_call_error(reason)
     exchange.failure = fault.failure
     exchange.rejected = exchange.rejected or isinstance(fault, Refused)
     if exchange.downstream.begun:
@@ -99,10 +97,20 @@ async def fail(exchange: Exchange, fault: CallError) -> None:
     reply = _own_words(exchange, fault) or _error_reply(exchange.dialect, error_of(fault.failure))
     reply.failure = fault.failure
     try:
-        await _send_whole(exchange, reply)
+        await send(exchange, reply)
     except HookFailed as broken:
         exchange.sees_answer = None
-        await _send_whole(exchange, _error_reply(exchange.dialect, Error(status=503, message=str(broken), code="plugin_failed")))
+        await send(exchange, _error_reply(exchange.dialect, Error(status=503, message=str(broken), code="plugin_failed")))
+
+
+def _as_call_error(reason: Exception) -> CallError:
+    if isinstance(reason, BadRequest):
+        return Refused(400, reason.message, code=reason.code or "invalid_request", param=reason.param)
+    if isinstance(reason, NotDecoded):
+        return Refused(413, str(reason), code="body_too_large")
+    if isinstance(reason, HookFailed):
+        return Refused(503, f"plugin {reason.plugin!r} failed ({reason.hook})", code="plugin_failed")
+    return reason if isinstance(reason, CallError) else Refused(500, repr(reason))
 
 
 def _own_words(exchange: Exchange, fault: CallError) -> Reply | None:

@@ -82,10 +82,9 @@ def endpoint_for(dialect: Dialect, operation: Operation, stream: bool) -> Endpoi
 
 async def request(exchange: Exchange, attempt: Attempt) -> None:
     """Turn an attempt's body from the client's dialect into the upstream's, and let plugins normalize it."""
-    streams = attempt.provider.streams
+    streams, rest = attempt.provider.streams, exchange.generation.chains.normalize_request
     stream = attempt.call.stream if streams == "both" else streams == "only"
     (_within if attempt.dialect is exchange.dialect else _across)(exchange, attempt, stream)
-    rest = exchange.generation.chains.normalize_request
     while rest:
         hook, change, rest = await ask(rest, exchange.trace, attempt)
         if hook is not None:
@@ -97,6 +96,8 @@ def _within(exchange: Exchange, attempt: Attempt, stream: bool) -> None:
     """Stay in the dialect: only the model's name and the stream flag may have to be written."""
     call, endpoint = attempt.call, exchange.endpoint
     touched = exchange.body_touched or attempt.fidelity == "edited"
+    if not touched and attempt.model == call.model and stream == call.stream:
+        return
     changes: dict[Path, Any] = {}
     if endpoint.model is not None and (touched or attempt.model != call.model):
         changes[endpoint.model] = attempt.model
@@ -158,14 +159,15 @@ def judge(attempt: Attempt, reply: Reply, made: Tried) -> Failure | None:
 
 async def response(exchange: Exchange, attempt: Attempt, reply: Reply) -> None:
     """Turn a whole answer into the client's dialect, after plugins have normalized it."""
+    rest, dialect, model = exchange.generation.chains.normalize_response, exchange.dialect, attempt.call.model
+    if not rest and attempt.dialect is dialect and attempt.model == model:
+        return
     body = reply.body = whole_body(reply, attempt.dialect)
-    rest = exchange.generation.chains.normalize_response
     while rest:
         hook, change, rest = await ask(rest, exchange.trace, attempt, reply)
         if hook is not None and not callable(change):
             body = reply.body = hook.guard(exchange.trace, change_response, body, change) or body
             reply.headers = reply.headers.with_changes(change.headers or {})
-    dialect, model = exchange.dialect, attempt.call.model
     if attempt.dialect is not dialect:
         try:
             said = body.canonical or Response()

@@ -59,12 +59,12 @@ class Late(Exception):
 class Cost:
     """What is known of one hook of one plugin over the life of the host: cost, failures, breaker. Outlives generations."""
 
-    def __init__(self) -> None:
-        self.calls = self.spent = self.failures = self.in_a_row = 0
-        self.open_until = 0.0
-        """Time before which the hook is passed over; 0.0 when it is not."""
-        self.told = ""
-        """The latest failure."""
+    calls = spent = failures = in_a_row = failed_at = 0
+    """Calls, their nanoseconds, failures, those without a success between them, and the number of the call that failed last."""
+    open_until = 0.0
+    """Time before which the hook is passed over; 0.0 when it is not."""
+    told = ""
+    """The latest failure."""
 
 
 class Hook:
@@ -78,23 +78,12 @@ class Hook:
         self.deadline = float((said and said.deadline) or plugin.settings.deadline or options.deadline or settings.deadline)
         self._settings, self.expected = settings, _EXPECTED.get(info.name, _ANY)
         self._pool: ThreadPoolExecutor | None = None
-        self._function = _adapted(implementation)
+        self.function = _adapted(implementation)
+        """The plugin's function; what it returns may have to be waited for."""
         if options.blocking and not inspect.iscoroutinefunction(implementation.function):
             pool = self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"jackfield-{self.plugin}")
-            function = self._function
-            self._function = lambda *arguments: asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
-
-    def call(self, arguments: tuple[Any, ...]) -> Any:
-        """Return what the plugin's function returns, which may have to be waited for."""
-        return self._function(*arguments)
-
-    def settle(self, trace: Trace, started: int) -> int:
-        """Account for a call that began at `started`; return the time."""
-        now = perf_counter_ns()
-        self.cost.calls += 1
-        self.cost.spent += now - started
-        trace.costs.append((self, now - started))
-        return now
+            function = self.function
+            self.function = lambda *arguments: asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
 
     def guard(self, trace: Trace, function: Callable[..., Answer | None], *arguments: Any) -> Answer | None:
         """Return what a function makes of the plugin's answer; an answer that it refuses (`ValueError`) is the plugin's failure."""
@@ -113,7 +102,8 @@ class Hook:
         cost, limit, late = self.cost, self._settings.failures, isinstance(fault, Late)
         cost.told = what = str(fault) if late else f"raised {type(fault).__name__}: {fault}"
         cost.failures += 1
-        cost.in_a_row += 1
+        cost.in_a_row = cost.in_a_row + 1 if cost.failed_at >= cost.calls - 1 else 1
+        cost.failed_at = cost.calls
         log.warning("plugin %r: %s %s", self.plugin, self.name, what, exc_info=None if late else fault)
         if cost.in_a_row >= limit:
             cost.open_until = time.monotonic() + self._settings.pause
@@ -127,23 +117,18 @@ class Hook:
         if self.closed:
             raise HookFailed(self, reason)
 
-    async def finish(self, coroutine: Coroutine[Any, Any, Any], timed: Any = None) -> Any:
-        """Drive a coroutine of the plugin's: without a timer as long as it does not suspend, else within the deadline.
-
-        `timed` is handed the timer once there is one.
-        """
+    async def finish(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Drive a coroutine of the plugin's: without a timer as long as it does not suspend, else within the deadline."""
         try:
-            return await self.wait(coroutine, coroutine.send(None), timed)
+            return await self.wait(coroutine, coroutine.send(None))
         except StopIteration as stop:
             return stop.value
 
-    async def wait(self, coroutine: Coroutine[Any, Any, Any], waited_for: Any, timed: Any = None) -> Any:
+    async def wait(self, coroutine: Coroutine[Any, Any, Any], waited_for: Any) -> Any:
         """Go on with a coroutine that has suspended, within the deadline."""
         running.who = None
         try:
-            async with asyncio.timeout(self.deadline) as timer:
-                if timed is not None:
-                    timed.timer = timer
+            async with asyncio.timeout(self.deadline):
                 return await _steps(coroutine, self, waited_for)
         except TimeoutError as fault:
             raise Late(f"took longer than {self.deadline:g} s") from fault
@@ -167,12 +152,14 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
     before, started = running.who, perf_counter_ns()
     try:
         for at, hook in enumerate(chain, 1):
-            if hook.cost.open_until and hook.resting():
-                hook.give_up(trace, f"is passed over after repeated failures ({hook.cost.told})")
+            cost = hook.cost
+            if cost.open_until and hook.resting():
+                hook.give_up(trace, f"is passed over after repeated failures ({cost.told})")
                 continue
             running.who, running.since = hook, started
+            cost.calls += 1
             try:
-                answer = hook.call(arguments)
+                answer = hook.function(*arguments)
                 if answer is not None:
                     if answer.__class__ is types.CoroutineType:
                         try:
@@ -183,14 +170,16 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
                         answer = await hook.finish(_as_coroutine(answer))
                     if answer is not None and not isinstance(answer, hook.expected):
                         raise TypeError(f"answered {type(answer).__name__}, which it may not")
-                hook.cost.in_a_row = 0
             except Exception as fault:
                 undecoded = isinstance(fault, NotDecoded)
                 if isinstance(fault, BadRequest | HookFailed) or (undecoded and hook.closed):
                     raise
                 hook.give_up(trace, f"skipped: {fault}" if undecoded else hook.failed(fault))
                 answer = None
-            started = hook.settle(trace, started)
+            now = perf_counter_ns()
+            cost.spent += now - started
+            trace.costs.append((hook, now - started))
+            started = now
             if answer is not None:
                 return hook, answer, chain[at:]
     finally:

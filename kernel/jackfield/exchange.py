@@ -55,7 +55,7 @@ class Downstream(Protocol):
     async def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
         """Begin a streamed answer."""
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes, /) -> None:
         """Send whole events; waits while the client reads slowly."""
 
     def write_now(self, data: bytes) -> None:
@@ -101,29 +101,35 @@ class Tried(msgspec.Struct, kw_only=True):
 class Exchange:
     """Everything that the stages of the pipeline share about one call."""
 
+    first_byte: float | None = None
+    """Seconds to the first byte of the answer that the client got."""
+    task: asyncio.Task[object] | None = None
+    has_rules = False
+    """A plugin decides who calls."""
+    inside = False
+    """A plugin or the embedding program makes the call, so that nobody needs to be authenticated."""
+    body_touched = False
+    """A hook changed the client's body, so that what it says of model and stream is overwritten."""
+    rejected = False
+    """A plugin or a rule refused the call."""
+    http_status = 0
+    """What the client was sent."""
+    skipped: frozenset[str] = frozenset()
+    """Plugins whose routers and interceptors are skipped: they made an ancestor of this call."""
+    sees_answer: tuple[int, str] | None = None
+    """Response interceptors whose rank is below this one see the answer; None: none does, stage 5 was not reached."""
+    attempt: Attempt | None = None
+    usage: Usage | None = None
+    failure: Failure | None = None
+    _stop: Failure | None = None
+
     def __init__(self, generation: Generation, call: Call, match: Match, downstream: Downstream) -> None:
         self.generation, self.call, self.downstream = generation, call, downstream
         self.dialect, self.endpoint, self.params = match.dialect, match.endpoint, match.params
         self.trace, self.started = Trace(), time.perf_counter()
-        self.first_byte: float | None = None
-        """Seconds to the first byte of the answer that the client got."""
-        self.task: asyncio.Task[object] | None = None
-        self.inside = self.body_touched = self.rejected = False
-        """A plugin or the embedding program makes the call, so that nobody needs to be authenticated; a hook changed the
-        client's body, so that what it says of model and stream is overwritten; a plugin or a rule refused the call."""
-        self.http_status = 0
-        """What the client was sent."""
-        self.skipped: frozenset[str] = frozenset()
-        """Plugins whose routers and interceptors are skipped: they made an ancestor of this call."""
         self.request_headers: dict[str, str | None] = {}
         """Headers that request interceptors set for the upstream."""
-        self.sees_answer: tuple[int, str] | None = None
-        """Response interceptors whose rank is below this one see the answer; None: none does, stage 5 was not reached."""
         self.tried: list[Tried] = []
-        self.attempt: Attempt | None = None
-        self.usage: Usage | None = None
-        self.failure: Failure | None = None
-        self._stop: Failure | None = None
 
     def seeing(self, chain: Chain) -> Chain:
         """Return the response interceptors of a chain that see this call's answer."""
@@ -138,10 +144,10 @@ class Exchange:
             self._stop = reason
             self.task.cancel()
 
-    def settle(self) -> None:
-        """Raise `CallError` when it was `stop` that cancelled the running task; return when it was somebody else."""
-        if self._stop is not None and self.task is not None and self.task.uncancel() == 0:
-            raise CallError(self._stop)
+    def stopped(self) -> CallError | None:
+        """Return why the running task was cancelled when it was `stop` that did it; None when it was somebody else."""
+        ours = self._stop is not None and self.task is not None and self.task.uncancel() == 0
+        return CallError(self._stop) if ours and self._stop is not None else None
 
     def outcome(self, canceled: bool = False) -> Outcome:
         """Return what came of the call."""

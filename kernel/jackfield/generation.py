@@ -41,9 +41,10 @@ class Policy:
 
     def passed(self, headers: Headers) -> list[tuple[str, str]]:
         """Return the headers that pass."""
-        if not self._allow and headers.has_none_of(self._names):
+        names, widened = self._names, self._allow
+        if not widened and headers.has_none_of(names):
             return []
-        return [pair for pair in headers if pair[0].lower() in self._names or self._widened(pair[0].lower())]
+        return [pair for pair in headers if (name := pair[0].lower()) in names or (widened and self._widened(name))]
 
     def _widened(self, name: str) -> bool:
         return name not in self._never and matches_any(name, self._allow) and not matches_any(name, self._deny)
@@ -100,7 +101,11 @@ class Generation:
 
     def has_access_rules(self) -> bool:
         """Tell whether anybody is asked who calls. Asked anew each time: keys may come and go."""
-        return any(map(_has_rules, self._doorkeepers))
+        for keeper in self._doorkeepers:
+            rules = getattr(keeper, "has_rules", True)
+            if rules() if callable(rules) else rules:
+                return True
+        return False
 
     def scheduler_for(self, model: str, provider: str) -> Hook | None:
         """Return the scheduler that the configuration selects: by model, by provider, in general."""
@@ -201,11 +206,6 @@ class Generation:
                 says = "plugin {!r}: ${} belongs to {!r}; name the plugin in the configuration"
                 plugin.problems.append(says.format(plugin.id, taken, holders[taken].id))
         return allowed
-
-
-def _has_rules(thing: object) -> bool:
-    rules = getattr(thing, "has_rules", True)
-    return bool(rules() if callable(rules) else rules)
 
 
 async def build(number: int, loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> Generation:

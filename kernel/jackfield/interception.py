@@ -1,10 +1,9 @@
 """Stage 11 for streams: handlers at work, and what they did made a valid stream again."""
 
-import asyncio
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from time import perf_counter_ns
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from jackfield.api import Dialect, End, Error, Event, Outcome
 from jackfield.api.call import running
@@ -27,40 +26,27 @@ class Handler:
     """One plugin's handler, bound to one stream."""
 
     def __init__(self, hook: Hook, function: Callable[..., Any]) -> None:
-        self.hook, self._function = hook, function
+        self.hook, self.function, self.spent = hook, function, 0
         self.close = getattr(function, "close", None)
         called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
-        self._waits, self._at = inspect.iscoroutinefunction(called), 0
-        self.timer: asyncio.Timeout | None = None
+        self.waits = inspect.iscoroutinefunction(called)
+        """Its answers have to be waited for."""
 
-    async def first_answer(self, events: Sequence[Event], start: int, trace: Trace) -> tuple[int, Any]:
-        """Call the handler with each event from `start` on until it answers something; return where, and the answer.
-
-        All of a read goes through in one step: it is timed, blamed and driven once, not once an event.
-        """
-        if self.hook.resting():
-            return len(events), None
-        before, running.who = running.who, self.hook
-        running.since = began = perf_counter_ns()
-        self._at, self.timer = start, None
+    async def wait(self, waiting: "_Waiting", trace: Trace) -> Any:
+        """Return the answer of a handler that has to wait."""
+        began = perf_counter_ns()
         try:
-            return await self.hook.finish(self._scan(events), self)  # type: ignore[no-any-return]
+            return await self.hook.wait(waiting.coroutine, waiting.waited_for)
         except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
             self.hook.give_up(trace, self.hook.failed(fault))
-            return self._at, None
+            return None
         finally:
-            running.who, running.since = before, self.hook.settle(trace, began)
+            self.spent += perf_counter_ns() - began
 
-    async def _scan(self, events: Sequence[Event]) -> tuple[int, Any]:
-        function, waits, start = self._function, self._waits, self._at
-        for at in range(start, len(events)):
-            self._at = at
-            answer = await function(events[at]) if waits else function(events[at])
-            if self.timer is not None:  # it had to wait: the next event gets the whole time again
-                self.timer.reschedule(asyncio.get_running_loop().time() + self.hook.deadline)
-            if answer is not None:
-                return at, answer
-        return len(events), None
+    def settle(self, trace: Trace) -> None:
+        """Account for what the handler cost."""
+        self.hook.cost.spent += self.spent
+        trace.costs.append((self.hook, self.spent))
 
     async def closing(self, outcome: Outcome, trace: Trace) -> list[Event]:
         """Return what the handler's `close` adds; it is called once."""
@@ -73,6 +59,56 @@ class Handler:
         except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
             trace.note(self.hook.name, self.hook.plugin, self.hook.failed(fault))
             return []
+
+
+class _Waiting(NamedTuple):
+    """Stands for the answer of a handler that has to wait for something."""
+
+    coroutine: Coroutine[Any, Any, Any]
+    waited_for: Any
+
+
+Found = tuple[Handler, int, Any]
+"""A handler that gave an answer, the place of the event to which it gave it, and the answer."""
+
+
+def _first_answer(handlers: Sequence[Handler], events: Sequence[Event], start: int, trace: Trace) -> Found | None:
+    """Call handlers in turn, each with every event from `start` on, until one answers or fails (its answer is None then).
+
+    All of a read goes through a handler in one step: that is timed and blamed, not each event. Nothing is
+    waited for, because most handlers have nothing to say to most events.
+    """
+    before, began = running.who, perf_counter_ns()
+    running.since, event, rest = began, None, events[start:] if start else events
+    try:
+        for handler in handlers:
+            running.who = handler.hook
+            try:
+                for event in rest:
+                    answer = handler.function(event)
+                    if handler.waits:
+                        try:
+                            answer = _Waiting(answer, answer.send(None))
+                        except StopIteration as stop:
+                            answer = stop.value
+                    if answer is not None:
+                        return handler, events.index(event, start), answer
+            finally:
+                now = perf_counter_ns()
+                handler.spent += now - began
+                began = now
+    except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
+        handler.hook.give_up(trace, handler.hook.failed(fault))
+        if handler.hook.resting():  # it failed too often: this stream goes on without it
+            handler.function, handler.waits = _silent, False
+        return handler, events.index(event, start) if event is not None else start, None
+    finally:
+        running.who = before
+    return None
+
+
+def _silent(event: Event) -> None:
+    """Say nothing."""
 
 
 class Interception:
@@ -91,8 +127,10 @@ class Interception:
     async def take(self, events: Sequence[Event], raw: bytes, outcome: OutcomeSoFar) -> bytes:
         """Return the bytes that leave for whole events that came as `raw`."""
         items: list[Item] | None = None
-        for handler in self._handlers:
-            items = await self._run(handler, events, items)
+        found = _first_answer(self._handlers, events, 0, self._trace)
+        if found is not None:
+            for handler in self._handlers[self._handlers.index(found[0]) :]:
+                items, found = await self._run(handler, events, items, found), None
         if self._closes and self.ended is None:
             items = await self._close_before_ending(events, items, outcome)
         if items is None and not self._changed:
@@ -103,19 +141,24 @@ class Interception:
             leaving += [*await self.closings(outcome()), *self._follower.finish(self.ended, None)]
         return b"".join(event.raw for event in leaving)
 
-    async def _run(self, handler: Handler, events: Sequence[Event], items: list[Item] | None) -> list[Item] | None:
-        """Take events through one handler. The answer is None as long as nothing was changed by anybody."""
+    async def _run(self, handler: Handler, events: Sequence[Event], items: list[Item] | None, found: Found | None) -> list[Item] | None:
+        """Take events through one handler; `found` is its first answer where that is known.
+
+        The answer is None as long as nothing was changed by anybody.
+        """
         passing = events if items is None else [event for event, _ in items if event is not None]
         answers: dict[int, Any] = {}
-        at = 0
-        while at < len(passing):
-            stop, answer = await handler.first_answer(passing, at, self._trace)
-            at = stop + 1
+        found = found or _first_answer((handler,), passing, 0, self._trace)
+        while found is not None:
+            _, at, answer = found
+            if isinstance(answer, _Waiting):
+                answer = await handler.wait(answer, self._trace)
             if answer is not None:
-                answers[id(passing[stop])] = answer
+                answers[id(passing[at])] = answer
             if isinstance(answer, End):
                 self.ended = answer.finish
                 break
+            found = _first_answer((handler,), passing, at + 1, self._trace)
         if not answers:
             return items
         made: list[Item] = []
@@ -176,6 +219,11 @@ class Interception:
         repeats, said = self._dialect.repeats(event) if self._repeats else (), self._said
         changes = {repeat.path: "".join(said.get((repeat.of, repeat.choice, repeat.index), ())) for repeat in repeats}
         return self._follower.admit(event.with_changes(changes) if changes else event, added)
+
+    def settle(self) -> None:
+        """Account for what the handlers cost."""
+        for handler in self._handlers:
+            handler.settle(self._trace)
 
     def finish(self) -> bytes | None:
         """Return what is missing at the end of a complete answer; None when the answer is not complete."""

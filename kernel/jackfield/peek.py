@@ -7,28 +7,30 @@ from typing import Final, TypeVar
 import msgspec
 
 from jackfield.api import Endpoint, Path, members
-from jackfield.api.splice import Member
+from jackfield.api.splice import plain_members
 from jackfield.exchange import Refused
 
 Kind = TypeVar("Kind")
 
 MAX_MODEL_NAME: Final = 512
 """Characters of a model's name: longer ones are no names, and patterns need not be run on them."""
+_TEXT: Final = (msgspec.json.Decoder(str | None), "a text")
+_FLAG: Final = (msgspec.json.Decoder(bool | None), "true or false")
 _KINDS: Final = {b'"': "a text", b"[": "a list", b"{": "an object", b"t": "true", b"f": "false"}
 
 
 def peek(raw: bytes, endpoint: Endpoint, params: Mapping[str, str]) -> tuple[str, bool]:
     """Return the model's name and the stream flag. Raises `Refused` with 400 for a body in which they cannot be told."""
     try:
-        found = members(raw)
+        values = plain_members(raw) or _unambiguous(raw, endpoint)
     except RecursionError:
         raise Refused(400, "the body is nested too deeply", code="invalid_json") from None
     except msgspec.ValidationError:
         raise Refused(400, "the body must be a JSON object", code="invalid_json") from None
     except ValueError as fault:
         raise Refused(400, f"the body is not valid JSON: {_reason(raw, fault)}", code="invalid_json") from None
-    model = params.get("model") if endpoint.model is None else _value(raw, found, endpoint.model, str, "a text")
-    stream = endpoint.stream if isinstance(endpoint.stream, bool) else _value(raw, found, endpoint.stream, bool, "true or false")
+    model = params.get("model") if endpoint.model is None else _value(values, endpoint.model, _TEXT)
+    stream = endpoint.stream if isinstance(endpoint.stream, bool) else _value(values, endpoint.stream, _FLAG)
     if not model:
         raise Refused(400, "you must name a model", code="missing_model", param="model")
     if len(model) > MAX_MODEL_NAME:
@@ -51,15 +53,24 @@ def _reason(raw: bytes, fault: Exception) -> str:
     return str(fault).removeprefix("JSON is malformed: ")
 
 
-def _value(raw: bytes, found: list[Member], path: Path, kind: type[Kind], expected: str) -> Kind | None:
+def _unambiguous(raw: bytes, endpoint: Endpoint) -> Mapping[str, bytes]:
+    """Return an object's members by key. Raises `Refused` where one that is peeked at is doubled or written with escapes."""
+    found = members(raw)
+    for path in (endpoint.model, endpoint.stream):
+        key = str(path[0]) if isinstance(path, tuple) else None
+        same = [member for member in found if member.key == key]
+        if len(same) > 1 or (same and same[0].escaped):
+            how, code = ("stands twice", "doubled_key") if len(same) > 1 else ("is written with escapes", "escaped_key")
+            raise Refused(400, f"the key {key!r} {how}", code=code, param=key)
+    return {member.key: raw[slice(*member.value)] for member in found}
+
+
+def _value(values: Mapping[str, bytes], path: Path, kind: tuple[msgspec.json.Decoder[Kind], str]) -> Kind:
     """Return a member that is peeked at; None where it is not there or null."""
     key = str(path[0])
-    same = [member for member in found if member.key == key]
-    if len(same) > 1 or (same and same[0].escaped):
-        how, code = ("stands twice", "doubled_key") if len(same) > 1 else ("is written with escapes", "escaped_key")
-        raise Refused(400, f"the key {key!r} {how}", code=code, param=key)
-    value = raw[slice(*same[0].value)] if same else b"null"
+    value = values.get(key, b"null")
     try:
-        return msgspec.json.decode(value, type=kind) if value != b"null" else None
+        return kind[0].decode(value)
     except msgspec.ValidationError:
-        raise Refused(400, f"{key!r} must be {expected}, not {_KINDS.get(value[:1], 'a number')}", code="invalid_type", param=key) from None
+        expected, said = kind[1], _KINDS.get(bytes(value)[:1], "a number")
+        raise Refused(400, f"{key!r} must be {expected}, not {said}", code="invalid_type", param=key) from None

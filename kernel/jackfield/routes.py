@@ -3,7 +3,6 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
 from urllib.parse import unquote
 
 import msgspec
@@ -36,14 +35,21 @@ class Routes:
 
     def match(self, method: str, path: str, headers: Headers) -> Match | None:
         """Return the route, also for the common wrong spellings of its path."""
-        variants = (m for variant in self._variants(path) if (m := self._lookup(method, variant, headers)))
-        return self._lookup(method, path, headers) or next(variants, None)
+        if (found := self._lookup(method, path, headers)) is None:
+            variants = (m for variant in self._variants(path) if (m := self._lookup(method, variant, headers)))
+            found = next(variants, None)
+        return found
 
     def _lookup(self, method: str, path: str, headers: Headers) -> Match | None:
-        rows = ((dialect, end, pattern.fullmatch(path)) for verb, pattern, dialect, end in self._templates if verb == method)
-        patterned = (Match(dialect, end, {k: unquote(v) for k, v in found.groupdict().items()}) for dialect, end, found in rows if found)
-        fitting = chain(self._exact.get((method, path), ()), patterned)
-        return next((m for m in fitting if m.endpoint.when_header is None or m.endpoint.when_header in headers), None)
+        for match in self._exact.get((method, path)) or self._patterned(method, path):
+            if match.endpoint.when_header is None or match.endpoint.when_header in headers:
+                return match
+        return None
+
+    def _patterned(self, method: str, path: str) -> Iterator[Match]:
+        for verb, pattern, dialect, endpoint in self._templates:
+            if verb == method and (found := pattern.fullmatch(path)):
+                yield Match(dialect, endpoint, {name: unquote(value) for name, value in found.groupdict().items()})
 
     def _variants(self, path: str) -> Iterator[str]:
         """Yield what may have been meant: without doubled or trailing slashes, without `/api`, with the first segment once."""

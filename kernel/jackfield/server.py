@@ -9,7 +9,7 @@ import logging
 import mmap
 import tempfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -63,20 +63,24 @@ class HttpDownstream:
     def __init__(self, shared: Shared, limits: Limits, request: web.BaseRequest) -> None:
         self._shared, self._limits, self._request, self._held = shared, limits, request, 0
         self.begun = self.complete = False
-        self.response: web.StreamResponse = web.Response()
+        self.response: web.StreamResponse
+        """The answer, once it has begun."""
+        self.write: Callable[[bytes], Coroutine[Any, Any, None]]
+        """Sends whole events of a streamed answer that has begun; waits while the client reads slowly."""
         self.method, self.path, self.peer = request.method, request.rel_url.raw_path, request.remote or None
         self.query = Pairs(request.rel_url.query.items()) if request.rel_url.raw_query_string else _NO_PAIRS
-        self.headers = Headers(request.headers.items())
+        self.headers = Headers(request.headers.items(), request.headers)
 
     # ------------------------------------------------------------------------------------------- reading
 
     async def read(self) -> bytes | Spool:
         """Return the request's body, unpacked. Raises `Refused` for what is over a limit, broken or too slow."""
-        self._hold(self._request.content_length or 0)
-        unpack = _unpacker(self.headers.get("content-encoding"), self._limits.body)
-        content = self._request.content
-        if content.is_eof() and unpack is bytes and content.exception() is None and content.total_bytes <= self._limits.json:
+        content, encoding = self._request.content, self.headers.get("content-encoding")
+        if encoding is None and content.is_eof() and content.exception() is None and content.total_bytes <= self._limits.json:
+            self._hold(content.total_bytes)
             return content.read_nowait(-1)  # all of it came with the headers
+        self._hold(self._request.content_length or 0)
+        unpack = _unpacker(encoding, self._limits.body)
         if (self.headers.get("expect") or "").lower() == "100-continue":
             await self._request._payload_writer.write(_CONTINUE)
             self._request._payload_writer.output_size = 0
@@ -85,7 +89,7 @@ class HttpDownstream:
         while more:
             more, plain = bool(piece := await self._next()), unpack(piece)
             size += len(plain)
-            self._hold(size - self._held)
+            self._hold(size)
             if spool is None and size > self._limits.json:
                 spool, pieces = Spool(*pieces), []
             (pieces.append if spool is None else spool.write)(plain)
@@ -103,15 +107,17 @@ class HttpDownstream:
                 raise Refused(400, "the request body broke off", code="incomplete_body") from fault
 
     def _hold(self, size: int) -> None:
-        """Count further bytes of the body that are held in memory or on disk."""
-        size = max(size, 0)
-        if self._held + size > self._limits.body:
-            raise _too_large(self._limits.body)
-        if self._shared.bytes_in_flight + size > self._limits.in_flight:
-            limit = self._limits.in_flight
+        """Count so many bytes of the body as held in memory or on disk, instead of those that were."""
+        shared, limits = self._shared, self._limits
+        if size <= self._held:
+            return
+        if size > limits.body:
+            raise _too_large(limits.body)
+        if shared.bytes_in_flight + size - self._held > limits.in_flight:
+            limit = limits.in_flight
             raise Refused(503, f"too many request bytes are being held: the limit is {limit} (limits.in_flight)", code="too_busy")
-        self._shared.bytes_in_flight += size
-        self._held += size
+        shared.bytes_in_flight += size - self._held
+        self._held = size
 
     def release(self) -> None:
         """The request's body is not held any more."""
@@ -128,11 +134,8 @@ class HttpDownstream:
     async def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
         """Begin a streamed answer."""
         self.begun, self.response = True, web.StreamResponse(status=status, headers=CIMultiDict((_SERVER, *headers)))
+        self.write = self.response.write
         await self.response.prepare(self._request)
-
-    async def write(self, data: bytes) -> None:
-        """Send whole events; waits while the client reads slowly."""
-        await self.response.write(data)
 
     def write_now(self, data: bytes) -> None:
         """Send what keeps the connection alive, unless the client is so slow that it has enough to read."""
@@ -217,10 +220,10 @@ class Server:
         await self._server.shutdown(1.0)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.path in _HEALTH:
-            reason = self._not_ready() if request.path == "/readyz" else None
-            return _json({"status": "unavailable", "reason": reason} if reason else {"status": "ok"}, 503 if reason else 200)
         downstream = HttpDownstream(self._shared, self._limits, request)
+        if downstream.path in _HEALTH:
+            reason = self._not_ready() if downstream.path == "/readyz" else None
+            return _json({"status": "unavailable", "reason": reason} if reason else {"status": "ok"}, 503 if reason else 200)
         generation = self._shared.generation
         try:
             limit, headers = self._limits.headers, request.raw_headers
@@ -234,7 +237,7 @@ class Server:
         if not downstream.complete and request.transport is not None:
             # An answer that broke off must not look like one that ended: the client has to see a broken connection.
             request.transport.abort()
-        return downstream.response
+        return downstream.response if downstream.begun else web.Response()
 
     def _not_ready(self) -> str | None:
         """Return why the host cannot serve calls, or None when it can."""

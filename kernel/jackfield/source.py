@@ -4,10 +4,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
-from jackfield.api import CallError, Dialect, Event, Request, StreamEncoder, Usage, canonical, failure
-from jackfield.api.framing import Sse
+from jackfield.api import CallError, Dialect, Event, Request, StreamEncoder, Usage, failure
 
-_TAIL: Final = 8
+_TAIL: Final = 4
 """Latest reads that are kept to be looked at when the stream is over: usage and errors stand at its end."""
 _EDGE: Final = 4096
 """Bytes of a stream's end that are looked at, or its last event where that is longer."""
@@ -21,9 +20,9 @@ def events_of(dialect: Dialect, whole: bytes) -> list[Event]:
 def sound(dialect: Dialect, whole: bytes) -> tuple[list[Event], bytes]:
     """Return the events of bytes that end at an event boundary, and the bytes without what breaks clients."""
     framing, make = dialect.framing, dialect.event_type
-    plain = framing.plain_frames(whole) if isinstance(framing, Sse) else None
+    plain = framing.plain_frames(whole)
     if plain is not None:
-        return list(map(make, plain)), whole
+        return [make(frame) for frame in plain], whole
     return [make(frame, name, end) for frame, name, end in framing.frames(whole)], framing.clean(whole)
 
 
@@ -36,26 +35,28 @@ class Source:
         """What was read up to and with the first event."""
         self.tail: deque[bytes] = deque(maxlen=_TAIL)
         """The latest reads."""
-        self._stream, self._largest = stream, largest_event
+        self._stream, self._read, self._largest = stream, aiter(stream).__anext__, largest_event
         self._splitter = dialect.framing.splitter()
         self._encoder: StreamEncoder | None = None
 
     async def next(self) -> bytes | None:
         """Return the next whole events as bytes; None when there are no more. Raises `CallError` when the stream breaks off."""
         try:
-            async for item in self._stream:
+            while True:
+                item = await self._read()
                 if whole := self._splitter.feed(item if isinstance(item, bytes) else self._written(item)):
                     self.tail.append(whole)
                     return whole
                 if len(self._splitter.rest()) > self._largest:
                     says = "one event of the provider's stream is over the limit of {} bytes (limits.event)"
                     raise CallError(failure("upstream", says.format(self._largest), code="event_too_large"))
+        except StopAsyncIteration:
+            return self._last()
         except CallError:
             raise
         except Exception as fault:
             message, detail = "the provider failed in the middle of its answer", f"{type(fault).__name__}: {fault}"
             raise CallError(failure("plugin", message, code="provider_failed", detail=detail)) from fault
-        return self._last()
 
     def _written(self, item: Any) -> bytes:
         """Return the bytes of an event, or of a canonical delta in the stream's dialect."""
@@ -104,10 +105,8 @@ class Source:
 
     def usage(self, edges: Iterable[bytes]) -> Usage | None:
         """Return what the upstream said that the call cost, at the stream's edges."""
-        decoder = self.dialect.decode_stream()
-        deltas = [delta for event in self.found(self.dialect.needles.usage, edges) for delta in decoder.feed(event)]
-        said = [delta.usage for delta in deltas if isinstance(delta, canonical.UsageDelta | canonical.Begin) and delta.usage is not None]
-        return said[-1] if said else None
+        found = self.found(self.dialect.needles.usage, edges)
+        return next((usage for event in reversed(found) if (usage := event.usage) is not None), None)
 
     async def close(self, let_end: bool = False) -> None:
         """Let go of the upstream: at once, or when it has ended by itself in a moment."""

@@ -9,6 +9,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,9 @@ from jackfield.interception import Handler, Interception
 from jackfield.source import Source, events_of, sound
 from jackfield.sweeper import Sweeper
 
+_UNCACHED: Final = (("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no"))
+"""What keeps reverse proxies from holding a stream back."""
+
 
 class Relay:
     """One streamed answer, from the upstream's events to the client's. `made` is None for an answer that no attempt gave."""
@@ -27,8 +31,10 @@ class Relay:
     def __init__(self, exchange: Exchange, reply: Reply, source: Source, made: Tried | None = None) -> None:
         self._exchange, self._reply, self._source, self._made = exchange, reply, source, made
         self._up, self._down = source.dialect, exchange.dialect
-        self._over, self._written = False, 0.0
-        """The terminal event has passed; when something was written last, 0.0 while something is being written."""
+        self._over = False
+        """The terminal event has passed."""
+        self._quiet: float | None = None
+        """Since when nothing is written, by the sweeper's looks: 0.0 until its next one, None while something is being written."""
         self._crossing: _Crossing | None = None
         self._normalizer: Interception | None = None
         self._interception: Interception | None = None
@@ -92,37 +98,39 @@ class Relay:
 
     # -------------------------------------------------------------------------------------- to the client
 
-    async def pump(self, headers: Sequence[tuple[str, str]], sweeper: Sweeper) -> None:
+    async def pump(self, sweeper: Sweeper) -> None:
         """Send the stream to the client, mended where the upstream left something out."""
-        exchange, downstream = self._exchange, self._exchange.downstream
-        exchange.http_status = self._reply.status
+        exchange, downstream, reply = self._exchange, self._exchange.downstream, self._reply
+        exchange.http_status, kind = reply.status, ("Content-Type", f"{self._down.framing.media_type}; charset=utf-8")
         try:
-            await downstream.start(self._reply.status, headers)
+            await downstream.start(reply.status, [kind, *_UNCACHED, *reply.headers])
             exchange.first_byte = time.perf_counter() - exchange.started
             if self._down.keepalive is not None:
                 sweeper.add(self)
-            try:
-                await self._flow()
-            except asyncio.CancelledError:
-                exchange.settle()  # raises where the host stops the call, not the client
-                raise
+            await self._flow()
         except (CallError, HookFailed) as fault:
             await self._break_off(fault)
         except (ConnectionError, asyncio.CancelledError):
-            if self._interception is not None:
-                await self._interception.closings(exchange.outcome(canceled=True))
-            raise
+            if (stopped := exchange.stopped()) is not None:
+                await self._break_off(stopped)
+            else:  # the client has left
+                await self._interception.closings(exchange.outcome(canceled=True)) if self._interception is not None else None
+                raise
         finally:
             sweeper.discard(self)
+            for part in filter(None, (self._normalizer, self._interception)):
+                part.settle()
             await self.close()
         await self._write(self._down.framing.finish())
         await downstream.finish()
 
     async def _flow(self) -> None:
-        source = self._source
+        source, clean = self._source, self._up.framing.clean
+        unseen = self._rename is None and self._normalizer is None and self._interception is None
         whole: bytes | None = source.first
         while whole is not None:
-            await self._write(await self._through(whole))
+            whole = self._cut(whole)
+            await self._write(clean(whole) if unseen else await self._through(whole))
             whole = await source.next() if not self._over else None
         if not self._over:
             await self._mend()
@@ -131,7 +139,6 @@ class Relay:
 
     async def _through(self, whole: bytes) -> bytes:
         """Return the bytes that leave for whole events that came."""
-        whole = self._cut(whole)
         if self._rename is not None:
             whole = self._rename(whole)
         if self._normalizer is None and self._interception is None:
@@ -149,30 +156,37 @@ class Relay:
 
     def _ended(self) -> bool:
         """Tell whether a handler has ended the stream."""
-        return any(part is not None and part.ended is not None for part in (self._normalizer, self._interception))
+        shaped, seen = self._normalizer, self._interception
+        return (seen is not None and seen.ended is not None) or (shaped is not None and shaped.ended is not None)
 
     def _cut(self, whole: bytes) -> bytes:
         """Return what stands up to the terminal event; nothing may follow it."""
         for needle in self._up.needles.terminal:
-            start = len(whole)
-            while (at := whole.rfind(needle, 0, start)) >= 0:  # from the end: there it stands when it is there
-                start, end = self._up.framing.around(whole, at)
-                if any(map(self._up.terminal, events_of(self._up, whole[start:end]))):
-                    self._over, whole = True, whole[:end]
+            if whole.find(needle) >= 0:  # many times faster than to look for it from the end, which is done when it is there
+                whole = self._cut_behind(needle, whole)
+        return whole
+
+    def _cut_behind(self, needle: bytes, whole: bytes) -> bytes:
+        start = len(whole)
+        while (at := whole.rfind(needle, 0, start)) >= 0:
+            start, end = self._up.framing.around(whole, at)
+            if any(map(self._up.terminal, events_of(self._up, whole[start:end]))):
+                self._over, whole = True, whole[:end]
         return whole
 
     async def _write(self, data: bytes) -> None:
         if data:
-            self._written = 0.0
+            self._quiet = None
             await self._exchange.downstream.write(data)
-            self._written = time.monotonic()
+            self._quiet = 0.0
 
     def look(self, now: float) -> None:
         """Keep the client's connection alive while the upstream is quiet. Called by the sweeper."""
-        quiet = self._exchange.generation.config.server.keepalive
-        if quiet and self._written and now - self._written > quiet:
+        limit = self._exchange.generation.config.server.keepalive
+        self._quiet = None if self._quiet is None else self._quiet or now
+        if limit and self._quiet is not None and now - self._quiet > limit:
             self._exchange.downstream.write_now(self._down.keepalive or b"")
-            self._written = now
+            self._quiet = now
 
     # --------------------------------------------------------------------------------------------- endings
 

@@ -58,12 +58,16 @@ _SAYS = {
 class Watch:
     """Cancels a task that waits too long, and tells afterwards that it did."""
 
+    task: asyncio.Task[object] | None = None
+    """The task that waits."""
+    since: float | None = None
+    """When its wait began; None while it waits for nothing. Whoever begins to wait sets 0.0 and the sweeper the time, at its next
+    look: to ask for the time at each read would cost more than the rest of the watch."""
+    _seconds, _what, _fired = 0.0, "", False
+
     def __init__(self, sweeper: Sweeper, total: float | None) -> None:
-        self._sweeper = sweeper
-        self._deadline, self._end = math.inf, math.inf if total is None else time.monotonic() + total
-        self._seconds, self._what = total or 0.0, "total"
-        self._task: asyncio.Task[object] | None = None
-        self._fired = False
+        self._sweeper, self._total = sweeper, total
+        self._end = math.inf if total is None else time.monotonic() + total
 
     def __enter__(self) -> Self:
         return self
@@ -73,12 +77,8 @@ class Watch:
 
     def arm(self, seconds: float, what: str) -> None:
         """Allow the current task to wait for so many seconds."""
-        self._task, self._seconds, self._what = asyncio.current_task(), seconds, what
-        self._deadline = min(time.monotonic() + seconds, self._end)
-
-    def disarm(self) -> None:
-        """The wait is over."""
-        self._deadline = math.inf
+        self.task, self.since = asyncio.current_task(), 0.0
+        self._seconds, self._what = seconds, what
 
     def close(self) -> None:
         """Nothing will wait any more."""
@@ -86,12 +86,17 @@ class Watch:
 
     def look(self, now: float) -> None:
         """Cancel the task when its time is up."""
-        if now >= self._deadline and self._task is not None:
-            self._fired, self._deadline = True, math.inf
-            self._task.cancel()
+        if self.since is None or self.task is None:
+            return
+        self.since = self.since or now
+        if now >= self._end:
+            self._seconds, self._what = self._total or 0.0, "total"
+        if now >= self._end or now - self.since >= self._seconds:
+            self._fired, self.since = True, None
+            self.task.cancel()
 
     def settle(self) -> None:
         """Raise `CallError` if this watch cancelled the current task; return if somebody else did."""
-        if self._fired and self._task is not None and self._task.uncancel() == 0:
+        if self._fired and self.task is not None and self.task.uncancel() == 0:
             own, says = self._what == "client_body", _SAYS[self._what].format(self._seconds)
             raise CallError(failure("caller" if own else "network", says, code=f"{self._what}_timeout", status=408 if own else 0))

@@ -42,11 +42,16 @@ class Response:
     def __init__(self, transport: "Transport", inner: aiohttp.ClientResponse, watch: Watch, idle: float) -> None:
         self._transport, self._inner, self._watch, self._idle = transport, inner, watch, idle
         self._open = True
-        self.status, self.headers = inner.status, Headers(inner.headers.items())
+        self.status, self.headers = inner.status, Headers(inner.headers.items(), inner.headers)
 
     async def read(self) -> bytes:
         """Return the whole body. Raises `CallError` when it breaks off, takes too long or is too large."""
-        pieces, size, limit = [], 0, self._transport.limits.answer
+        content, limit = self._inner.content, self._transport.limits.answer
+        if content.is_eof() and content.exception() is None and content.total_bytes <= limit:  # nothing to wait for
+            whole = content.read_nowait(-1)
+            self._let_go(self._inner.close)
+            return whole
+        pieces, size = list[bytes](), 0
         async for piece in self:
             pieces.append(piece)
             size += len(piece)
@@ -57,35 +62,30 @@ class Response:
                         "upstream", f"the provider's answer is over the limit of {limit} bytes (limits.answer)", code="answer_too_large"
                     )
                 )
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return b"".join(pieces)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
+        self._watch.arm(self._idle, "idle")
+        self._watch.since = None
         return self
 
     async def __anext__(self) -> bytes:
-        content = self._inner.content
-        if content.is_eof():  # nothing to wait for
-            piece = content.read_nowait(-1) if content.exception() is None and not content.at_eof() else b""
-        else:
-            piece = await self._wait()
-        if not piece:
-            await self.aclose()
-            raise StopAsyncIteration
-        return piece
-
-    async def _wait(self) -> bytes:
-        self._watch.arm(self._idle, "idle")
+        watch = self._watch
+        watch.since = 0.0
         try:
-            return await self._inner.content.readany()
+            piece = await self._inner.content.readany()
         except asyncio.CancelledError:
             await self.aclose()
-            self._watch.settle()
+            watch.settle()
             raise
         except _FAULTS as fault:
             await self.aclose()
             raise CallError(failure("network", "the provider's answer broke off", code="broken_off", detail=repr(fault))) from fault
-        finally:
-            self._watch.disarm()
+        watch.since = None
+        if not piece:
+            await self.aclose()
+            raise StopAsyncIteration
+        return piece
 
     async def aclose(self) -> None:
         """Let go of the connection: back to the pool when the answer was read to its end, else closed."""
@@ -109,7 +109,7 @@ class Transport:
         self.limits, self.timeouts, self._sweeper = limits, timeouts, sweeper
         self.private = frozenset[str]()
         """Origins that may be private addresses: the configuration names them."""
-        self._sessions, self._urls = dict[str, aiohttp.ClientSession](), dict[str, URL]()
+        self._sessions, self._urls = dict[str | None, aiohttp.ClientSession](), dict[str, URL]()
         self._ending = set[asyncio.Task[None]]()
 
     async def close(self) -> None:
@@ -127,9 +127,9 @@ class Transport:
         """
         limits, ours = request.timeouts or _NO_TIMEOUTS, self.timeouts
         proxy = account.credential.proxy if account is not None else None
-        url, session, body = self._url(request.url, account), self._session(proxy or ""), request.body
+        url, session, body = self._url(request.url, account), self._sessions.get(proxy) or self._session(proxy), request.body
         connector: Any = session.connector
-        task, watch = asyncio.current_task(), self._sweeper.watch(limits.total)
+        watch = self._sweeper.watch(limits.total)
         watch.arm(limits.first_byte or ours.first_byte, "first_byte")
         try:
             inner = await session.request(
@@ -138,9 +138,8 @@ class Transport:
                 headers=_headers(request, account),
                 data=body if body is None or len(body) < _LARGE else _pieces(body if isinstance(body, bytes) else body.view()),
                 allow_redirects=False,
-                proxy=proxy if proxy and proxy.startswith("http") else None,
             )
-            watch.disarm()
+            watch.since = None
             return Response(self, inner, watch, limits.idle or ours.idle)
         except asyncio.CancelledError:
             watch.close()
@@ -148,24 +147,24 @@ class Transport:
             raise
         except _FAULTS as fault:
             watch.close()
-            if again and isinstance(fault, aiohttp.ServerDisconnectedError) and task not in connector.makers:
+            if again and isinstance(fault, aiohttp.ServerDisconnectedError) and watch.task not in connector.makers:
                 # The upstream had closed a pooled connection while it lay idle: it has seen nothing yet.
                 return await self.request(request, account, again=False)
             raise CallError(_explained(fault, request.url)) from fault
         finally:
-            connector.makers.discard(task)
+            connector.makers.discard(watch.task)
 
-    def _session(self, proxy: str) -> aiohttp.ClientSession:
-        kind = proxy if proxy.startswith("socks") else ""
-        if kind not in self._sessions:
-            self._sessions[kind] = aiohttp.ClientSession(
-                connector=_socks(kind) if kind else _Maker(limit=0, resolver=_Resolver(self)),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect),
-                max_line_size=_HEADER_LIMIT,
-                max_field_size=_HEADER_LIMIT,
-            )
-        return self._sessions[kind]
+    def _session(self, proxy: str | None) -> aiohttp.ClientSession:
+        socks = proxy is not None and proxy.startswith("socks")
+        session = self._sessions[proxy] = aiohttp.ClientSession(
+            connector=_socks(proxy or "") if socks else _Maker(limit=0, resolver=_Resolver(self)),
+            proxy=None if socks else proxy,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect),
+            max_line_size=_HEADER_LIMIT,
+            max_field_size=_HEADER_LIMIT,
+        )
+        return session
 
     def _url(self, text: str, account: Account | None) -> URL:
         """Return the parsed URL once it is certain that the request may go there."""
@@ -204,21 +203,25 @@ async def _drain(inner: aiohttp.ClientResponse) -> None:
 
 def _headers(request: HttpRequest, account: Account | None) -> CIMultiDict[str]:
     """Return the headers to send: the host's own, the credential's, and the request's."""
-    kind = _FIXED if request.body is None else (*_FIXED, _JSON)
-    base: CIMultiDict[str] = (account.prepared.get(kind) or _prepared(kind, account)) if account is not None else CIMultiDict(kind)
-    size = len(request.body) if request.body is not None else 0
-    if not request.headers and size < _LARGE:
-        return base
+    body, prepared = request.body, account.prepared if account is not None else {}
+    if (fixed := prepared.get(body is None)) is None:
+        fixed = prepared[body is None] = _fixed(body is None, account)
+    large = body is not None and len(body) >= _LARGE
+    if not request.headers and not large:
+        return fixed
     merged = CIMultiDict(request.headers)
-    merged.update(base)  # what carries the credential wins over what anybody else set
-    merged.update({"Content-Length": str(size)} if size >= _LARGE else {})
+    merged.update(fixed)  # what carries the credential wins over what anybody else set
+    merged.update({"Content-Length": str(len(body))} if body is not None and large else {})
     return merged
 
 
-def _prepared(kind: tuple[tuple[str, str], ...], account: Account) -> CIMultiDict[str]:
-    auth, key = account.provider.auth, account.credential.key
-    made = account.prepared[kind] = CIMultiDict((*kind, *account.credential.headers.items()))
-    made.update(auth.headers(key) if auth is not None and key is not None else ())
+def _fixed(bodiless: bool, account: Account | None) -> CIMultiDict[str]:
+    """Return the headers that are the same for all requests with an account's credential."""
+    made = CIMultiDict(_FIXED if bodiless else (*_FIXED, _JSON))
+    if account is not None:
+        auth, key = account.provider.auth, account.credential.key
+        made.update(account.credential.headers)
+        made.update(auth.headers(key) if auth is not None and key is not None else ())
     return made
 
 

@@ -64,11 +64,20 @@ class Call:
     Everything but `state` is read-only to plugins.
     """
 
-    __slots__ = (
-        "_dialect", "_endpoint", "_full_headers", "_full_query", "_headers", "_query", "_states", "body",
-        "depth", "dialect", "id", "method", "model", "operation", "parent", "path", "peer", "principal", "route", "session",
-        "stream",
-    )  # fmt: skip
+    body: Body[Request] = Body(b"")
+    model = ""
+    """The name that the client asked for, always; `route` and `Attempt.model` hold what became of it."""
+    stream = False
+    principal = Principal(name="nobody")
+    peer: str | None = None
+    """The client's network address."""
+    parent: Call | None = None
+    """The call within which a plugin made this one."""
+    depth = 0
+    route: Route | None = None
+    """What a router decided."""
+    session: str | None = None
+    """What tells this session from others, where the client said. Provisional."""
 
     def __init__(self, call_id: str, dialect: Dialect, endpoint: Endpoint, headers: Headers, query: Pairs) -> None:
         self.id, self.dialect, self.operation = call_id, dialect.name, endpoint.operation
@@ -78,19 +87,6 @@ class Call:
         self._headers: Headers | None = headers
         self._query: Pairs | None = query
         self._states: dict[str, dict[str, Any]] = {}
-        self.body: Body[Request] = _EMPTY
-        self.model = ""
-        """The name that the client asked for, always; `route` and `Attempt.model` hold what became of it."""
-        self.principal = _NOBODY
-        self.peer: str | None = None
-        """The client's network address."""
-        self.parent: Call | None = None
-        """The call within which a plugin made this one."""
-        self.depth, self.stream = 0, False
-        self.route: Route | None = None
-        """What a router decided."""
-        self.session: str | None = None
-        """What tells this session from others, where the client said. Provisional."""
 
     @property
     def request(self) -> Request:
@@ -117,7 +113,7 @@ class Call:
 
     def hide_keys(self) -> None:
         """From now on nobody sees the client's keys: it is known who calls."""
-        self._headers = self._query = None
+        self._headers, self._query = None, None if self._full_query else self._full_query
 
     @property
     def key_query(self) -> tuple[str, ...]:
@@ -135,9 +131,7 @@ class Call:
 
 _NO_HEADERS = Headers()
 _NO_PAIRS = Pairs()
-_EMPTY: Body[Request] = Body(b"")
 _EMPTY_REQUEST = Request()
-_NOBODY = Principal(name="nobody")
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -166,23 +160,19 @@ class Attempt:
     `send`.
     """
 
-    __slots__ = (
-        "_send",
-        "base_url",
-        "before",
-        "body",
-        "call",
-        "candidate",
-        "dialect",
-        "endpoint",
-        "fidelity",
-        "headers",
-        "losses",
-        "model",
-        "number",
-        "provider",
-        "query",
-    )  # fmt: skip
+    base_url: str | None = None
+    """The credential's own base URL, where it has one."""
+    endpoint: Endpoint | None = None
+    """The upstream route in that dialect; None where it has none for the operation."""
+    number = 1
+    before: tuple[Failure, ...] = ()
+    """Why the attempts before this one failed."""
+    headers, query = _NO_HEADERS, _NO_PAIRS
+    """What goes upstream: what the client's dialect lets through, and what hooks set."""
+    fidelity: Fidelity = "bytes"
+    losses: list[Loss] | None = None
+    """None when nothing was looked at."""
+    _send: Callable[[HttpRequest], Any] | None = None
 
     def __init__(self, call: Call, provider: Provider, candidate: Candidate, dialect: Dialect) -> None:
         self.call, self.provider, self.candidate = call, provider, candidate
@@ -190,21 +180,8 @@ class Attempt:
         """The upstream's dialect."""
         self.model = candidate.model
         """The upstream's name of the model."""
-        self.base_url: str | None = None
-        """The credential's own base URL, where it has one."""
-        self.endpoint: Endpoint | None = None
-        """The upstream route in that dialect; None where it has none for the operation."""
-        self.number = 1
-        self.before: tuple[Failure, ...] = ()
-        """Why the attempts before this one failed."""
         self.body: Body[Request] = call.body
         """Until stage 8 in the client's dialect, after it in the upstream's."""
-        self.headers, self.query = _NO_HEADERS, _NO_PAIRS
-        """What goes upstream: what the client's dialect lets through, and what hooks set."""
-        self.fidelity: Fidelity = "bytes"
-        self.losses: list[Loss] | None = None
-        """None when nothing was looked at."""
-        self._send: Callable[[HttpRequest], Any] | None = None
 
     @property
     def stream(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from jackfield.api.canonical import Delta, Error, FinishReason, Request, Response, Usage
+from jackfield.api.canonical import Begin, Delta, Error, FinishReason, Request, Response, Usage, UsageDelta
 from jackfield.api.event import Event
 from jackfield.api.framing import SSE, Framing
 from jackfield.api.headers import Headers
@@ -250,6 +250,11 @@ class Dialect(ABC):
         start of.
         """
         return self.decode_stream().feed(event)
+
+    def usage_of(self, event: Event) -> Usage | None:
+        """Return the token counts that an event reports. The default reads all that the event says."""
+        said = [delta.usage for delta in event.deltas if isinstance(delta, UsageDelta | Begin)]
+        return said[-1] if said else None
 
     def with_text(self, event: Event, text: str) -> Event:
         """Return `event` with its words replaced.

@@ -17,7 +17,6 @@ from jackfield.api.canonical import (
     TextDelta,
     ThinkingDelta,
     Usage,
-    UsageDelta,
 )
 from jackfield.api.framing import SSE, Framing
 from jackfield.api.splice import Path, splice
@@ -91,7 +90,7 @@ class Event(msgspec.Struct, gc=False, eq=False):
     @property
     def usage(self) -> Usage | None:
         """The token counts that this event reports."""
-        return next((d.usage for d in self.deltas if isinstance(d, UsageDelta)), None)
+        return self.dialect.usage_of(self)
 
     @property
     def finish(self) -> FinishReason | None:

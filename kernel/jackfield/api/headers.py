@@ -16,15 +16,16 @@ class Pairs:
 
     __slots__ = ("_index", "_pairs")
 
-    def __init__(self, pairs: Iterable[tuple[str, str]] | dict[str, str] = ()) -> None:
+    def __init__(self, pairs: Iterable[tuple[str, str]] | dict[str, str] = (), index: Mapping[str, str] | None = None) -> None:
+        """`index` finds the first value of a name where one is at hand that does; without it one is made when it is needed."""
         self._pairs: tuple[tuple[str, str], ...] = tuple(pairs.items() if isinstance(pairs, dict) else pairs)
-        self._index: dict[str, str] | None = None
+        self._index = index
 
     @staticmethod
     def _fold(name: str) -> str:
         return name
 
-    def _first(self) -> dict[str, str]:
+    def _first(self) -> Mapping[str, str]:
         if self._index is None:
             self._index = dict(reversed(self._pairs))
         return self._index
@@ -76,7 +77,7 @@ class Headers(Pairs):
     def _fold(name: str) -> str:
         return name.lower()
 
-    def _first(self) -> dict[str, str]:
+    def _first(self) -> Mapping[str, str]:
         if self._index is None:
             self._index = {name.lower(): value for name, value in reversed(self._pairs)}
         return self._index
@@ -87,4 +88,4 @@ class Headers(Pairs):
 
     def has_none_of(self, names: frozenset[str]) -> bool:
         """Tell whether none of the names, given in lower case, stands here."""
-        return names.isdisjoint(self._first())
+        return self._first().keys().isdisjoint(names)

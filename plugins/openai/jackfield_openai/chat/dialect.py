@@ -25,7 +25,7 @@ from jackfield.api import (
     StreamDecoder,
     StreamEncoder,
 )
-from jackfield.api.canonical import Delta
+from jackfield.api.canonical import Delta, Usage
 from jackfield_openai import errors, lists
 from jackfield_openai.chat import reading, requests, responses
 from jackfield_openai.chat.encoding import DONE, ChatStreamEncoder
@@ -87,6 +87,10 @@ class ChatDialect(Dialect):
     def glance(self, raw: bytes) -> Glance:
         """Look at a whole answer, a completion or embeddings. Raises `ValueError` when it is neither and no error."""
         return reading.glance(raw)
+
+    def usage_of(self, event: Event) -> Usage | None:
+        """Return the token counts of a chunk without decoding the rest of it."""
+        return reading.usage_of(event)
 
     def decode_stream(self) -> StreamDecoder:
         """Return a decoder for a new stream."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -29,7 +29,7 @@ from jackfield_openai.chat.extras import kept, to_json
 from jackfield_openai.chat.finish import decode_finish, word_kept
 from jackfield_openai.chat.streams import ChatStreamDecoder, is_done
 from jackfield_openai.chat.usage import decode_usage
-from jackfield_openai.chat.wire import CallPiece, Counts, SeenChoice, SeenDelta, glanced, seen_chunk
+from jackfield_openai.chat.wire import CallPiece, CompletionDetails, Counts, PromptDetails, SeenChoice, SeenDelta, glanced, seen_chunk
 from jackfield_openai.errors import read_error
 
 
@@ -169,20 +169,33 @@ def glance(raw: bytes) -> Glance:
     return Glance(usage=_usage(seen.usage) if seen.usage is not None else None)
 
 
+def usage_of(event: Event) -> Usage | None:
+    """Return the token counts that a chunk reports."""
+    try:
+        seen = glanced(event.data)
+    except ValueError:  # counts of an unusual form, or no JSON
+        return next((said.usage for said in event.deltas if isinstance(said, UsageDelta)), None)
+    return _usage(seen.usage) if seen.usage is not None else None
+
+
+_NO_PROMPT: Final = PromptDetails()
+_NO_COMPLETION: Final = CompletionDetails()
+
+
 def _usage(said: Counts) -> Usage:
-    prompt, completion = said.prompt_tokens_details, said.completion_tokens_details
-    cached = (prompt.cached_tokens if prompt is not None else None) or said.prompt_cache_hit_tokens
+    prompt, completion = said.prompt_tokens_details or _NO_PROMPT, said.completion_tokens_details or _NO_COMPLETION
+    cached = prompt.cached_tokens or said.prompt_cache_hit_tokens
     total = said.total_tokens
     return Usage(
         input=said.prompt_tokens,
         output=said.completion_tokens,
-        thinking=(completion.reasoning_tokens if completion is not None else None) or 0,
+        thinking=completion.reasoning_tokens or 0,
         cache_read=cached or said.cached_tokens or said.num_cached_tokens or 0,
-        cache_write=(prompt.cache_write_tokens if prompt is not None else None) or 0,
-        audio_input=(prompt.audio_tokens if prompt is not None else None) or 0,
-        audio_output=(completion.audio_tokens if completion is not None else None) or 0,
-        accepted_prediction=(completion.accepted_prediction_tokens if completion is not None else None) or 0,
-        rejected_prediction=(completion.rejected_prediction_tokens if completion is not None else None) or 0,
+        cache_write=prompt.cache_write_tokens or 0,
+        audio_input=prompt.audio_tokens or 0,
+        audio_output=completion.audio_tokens or 0,
+        accepted_prediction=completion.accepted_prediction_tokens or 0,
+        rejected_prediction=completion.rejected_prediction_tokens or 0,
         total=total if total is not None and total != said.prompt_tokens + said.completion_tokens else None,
     )
 
