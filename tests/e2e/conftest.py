@@ -2,7 +2,7 @@
 
     async def test_something(house):
         async with house(json_answer(ANSWER)) as h:
-            said = await h.client().chat.completions.create(model="m", messages=[...])
+            said = await h.sdk().chat("m")
             assert h.upstream.requests[0].json["model"] == "m"
             assert (await h.outcome()).status == "succeeded"
 
@@ -17,6 +17,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from operator import attrgetter
 from typing import Any
 
 import openai
@@ -26,6 +27,7 @@ from jackfield.api import Call, Outcome
 from jackfield.api.testing import Harness, Script, ScriptedUpstream, json_answer
 
 ACME_KEY = "sk-acme-0123456789"
+HELLO = [{"role": "user", "content": "Hello, big world"}]
 WAIT = 10.0
 """Seconds after which something that a test waits for is missing."""
 
@@ -42,6 +44,31 @@ class Outcomes:
         self.queue.put_nowait(outcome)
 
 
+class Sdk:
+    """OpenAI's SDK for Python. The synchronous one is used in a thread, so that tests need not care which it is."""
+
+    def __init__(self, client: openai.AsyncOpenAI | openai.OpenAI) -> None:
+        self.client: Any = client
+
+    async def ask(self, method: str, *args: Any, **said: Any) -> Any:
+        """Call a method of the client, named as in `chat.completions.create`."""
+        function = attrgetter(method)(self.client)
+        if isinstance(self.client, openai.AsyncOpenAI):
+            return await function(*args, **said)
+        return await asyncio.to_thread(function, *args, **said)
+
+    async def chunks(self, **said: Any) -> list[Any]:
+        """Ask for a stream of a chat and return all of its chunks."""
+        stream = await self.ask("chat.completions.create", **{"messages": HELLO, **said}, stream=True)
+        if isinstance(self.client, openai.AsyncOpenAI):
+            return [chunk async for chunk in stream]
+        return await asyncio.to_thread(list, stream)
+
+    async def chat(self, model: str, **said: Any) -> Any:
+        """Ask for a whole answer of a chat."""
+        return await self.ask("chat.completions.create", **{"model": model, "messages": HELLO, **said})
+
+
 class House:
     """What one test has running."""
 
@@ -54,17 +81,17 @@ class House:
         """What a client of OpenAI's is given as `base_url`."""
         return f"{self.host.url}/v1"
 
-    def client(self, **options: Any) -> openai.AsyncOpenAI:
-        """Return OpenAI's asynchronous SDK, pointed at the host; it does not try again unless `max_retries` says so."""
-        made = openai.AsyncOpenAI(**{"base_url": self.base_url, "api_key": "unused", "max_retries": 0, "timeout": WAIT, **options})
-        self._parts.push_async_callback(made.close)
-        return made
-
-    def blocking_client(self, **options: Any) -> openai.OpenAI:
-        """Return the synchronous SDK, to be used in a thread."""
-        made = openai.OpenAI(**{"base_url": self.base_url, "api_key": "unused", "max_retries": 0, "timeout": WAIT, **options})
-        self._parts.callback(made.close)
-        return made
+    def sdk(self, manner: str = "async", **options: Any) -> Sdk:
+        """Return OpenAI's SDK, pointed at the host; it does not try again unless `max_retries` says so."""
+        settings = {"base_url": self.base_url, "api_key": "unused", "max_retries": 0, "timeout": WAIT, **options}
+        client: openai.AsyncOpenAI | openai.OpenAI
+        if manner == "async":
+            client = openai.AsyncOpenAI(**settings)
+            self._parts.push_async_callback(client.close)
+        else:
+            client = openai.OpenAI(**settings)
+            self._parts.callback(client.close)
+        return Sdk(client)
 
     async def outcome(self) -> Outcome:
         """Return what came of the next call that is complete."""
@@ -104,6 +131,12 @@ async def _house(
 def house() -> MakeHouse:
     """Makes a house; see the head of this file."""
     return _house
+
+
+@pytest.fixture(params=["async", "sync"])
+def manner(request: pytest.FixtureRequest) -> str:
+    """Which of the SDK's two clients is used."""
+    return str(request.param)
 
 
 @pytest.fixture(autouse=True)
