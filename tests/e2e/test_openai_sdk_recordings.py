@@ -1,0 +1,110 @@
+"""Recorded traffic, asked for through the host and without it: the SDK must not be able to tell the difference.
+
+The upstream plays what a provider once answered. The same call goes to it directly and through the host; what the SDK
+makes of both, and what the upstream receives, is compared. Answers are compared byte for byte besides.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import openai
+
+from jackfield.api.testing import Received, Script, json_answer, sse_answer
+from jackfield.api.testing.upstream import Wire
+from tests.e2e.conftest import ACME_KEY, MakeHouse, Sdk
+
+EVERY_NAME = {"models": [], "patterns": ["*"]}
+
+
+class Exchange(msgspec.Struct, kw_only=True):
+    """One recorded exchange."""
+
+    id: str
+    asked: dict[str, Any]
+    status: int
+    body: Any = None
+    sse: str | None = None
+
+    @property
+    def sent(self) -> bytes:
+        """The answer's body as the upstream sends it."""
+        return self.sse.encode() if self.sse is not None else json.dumps(self.body, indent=1).encode()
+
+    def script(self) -> Script:
+        if self.sse is None:
+            return json_answer(self.sent, status=self.status, headers={"X-Request-Id": self.id})
+        pieces = [self.sent[at : at + 997] for at in range(0, len(self.sent), 997)]
+        return sse_answer(pieces, headers={"X-Request-Id": self.id})
+
+
+def exchanges(folder: Path) -> list[Exchange]:
+    found = []
+    for path in sorted((folder / "openai.chat").glob("*.json")):
+        record = json.loads(path.read_bytes())
+        request, response = record["request"], record["response"]
+        if request["body"] is not None:
+            told = {key: response.get(key) for key in ("status", "body", "sse")}
+            found.append(Exchange(id=record["id"], asked=request["body"], **told))
+    assert len(found) > 300
+    return found
+
+
+class Player:
+    """Answers with the exchange that is being played."""
+
+    def __init__(self) -> None:
+        self.playing: Exchange | None = None
+
+    async def __call__(self, received: Received, wire: Wire) -> None:
+        assert self.playing is not None
+        await self.playing.script()(received, wire)
+
+
+async def heard(sdk: Sdk, asked: dict[str, Any]) -> Any:
+    """Return what the SDK makes of a call: the answer, the chunks, or the error."""
+    rest = dict(asked)
+    said = {name: rest.pop(name) for name in ("model", "messages")}
+    stream = bool(rest.pop("stream", False))
+    try:
+        if stream:
+            return [chunk.model_dump(warnings=False) for chunk in await sdk.chunks(**said, extra_body=rest)]
+        return (await sdk.ask("chat.completions.create", **said, extra_body=rest)).model_dump(warnings=False)
+    except openai.APIStatusError as error:
+        return type(error).__name__, error.status_code, error.body, error.request_id
+    except openai.APIError as error:
+        return type(error).__name__, error.message, error.body
+    except json.JSONDecodeError as error:
+        return type(error).__name__
+
+
+async def test_the_sdk_hears_through_the_host_what_it_hears_without_it(house: MakeHouse, recordings: Path) -> None:
+    player = Player()
+    async with house(player, server=EVERY_NAME) as h:
+        through, direct = h.sdk(), h.sdk(base_url=f"{h.upstream.url}/v1")
+        for player.playing in exchanges(recordings):
+            expected = await heard(direct, player.playing.asked)
+            said = await heard(through, player.playing.asked)
+            if player.playing.status < 400 or player.playing.status in (400, 404, 422):
+                assert said == expected, player.playing.id
+            else:
+                assert said[1] in (429, 503), player.playing.id
+            sent, received = h.upstream.requests[-2:]
+            assert received.body == sent.body, player.playing.id
+            assert (received.method, received.target) == (sent.method, sent.target)
+            assert received.headers["authorization"] == f"Bearer {ACME_KEY}"
+            h.upstream.requests.clear()
+
+
+async def test_answers_leave_byte_for_byte_as_they_came(house: MakeHouse, recordings: Path) -> None:
+    player = Player()
+    async with house(player, server=EVERY_NAME) as h:
+        for player.playing in exchanges(recordings):
+            sent = player.playing.sent
+            if player.playing.sse is not None and not sent.rstrip().endswith(b"data: [DONE]"):
+                sent += b"data: [DONE]\n\n"  # every client waits for it
+            if player.playing.status < 400:
+                assert (await h.host.post("/v1/chat/completions", player.playing.asked)).body == sent, player.playing.id
