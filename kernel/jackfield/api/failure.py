@@ -154,7 +154,8 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 def classify(rules: Iterable[Rule], answer: Answered) -> Failure:
     """Turn an upstream's error answer into a `Failure`: by the first rule that fits, else by its status alone.
 
-    A caller's failure keeps the upstream's message; every other message is the kernel's own.
+    A caller's failure keeps the upstream's message; every other message is the kernel's own. A code that speaks of a key or
+    an account stays in `detail` alone: a client would take it to speak of its own.
     """
     rule = next((r for r in rules if r.fits(answer.status, answer.code, answer.text)), None)
     cause = (
@@ -167,7 +168,7 @@ def classify(rules: Iterable[Rule], answer: Answered) -> Failure:
         help=(rule and rule.help) or _HELP.get(cause, "another"),
         message=(answer.message or answer.text[:300]) if own_fault else f"the provider answered {answer.status} ({cause})",
         status=answer.status,
-        code=answer.code,
+        code=None if cause in ("credential", "account_action") else answer.code,
         param=answer.param,
         retry_after=_reset_after(answer.headers, rule.until_header if rule else None),
         detail=answer.text[:2000],
