@@ -63,9 +63,9 @@ async def problems_of(configuration: object) -> list[str]:
 
 
 def command_lines() -> list[tuple[str, str]]:
-    """Return what a reader would type, from blocks that are followed (after `$ `) and from those that are only shown."""
-    lines = ((block, line) for block in of("sh", "console") for line in block.text.replace("\\\n", " ").splitlines())
-    typed = ((block.place, line[2:] if line.startswith("$ ") else line) for block, line in lines if block.language == "sh" or line.startswith("$ "))
+    """Return what a reader would type: in blocks that are followed it stands after `$ `, in those that are only shown alone."""
+    lines = [(block, line) for block in of("sh", "console") for line in block.text.replace("\\\n", " ").splitlines()]
+    typed = [(block.place, line.removeprefix("$ ")) for block, line in lines if line.startswith("$ ") == (block.language == "console")]
     return [(place, line.partition(" #")[0]) for place, line in typed if line.startswith("jackfield ")]
 
 
