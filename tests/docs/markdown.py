@@ -76,7 +76,7 @@ class Document:
 
 def documents() -> Iterator[Document]:
     """Return every document of the project."""
-    for path in sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/README.md"))):
+    for path in sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugin*/*/README.md"))):
         yield Document(path)
 
 
@@ -87,7 +87,7 @@ def document(name: str) -> Document:
 
 def own() -> list[Document]:
     """Return the documents that are not a single plugin's."""
-    return [one for one in documents() if not one.name.startswith("plugins/")]
+    return [one for one in documents() if not one.name.startswith("plugin")]
 
 
 def plain(cell: str) -> str:

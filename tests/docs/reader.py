@@ -6,12 +6,15 @@ stands for any text. A command whose output is not shown must succeed.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -23,8 +26,11 @@ _BIN: Final = Path(sys.executable).parent
 _PROGRAMS: Final = {
     "jackfield": [str(_BIN / "jackfield")],
     "python": [sys.executable],
+    # Into a folder of the reader's, without a network; `PYTHONPATH` names it.
+    "pip": [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"],
     "pytest": [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
 }
+_PATIENCE: Final = 30.0
 _WIDE: Final = {"COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -34,7 +40,7 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         kept = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_KEY")) and "JACKFIELD" not in name}
-        self._environment = {**kept, **_WIDE}
+        self._environment = {**kept, **_WIDE, "PYTHONPATH": str(folder / "installed")}
         self._host: subprocess.Popen[str] | None = None
         self._port = PORT
 
@@ -69,16 +75,22 @@ class Reader:
         if words[0] == "export":
             self._environment.update(word.split("=", 1) for word in words[1:])
             return 0, ""
+        if words[:2] == ["pip", "install"]:
+            words[2:2] = ["--no-index", "--no-deps", "--no-build-isolation", "--target", self._environment["PYTHONPATH"]]
         if words[0] == "curl":
             return 0, self._fetch(words[1:])
         if words[:2] in (["jackfield", "serve"], ["make", "serve"]):
             return self._serve(words[2:])
-        if words[0] == "python":  # a program that talks to the host
+        if words[0] == "python":  # a program that talks to the host, or is one
+            self._port = _free_port() if words[-1] == "&" else self._port
             path = self._folder / words[1]
-            path.write_text(path.read_text().replace(f":{PORT}", f":{self._port}"))
+            path.write_text(re.sub(rf"\b{PORT}\b", self._port, path.read_text()))
+        if words[-1] == "&":
+            return self._begin(words[:-1])
         done = subprocess.run(
             [*_PROGRAMS[words[0]], *words[1:]],
-            cwd=self._folder, env=self._environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False,
+            cwd=self._folder, env=self._environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=2 * _PATIENCE, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout
 
@@ -99,10 +111,20 @@ class Reader:
                 return 0, printed.replace(self._port, PORT)
         return self._host.wait(), printed
 
+    def _begin(self, words: list[str]) -> tuple[int, str]:
+        """Start a program of the document's that is a host, and wait until it listens."""
+        self._stop()
+        self._host = subprocess.Popen([*_PROGRAMS[words[0]], *words[1:]], cwd=self._folder, env=self._environment, text=True)
+        ends = time.monotonic() + _PATIENCE
+        while time.monotonic() < ends and self._host.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(self._port)), 1):
+                return 0, ""
+        return 1, "it does not listen"
+
     def _stop(self) -> None:
         if self._host is not None:
             self._host.terminate()
-            self._host.communicate(timeout=30)
+            self._host.communicate(timeout=_PATIENCE)
             self._host = None
 
     def _fetch(self, words: list[str]) -> str:
@@ -122,7 +144,7 @@ class Reader:
                 url = word
         parts = urlsplit(url)
         assert parts.netloc == f"127.0.0.1:{PORT}", f"{url} is not the host that the document started"
-        connection = http.client.HTTPConnection("127.0.0.1", int(self._port), timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", int(self._port), timeout=_PATIENCE)
         try:
             target = parts.path + (f"?{parts.query}" if parts.query else "")
             connection.request("GET" if body is None else "POST", target, body, headers)
@@ -131,3 +153,8 @@ class Reader:
             return head + answer.read().decode()
         finally:
             connection.close()
+
+
+def _free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])

@@ -18,7 +18,7 @@ import yaml
 
 import jackfield.api
 from jackfield import settings, transport
-from jackfield.api import HOOKS, Answered, Cause, Credential, Failure, Headers, Seconds, Size, classify, failure, hooks
+from jackfield.api import HOOKS, Cause, Credential, Error, Failure, Headers, Seconds, Size, classify, failure, hooks
 from jackfield.api.units import read_unit
 from jackfield.cli.main import main
 from jackfield.config import Reader
@@ -142,7 +142,7 @@ def test_the_causes_are_listed_with_their_consequences() -> None:
 
 
 def of_status(status: int) -> Failure:
-    return classify((), Answered(status=status, headers=Headers(), text=""))
+    return classify((), Error(status=status, message=""), Headers(), "")
 
 
 def test_the_table_of_statuses_is_that_of_the_code() -> None:
