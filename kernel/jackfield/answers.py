@@ -126,7 +126,8 @@ def no_route(generation: Generation, downstream: Downstream) -> Refused:
     """Return the error for a request that no route takes."""
     path, method = downstream.path, downstream.method
     if methods := generation.routes.methods(path, downstream.headers):
-        return Refused(405, f"{path} takes {' or '.join(methods)}, not {method}", code="method_not_allowed")
+        says = f"{path} takes {' or '.join(methods)}, not {method}"
+        return Refused(405, says, code="method_not_allowed", headers=Headers({"Allow": ", ".join(methods)}))
     near = generation.routes.nearest(path)
     hint = f"did you mean {near[0]}?" if near is not None else "no plugin with a dialect is plugged in"
     if near is not None and not path.startswith(root := f"/{near[0].split('/')[1]}"):
@@ -138,7 +139,7 @@ async def refuse_unmatched(generation: Generation, downstream: Downstream, fault
     """Answer a request that has no dialect, in the dialect of the route that comes nearest."""
     near = generation.routes.nearest(downstream.path)
     reply = _error_reply(near[1] if near is not None else generation.dialects["canonical"], error_of(fault.failure))
-    await downstream.send(reply.status, [_JSON, *reply.headers], bodies.error_body(reply))
+    await downstream.send(reply.status, [_JSON, *reply.headers, *fault.headers], bodies.error_body(reply))
 
 
 # ------------------------------------------------------------------------------------------------ queries

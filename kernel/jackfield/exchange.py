@@ -179,9 +179,11 @@ class Exchange:
 class Refused(CallError):
     """The call is refused by the kernel or by a rule, before or instead of an attempt; `status` is what the client is told."""
 
-    def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, *, code: str | None = None, param: str | None = None, headers: Headers | None = None
+    ) -> None:
         cause: Cause = "caller" if status < 500 else "plugin"
-        super().__init__(failure(cause, message, status=status, code=code, param=param))
+        super().__init__(failure(cause, message, status=status, code=code, param=param), headers=headers)
 
 
 def error_of(fault: Failure, status: int | None = None) -> Error:

@@ -21,6 +21,7 @@ from jackfield.api import Headers, Pairs
 from jackfield.exchange import Refused
 from jackfield.settings import Limits
 from jackfield.shared import Shared
+from jackfield.transport import LARGE
 
 log = logging.getLogger("jackfield")
 
@@ -40,6 +41,9 @@ class Spool:
     def __init__(self, *pieces: bytes) -> None:
         self._file = tempfile.TemporaryFile(prefix="jackfield-", buffering=0)  # noqa: SIM115 (closed with the last holder)
         self._size = sum(map(self._file.write, pieces))
+
+    def __del__(self) -> None:
+        self._file.close()
 
     def write(self, piece: bytes) -> None:
         """Append to the file."""
@@ -64,7 +68,8 @@ class HttpDownstream:
         self._shared, self._limits, self._request, self._held = shared, limits, request, 0
         self.begun = self.complete = False
         self.response: web.StreamResponse = web.Response()
-        self.method, self.path, self.peer = request.method, request.rel_url.raw_path, request.remote or None
+        method = "GET" if request.method == "HEAD" else request.method  # its body is left out where it is written
+        self.method, self.path, self.peer = method, request.rel_url.raw_path, request.remote or None
         self.query = Pairs(request.rel_url.query.items()) if request.rel_url.raw_query_string else _NO_PAIRS
         self.headers = Headers(request.headers.items())
 
@@ -86,7 +91,7 @@ class HttpDownstream:
             more, plain = bool(piece := await self._next()), unpack(piece)
             size += len(plain)
             self._hold(size - self._held)
-            if spool is None and size > self._limits.json:
+            if spool is None and size > max(self._limits.json, LARGE):
                 spool, pieces = Spool(*pieces), []
             (pieces.append if spool is None else spool.write)(plain)
         return b"".join(pieces) if spool is None else spool
@@ -166,8 +171,8 @@ def _unpacker(encoding: str | None, limit: int) -> Callable[[bytes], bytes]:
             raise Refused(400, f"the body is not valid {name}: {fault}", code="bad_encoding") from None
         if inflater.unconsumed_tail:
             raise _too_large(limit)
-        if not piece and not inflater.eof:
-            raise Refused(400, f"the {name} body ends too early", code="bad_encoding")
+        if (not piece and not inflater.eof) or inflater.unused_data:
+            raise Refused(400, f"the {name} body {'goes on after its end' if inflater.eof else 'ends too early'}", code="bad_encoding")
         return plain
 
     return unpack
@@ -181,11 +186,10 @@ class _Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         if status >= 500:
             log.error("a request failed inside the host", exc_info=exc)
-        said = (message or getattr(exc, "message", None) or str(exc or "")).partition("\n")[0] or "the request failed"
-        if "Got more than" in said or "too long" in said.lower():
-            status, said = 431, f"the request's headers are over the limit of {self.max_field_size} bytes (limits.headers)"
-        self.force_close()
-        return _json({"error": {"message": said, "type": "invalid_request_error"}}, status)
+        said = (message or "the request failed").partition("\n")[0].rstrip(":")
+        if "Got more than" in said or "Too many headers" in said:
+            status, said = 431, f"the request's headers are too many, or over the limit of {self.max_field_size} bytes (limits.headers)"
+        return _json({"error": {"message": said, "type": "invalid_request_error" if status < 500 else "server_error"}}, status)
 
 
 def _json(said: object, status: int) -> web.Response:
@@ -231,9 +235,9 @@ class Server:
                 await pipeline.serve(self._shared, generation, downstream)
         finally:
             downstream.release()
-        if not downstream.complete and request.transport is not None:
-            # An answer that broke off must not look like one that ended: the client has to see a broken connection.
-            request.transport.abort()
+            if downstream.begun and not downstream.complete and request.transport is not None:
+                # An answer that broke off must not look like one that ended: the client has to see a broken connection.
+                request.transport.abort()
         return downstream.response
 
     def _not_ready(self) -> str | None:

@@ -25,7 +25,8 @@ from jackfield.sweeper import Sweeper, Watch
 
 _PIECE: Final = 256 << 10
 """Bytes of a large body written at once: enough to keep a socket busy, few enough to keep memory flat."""
-_LARGE: Final = 1 << 20
+LARGE: Final = 1 << 20
+"""Bytes from which a body is sent piece by piece; smaller ones lie in memory."""
 _MAX_URLS: Final = 4096
 _HEADER_LIMIT: Final = 64 << 10
 _LAST_MOMENT: Final = 1.0
@@ -136,7 +137,7 @@ class Transport:
                 request.method,
                 url,
                 headers=_headers(request, account),
-                data=body if body is None or len(body) < _LARGE else _pieces(body if isinstance(body, bytes) else body.view()),
+                data=body if body is None or len(body) < LARGE else _pieces(body if isinstance(body, bytes) else body.view()),
                 allow_redirects=False,
                 proxy=proxy if proxy and proxy.startswith("http") else None,
             )
@@ -207,11 +208,11 @@ def _headers(request: HttpRequest, account: Account | None) -> CIMultiDict[str]:
     kind = _FIXED if request.body is None else (*_FIXED, _JSON)
     base: CIMultiDict[str] = (account.prepared.get(kind) or _prepared(kind, account)) if account is not None else CIMultiDict(kind)
     size = len(request.body) if request.body is not None else 0
-    if not request.headers and size < _LARGE:
+    if not request.headers and size < LARGE:
         return base
     merged = CIMultiDict(request.headers)
     merged.update(base)  # what carries the credential wins over what anybody else set
-    merged.update({"Content-Length": str(size)} if size >= _LARGE else {})
+    merged.update({"Content-Length": str(size)} if size >= LARGE else {})
     return merged
 
 

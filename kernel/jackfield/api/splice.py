@@ -64,7 +64,7 @@ def members(raw: bytes) -> list[Member]:
 
 def _members_slowly(raw: bytes) -> list[Member]:
     """Do the work of `members` for objects with doubled or escaped keys, of which a decoder keeps one alone."""
-    text = raw.decode()
+    text = bytes(raw).decode()  # a large body is a map of its file
     found: list[Member] = []
     at = byte = 0  # the same place, in characters and in bytes
     while head := _KEY_TEXT.match(text, at):
