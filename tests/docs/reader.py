@@ -30,8 +30,9 @@ _PROGRAMS: Final = {
     "pip": [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"],
     "pytest": [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
 }
+_KEPT: Final = frozenset({"PATH", "HOME", "LANG", "TMPDIR"})
+"""What a reader has of the environment: no key of a provider, and no setting of the host's."""
 _PATIENCE: Final = 30.0
-_WIDE: Final = {"COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 class Reader:
@@ -39,8 +40,8 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        kept = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_KEY")) and "JACKFIELD" not in name}
-        self._environment = {**kept, **_WIDE, "PYTHONPATH": str(folder / "installed")}
+        kept = {name: value for name, value in os.environ.items() if name in _KEPT}
+        self._environment = {**kept, "PYTHONPATH": str(folder / "installed"), "PYTHONUNBUFFERED": "1"}
         self._host: subprocess.Popen[str] | None = None
         self._port = PORT
 
