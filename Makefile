@@ -39,11 +39,11 @@ clean: ## Remove everything that was made here, the virtual environment too.
 # A name on the path says little: it may be a shim without a Python behind it. So each is asked.
 $(BIN)/pip:
 	@for python in $(PYTHON) python3.13 python3.12 python3.11 python3 python; do \
-	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	  if $$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
 	    exec $$python -m venv $(VENV); \
 	  fi; \
 	done; \
-	echo 'Jackfield needs Python 3.11 or newer, and found none: install one, or name it with PYTHON=/path/to/python3' >&2; exit 1
+	echo 'Jackfield needs Python 3.11 or newer with venv, and found none: install one, or name it with PYTHON=/path/to/python3' >&2; exit 1
 
 $(SERVABLE): pyproject.toml | $(BIN)/pip
 	$(PIP) install --quiet --editable .
