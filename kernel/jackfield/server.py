@@ -77,9 +77,9 @@ class HttpDownstream:
 
     async def read(self) -> bytes | Spool:
         """Return the request's body, unpacked. Raises `Refused` for what is over a limit, broken or too slow."""
-        self._hold(self._request.content_length or 0)
-        unpack = _unpacker(self.headers.get("content-encoding"), self._limits.body)
         content = self._request.content
+        self._hold(self._request.content_length or content.total_bytes)
+        unpack = _unpacker(self.headers.get("content-encoding"), self._limits.body)
         if content.is_eof() and unpack is bytes and content.exception() is None and content.total_bytes <= self._limits.json:
             return content.read_nowait(-1)  # all of it came with the headers
         if (self.headers.get("expect") or "").lower() == "100-continue":
