@@ -11,7 +11,7 @@ import pytest
 
 from jackfield import Jackfield
 from jackfield.cli.main import main
-from tests.docs.markdown import Block, Document, document, documents, own
+from tests.docs.markdown import ROOT, Block, Document, document, documents, own
 from tests.docs.reader import Reader
 
 BLOCKS = [block for one in own() for block in one.blocks]
@@ -44,13 +44,23 @@ async def test_a_python_block_without_a_file_name_is_a_plugin_that_loads(block: 
 
 @pytest.mark.parametrize("block", [block for block in of("yaml") if block.file in (None, "jackfield.yaml")], ids=lambda block: block.place)
 async def test_a_yaml_block_is_configuration_without_problems(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b", block.text):
-        monkeypatch.setenv(name, f"value-of-{name.lower()}")
+    set_variables_in(block.text, monkeypatch)
     for other in document(block.document).blocks:
         if other.file is not None:
             (tmp_path / other.file).write_text(other.text)
     (tmp_path / "jackfield.yaml").write_text(block.text)
     assert await problems_of(tmp_path / "jackfield.yaml") == []
+
+
+async def test_the_example_of_a_configuration_has_no_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    example = ROOT / "jackfield.example.yaml"
+    set_variables_in(example.read_text(encoding="utf-8"), monkeypatch)
+    assert await problems_of(example) == []
+
+
+def set_variables_in(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b", text):
+        monkeypatch.setenv(name, f"value-of-{name.lower()}")
 
 
 async def problems_of(configuration: object) -> list[str]:
