@@ -287,6 +287,6 @@ def _explained(fault: BaseException, url: str) -> Any:
     code, says = next((code, says) for kinds, code, says in _EXPLAINED if isinstance(fault, kinds))
     if code == "tls_failed" and ("WRONG_VERSION_NUMBER" in detail or "record layer" in detail.lower().replace("_", " ")):
         says = "base_url says https, but {} speaks plain http"
-    if code == "not_http" and url.startswith("http://") and ("\\x15\\x03" in detail or "\\x16\\x03" in detail):
+    if code == "not_http" and url.startswith("http://") and ("\\x15" in detail or "\\x16" in detail) and "\\x03" in detail:  # TLS's records
         says = "base_url says http, but {} speaks https"
     return failure("network", says.format(origin), code=code, detail=detail)
