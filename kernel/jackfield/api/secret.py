@@ -1,6 +1,6 @@
 """Secrets: values that never show themselves by accident.
 
-A `Secret` is masked in `repr`, `str`, formatting, logs and JSON. Only code that was handed one and
+A `Secret` is masked in `repr`, `str`, formatting and logs, and is not encoded as JSON. Only code that was handed one and
 calls `reveal` sees the text.
 """
 

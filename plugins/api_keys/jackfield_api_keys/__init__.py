@@ -67,8 +67,7 @@ class Plugin:
         self._by_hash: dict[bytes, Principal] = {}
         for index, given in enumerate(config.keys):
             self._add(index, given)
-        if config.generate and not config.keys:
-            self._generate(host)
+        self._generates, self._log = config.generate and not config.keys, host.log
 
     def _add(self, index: int, given: KeySettings | Secret) -> None:
         settings = KeySettings(name=f"key-{index + 1}", key=given) if isinstance(given, Secret) else given
@@ -100,10 +99,12 @@ class Plugin:
             return None
         return sha256(text.encode()).digest()
 
-    def _generate(self, host: Host) -> None:
-        key = f"jf-{secrets.token_urlsafe(32)}"
-        self._by_hash[sha256(key.encode()).digest()] = Principal(name="generated")
-        host.log.warning("made an API key, shown only now: %s", key)
+    async def start(self) -> None:
+        """Make a key if one is wanted: now, and not when the plugin is only looked at."""
+        if self._generates:
+            key = f"jf-{secrets.token_urlsafe(32)}"
+            self._by_hash[sha256(key.encode()).digest()] = Principal(name="generated")
+            self._log.warning("made an API key, shown only now: %s", key)
 
     def authenticate(self, call: Call) -> Principal | Reject | None:
         """Accept a request that carries one of the keys; reject one with another key; pass over one without."""
