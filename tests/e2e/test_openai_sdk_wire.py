@@ -190,6 +190,21 @@ async def test_embeddings_pass_as_they_are(house: MakeHouse, manner: str) -> Non
         assert (outcome.usage.input, outcome.fidelity) == (2, "bytes")
 
 
+async def test_a_stream_of_a_renamed_model_differs_in_its_name_alone(house: MakeHouse) -> None:
+    said = (
+        b": a comment\n\n",
+        b'data: {"choices":[],"model":"","prompt_filter_results":[]}\n\n',
+        b'id: 7\ndata:{"id":"c","model" : "m","choices":[{"index":0,"delta":{"content":"a \\"model\\":\\"m\\""}}],"cost":1.10}\r\n\r\n',
+        *2 * (b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"twice"}}]}\n\n',),
+        b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"model":"m-dated","x":{"model":"m"},"y":[{"model":"m"}]}\n\n',
+        DONE,
+    )
+    heard = b"".join(said).replace(b'"model":""', b'"model":"alias"').replace(b'"model" : "m"', b'"model" : "alias"')
+    heard = heard.replace(b'{"model":"m","choices"', b'{"model":"alias","choices"').replace(b'"m-dated"', b'"alias"')
+    async with house(sse_answer(said), config={"models": {"aliases": {"alias": "acme://m"}}}) as h:
+        assert (await h.host.post("/v1/chat/completions", {"model": "alias", "messages": [], "stream": True})).body == heard
+
+
 # ------------------------------------------------------------------------------------------- in between
 
 
