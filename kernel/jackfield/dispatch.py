@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter_ns
 from typing import Any, Final, TypeVar
 
-from jackfield.api import HOOKS, BadRequest, Change, NotDecoded, Principal, Reject, Route, hooks
+from jackfield.api import HOOKS, BadRequest, CallError, Change, NotDecoded, Principal, Reject, Route, failure, hooks
 from jackfield.api.call import Owner, running
 from jackfield.plugins import Implementation, Plugin
 from jackfield.settings import Hooks
@@ -44,12 +44,12 @@ _THREADS: Final = 4
 """Threads for a plugin's blocking hooks. Few: a plugin that needs many should be `async`."""
 
 
-class HookFailed(Exception):
+class HookFailed(CallError):
     """A closed hook failed: what it guards must fail too."""
 
     def __init__(self, hook: "Hook", reason: str) -> None:
-        super().__init__(f"plugin {hook.plugin!r}: {hook.name} {reason}")
-        self.plugin, self.hook, self.who = hook.plugin, hook.name, hook
+        super().__init__(failure("plugin", f"plugin {hook.plugin!r} failed ({hook.name})", code="plugin_failed", detail=reason))
+        self.plugin, self.who = hook.plugin, hook
 
 
 class Late(Exception):
@@ -74,19 +74,18 @@ class Hook:
         info, options = HOOKS[implementation.hook], implementation.options
         said = plugin.settings.hooks.get(info.name)
         self.plugin, self.name, self.cost, self.rank = plugin.id, info.name, cost, (-implementation.priority, plugin.id)
-        self.closed = ((said and said.on_error) or options.on_error or info.on_error) == "closed"
+        self.observes = info.shape == "observe"  # what it answers counts for nothing
+        may_close = info.shape not in ("observe", "selected")  # there is nothing to guard; there is the kernel's own choice
+        self.closed = may_close and ((said and said.on_error) or options.on_error or info.on_error) == "closed"
+        self.judges = not (self.observes or info.reversed)  # else it comes too late to find fault with a client's body
         self.deadline = float((said and said.deadline) or plugin.settings.deadline or options.deadline or settings.deadline)
         self._settings, self.expected = settings, _EXPECTED.get(info.name, _ANY)
         self._pool: ThreadPoolExecutor | None = None
-        self._function = _adapted(implementation)
+        self.function = _adapted(implementation)
         if options.blocking and not inspect.iscoroutinefunction(implementation.function):
             pool = self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"jackfield-{self.plugin}")
-            function = self._function
-            self._function = lambda *arguments: asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
-
-    def call(self, arguments: tuple[Any, ...]) -> Any:
-        """Return what the plugin's function returns, which may have to be waited for."""
-        return self._function(*arguments)
+            function = self.function
+            self.function = lambda *arguments: asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
 
     def settle(self, trace: Trace, started: int) -> int:
         """Account for a call that began at `started`; return the time."""
@@ -144,9 +143,13 @@ class Hook:
             async with asyncio.timeout(self.deadline) as timer:
                 if timed is not None:
                     timed.timer = timer
-                return await _steps(coroutine, self, waited_for)
-        except TimeoutError as fault:
-            raise Late(f"took longer than {self.deadline:g} s") from fault
+                answer = await _steps(coroutine, self, waited_for)
+        except TimeoutError:
+            if not timer.expired():  # the plugin's own
+                raise
+        if timer.expired():  # also where the plugin took no notice and answered all the same
+            raise Late(f"took longer than {self.deadline:g} s")
+        return answer
 
     def close(self) -> None:
         """Let go of the plugin's threads."""
@@ -172,7 +175,7 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
                 continue
             running.who, running.since = hook, started
             try:
-                answer = hook.call(arguments)
+                answer = hook.function(*arguments)
                 if answer is not None:
                     if answer.__class__ is types.CoroutineType:
                         try:
@@ -184,18 +187,28 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
                     if answer is not None and not isinstance(answer, hook.expected):
                         raise TypeError(f"answered {type(answer).__name__}, which it may not")
                 hook.cost.in_a_row = 0
-            except Exception as fault:
-                undecoded = isinstance(fault, NotDecoded)
-                if isinstance(fault, BadRequest | HookFailed) or (undecoded and hook.closed):
+            except BaseException as fault:
+                if not of_a_plugin(fault):
+                    raise
+                undecoded = isinstance(fault, NotDecoded | BadRequest)
+                refused = hook.judges and isinstance(fault, BadRequest)
+                if refused or isinstance(fault, HookFailed) or (undecoded and hook.closed):
                     raise
                 hook.give_up(trace, f"skipped: {fault}" if undecoded else hook.failed(fault))
                 answer = None
             started = hook.settle(trace, started)
-            if answer is not None:
+            if answer is not None and not hook.observes:
                 return hook, answer, chain[at:]
     finally:
         running.who, running.since = before, started
     return None, None, ()
+
+
+def of_a_plugin(fault: BaseException) -> bool:
+    """Tell whether what came out of a plugin's code is the plugin's failure; else the call or the process is being ended."""
+    if isinstance(fault, asyncio.CancelledError):  # the plugin's own where nobody cancels the task that calls it
+        return (task := asyncio.current_task()) is not None and not task.cancelling()
+    return not isinstance(fault, KeyboardInterrupt | GeneratorExit)
 
 
 def chain_of(found: Sequence[Hook], name: str) -> Chain:
