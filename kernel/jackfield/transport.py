@@ -176,7 +176,7 @@ class Transport:
                 raise CallError(failure("plugin", f"not a URL that can be called: {text!r}"))
             url = URL(text, encoded=True)
             if ip_of(url.host or "") is not None and not is_public(url.host or "") and origin not in self.private:
-                raise CallError(failure("plugin", f"{origin} is a private address; name it in the configuration to allow it"))
+                raise CallError(_explained(_PrivateAddress(), text))
             if len(self._urls) >= _MAX_URLS:
                 self._urls.clear()
             self._urls[text] = url
@@ -241,6 +241,10 @@ class _Maker(aiohttp.TCPConnector):
         return await super()._create_connection(*args)
 
 
+class _PrivateAddress(ValueError):
+    """The configuration does not name it. No `OSError`: aiohttp would take that for a name that cannot be resolved."""
+
+
 class _Resolver(aiohttp.ThreadedResolver):
     """Resolves names as the system does, and refuses private addresses that the configuration does not name."""
 
@@ -253,7 +257,7 @@ class _Resolver(aiohttp.ThreadedResolver):
         named = {f"http://{host}:{port}", f"https://{host}:{port}"} & self._transport.private
         fit = [address for address in found if named or is_public(address["host"])]
         if found and not fit:
-            raise OSError(None, f"{host} is a private address; name it in the configuration to allow it")
+            raise _PrivateAddress(host)
         return fit
 
 
@@ -261,13 +265,13 @@ def _socks(proxy: str) -> aiohttp.BaseConnector:
     try:
         from aiohttp_socks import ProxyConnector  # noqa: PLC0415 (an extra)
     except ImportError:
-        says = f"the proxy {origin_of(proxy)!r} needs the extra 'socks': pip install 'jackfield[socks]'"
-        raise CallError(failure("plugin", says)) from None
+        raise CallError(failure("plugin", f"{origin_of(proxy)!r} needs the extra 'socks': pip install 'jackfield[socks]'")) from None
     maker: Any = type("_SocksMaker", (ProxyConnector, _Maker), {})
     return maker.from_url(proxy, limit=0, rdns=True)  # type: ignore[no-any-return]
 
 
 _EXPLAINED: Final[tuple[tuple[tuple[type[BaseException], ...], str, str], ...]] = (
+    ((_PrivateAddress,), "private_address", "{} is a private address; name it in the configuration to allow it"),
     ((aiohttp.ClientConnectorCertificateError,), "bad_certificate", "the certificate of {} is not valid"),
     ((aiohttp.ClientSSLError, ssl.SSLError), "tls_failed", "no TLS connection to {}"),
     ((aiohttp.ClientConnectorDNSError,), "unknown_host", "the host name of {} cannot be resolved"),
