@@ -17,6 +17,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from jackfield import answers, pipeline
+from jackfield.access import strangeness
 from jackfield.api import Headers, Pairs
 from jackfield.exchange import Refused
 from jackfield.settings import Limits
@@ -221,11 +222,11 @@ class Server:
         await self._server.shutdown(1.0)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.path in _HEALTH:
-            reason = self._not_ready() if request.path == "/readyz" else None
-            return _json({"status": "unavailable", "reason": reason} if reason else {"status": "ok"}, 503 if reason else 200)
         downstream = HttpDownstream(self._shared, self._limits, request)
         generation = self._shared.generation
+        if request.path in _HEALTH and (generation.has_access_rules() or strangeness(downstream) is None):
+            reason = self._not_ready() if request.path == "/readyz" else None
+            return _json({"status": "unavailable", "reason": reason} if reason else {"status": "ok"}, 503 if reason else 200)
         try:
             limit, headers = self._limits.headers, request.raw_headers
             if len(headers) > _MANY_HEADERS and sum(len(name) + len(value) for name, value in headers) > limit:

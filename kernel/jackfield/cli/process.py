@@ -11,6 +11,8 @@ from jackfield.host import Jackfield
 
 log = logging.getLogger("jackfield")
 
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
 _RARE_COLLECTIONS: Final = (50_000, 20, 50)
 """Thresholds of the garbage collector for a process that does nothing but serve. A call leaves no cycles behind, so that
 the default of 700 would have it look for some every few calls, at 7 % of the processor (measured with `make bench`)."""
@@ -22,10 +24,16 @@ def run_until_signal(host: Jackfield, ready: Callable[[Jackfield], None] = lambd
     async def main() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for name in ("SIGINT", "SIGTERM"):
-            number = getattr(signal, name)
+
+        def stop_once() -> None:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
+            stop.set()
+
+        for number in _SIGNALS:
             try:
-                loop.add_signal_handler(number, stop.set)
+                loop.add_signal_handler(number, stop_once)
             except NotImplementedError:  # Windows
                 signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
         gc.set_threshold(*_RARE_COLLECTIONS)
