@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 
 from jackfield import bodies
-from jackfield.api import Body, CallError, Dialect, Error, Event, Headers, ModelInfo, Reply, Response, canonical
-from jackfield.dispatch import HookFailed, ask
+from jackfield.api import BadRequest, Body, CallError, Dialect, Error, Event, Headers, ModelInfo, NotDecoded, Reply, Response, canonical
+from jackfield.dispatch import ask
 from jackfield.exchange import OWN_FAULT, Downstream, Exchange, Refused, error_of
 from jackfield.generation import NEVER_SENT, Generation
 from jackfield.source import Source
@@ -84,14 +84,20 @@ def given(exchange: Exchange, answer: Reply | Response) -> Reply:
     """Return the answer that a request interceptor gave instead of a provider."""
     if isinstance(answer, Response):
         return Reply(response=answer if answer.model else msgspec.structs.replace(answer, model=exchange.call.model))
+    exchange.rejected = answer.status >= 400
     return msgspec.structs.replace(answer, headers=_sendable(answer.headers))
 
 
 # ------------------------------------------------------------------------------------------------- errors
 
 
-async def fail(exchange: Exchange, fault: CallError) -> None:
+ENDS: Final = (CallError, BadRequest, NotDecoded)
+"""What ends a call: a failure, or a body that a plugin could not read."""
+
+
+async def fail(exchange: Exchange, raised: CallError | BadRequest | NotDecoded) -> None:
     """Answer with an error: the upstream's own where the caller caused it, else the kernel's in the client's dialect."""
+    fault = _told(raised)
     exchange.failure = fault.failure
     exchange.rejected = exchange.rejected or isinstance(fault, Refused)
     if exchange.downstream.begun:
@@ -100,9 +106,16 @@ async def fail(exchange: Exchange, fault: CallError) -> None:
     reply.failure = fault.failure
     try:
         await _send_whole(exchange, reply)
-    except HookFailed as broken:
+    except ENDS as broken:
         exchange.sees_answer = None
-        await _send_whole(exchange, _error_reply(exchange.dialect, Error(status=503, message=str(broken), code="plugin_failed")))
+        await _send_whole(exchange, _error_reply(exchange.dialect, error_of(_told(broken).failure)))
+
+
+def _told(raised: CallError | BadRequest | NotDecoded) -> CallError:
+    """Return what is told of what ended a call."""
+    if isinstance(raised, BadRequest):
+        return Refused(400, raised.message, code=raised.code or "invalid_request", param=raised.param)
+    return Refused(413, str(raised), code="body_too_large") if isinstance(raised, NotDecoded) else raised
 
 
 def _own_words(exchange: Exchange, fault: CallError) -> Reply | None:

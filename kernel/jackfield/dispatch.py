@@ -116,8 +116,13 @@ class Hook:
         log.warning("plugin %r: %s %s", self.plugin, self.name, what, exc_info=None if late else fault)
         if cost.in_a_row >= limit:
             cost.open_until = time.monotonic() + self._settings.pause
-            says = "plugin %r: %s failed %d times in a row and is passed over for %g s"
-            log.error(says, self.plugin, self.name, cost.in_a_row, self._settings.pause)
+            log.error(
+                "plugin %r: %s failed %d times in a row and is passed over for %g s",
+                self.plugin,
+                self.name,
+                cost.in_a_row,
+                self._settings.pause,
+            )
         return what
 
     def give_up(self, trace: Trace, reason: str) -> None:
@@ -224,9 +229,10 @@ def without(chain: Chain, skipped: frozenset[str]) -> Chain:
 def _adapted(implementation: Implementation) -> Callable[..., Any]:
     """Return a function that takes all of the hook's arguments in order, whichever of them the plugin wants."""
     offered = tuple(inspect.signature(getattr(hooks, implementation.hook)).parameters)
-    function, wanted = implementation.function, implementation.arguments
-    places = tuple(map(offered.index, wanted))
-    return function if wanted == offered else lambda *arguments: function(*[arguments[place] for place in places])
+    function, taken = implementation.function, inspect.signature(implementation.function).parameters.values()
+    plain = [(p.name, p.kind) for p in taken] == [(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in offered]
+    places = [(name, offered.index(name)) for name in implementation.arguments]
+    return function if plain else lambda *arguments: function(**{name: arguments[place] for name, place in places})
 
 
 async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
@@ -253,7 +259,10 @@ def _steps(coroutine: Coroutine[Any, Any, Any], owner: Owner | Hook, waited_for:
 
 async def as_plugin(plugin: str, work: Coroutine[Any, Any, Any]) -> Any:
     """Run a plugin's own task so that what it does counts as the plugin's."""
-    return await _steps(work, Owner(plugin, "task"), None)
+    try:
+        return await _steps(work, Owner(plugin, "task"), None)
+    except SystemExit as fault:  # would end the event loop
+        raise RuntimeError(f"SystemExit: {fault}") from fault
 
 
 class Watchdog:

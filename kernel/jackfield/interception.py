@@ -9,7 +9,7 @@ from typing import Any, Final
 from jackfield.api import Dialect, End, Error, Event, Outcome
 from jackfield.api.call import running
 from jackfield.api.canonical import ArgumentsDelta, FinishReason, TextDelta, ThinkingDelta
-from jackfield.dispatch import Hook
+from jackfield.dispatch import Hook, of_a_plugin
 from jackfield.trace import Trace
 
 _LOG_BYTES: Final = 64 << 10
@@ -29,8 +29,7 @@ class Handler:
     def __init__(self, hook: Hook, function: Callable[..., Any]) -> None:
         self.hook, self._function = hook, function
         self.close = getattr(function, "close", None)
-        called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
-        self._waits, self._at = inspect.iscoroutinefunction(called), 0
+        self._at = 0
         self.timer: asyncio.Timeout | None = None
 
     async def first_answer(self, events: Sequence[Event], start: int, trace: Trace) -> tuple[int, Any]:
@@ -45,21 +44,25 @@ class Handler:
         self._at, self.timer = start, None
         try:
             return await self.hook.finish(self._scan(events), self)  # type: ignore[no-any-return]
-        except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
+        except BaseException as fault:
+            if not of_a_plugin(fault):
+                raise
             self.hook.give_up(trace, self.hook.failed(fault))
             return self._at, None
         finally:
             running.who, running.since = before, self.hook.settle(trace, began)
 
     async def _scan(self, events: Sequence[Event]) -> tuple[int, Any]:
-        function, waits, start = self._function, self._waits, self._at
+        function, start = self._function, self._at
         for at in range(start, len(events)):
             self._at = at
-            answer = await function(events[at]) if waits else function(events[at])
+            answer = function(events[at])
+            if answer is not None and hasattr(answer, "__await__"):
+                answer = await answer
             if self.timer is not None:  # it had to wait: the next event gets the whole time again
                 self.timer.reschedule(asyncio.get_running_loop().time() + self.hook.deadline)
             if answer is not None:
-                return at, answer
+                return at, _checked(answer)
         return len(events), None
 
     async def closing(self, outcome: Outcome, trace: Trace) -> list[Event]:
@@ -70,7 +73,7 @@ class Handler:
             if inspect.iscoroutine(answer):
                 answer = await self.hook.finish(answer)
             return [event for event in answer or () if isinstance(event, Event)]
-        except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
+        except (Exception, SystemExit) as fault:  # noqa: BLE001 (a plugin may raise anything)
             trace.note(self.hook.name, self.hook.plugin, self.hook.failed(fault))
             return []
 
@@ -186,6 +189,14 @@ class Interception:
         """Return what ends the stream with an error, after what the handlers' `close` adds."""
         self._tell_follower()
         return b"".join(event.raw for event in (*await self.closings(outcome), *self._follower.fail(error)))
+
+
+def _checked(answer: Any) -> Event | Sequence[Event] | End:
+    """Return what a handler answered. Raises `TypeError` for what it may not answer."""
+    made = answer.events if isinstance(answer, End) else [answer] if isinstance(answer, Event) else answer
+    if not isinstance(made, list | tuple) or not all(isinstance(event, Event) for event in made):
+        raise TypeError(f"a handler answered {type(answer).__name__}; it may answer None, an event, a list of events, or End")
+    return answer  # type: ignore[no-any-return]
 
 
 def _replaced(event: Event, origin: Event | None, answer: Event | Sequence[Event] | End) -> list[Item]:

@@ -9,14 +9,14 @@ import asyncio
 
 from jackfield import answers, attempts
 from jackfield.access import authenticate, check_allowed, refuse_strangers
-from jackfield.api import CALLS, BadRequest, Body, Call, CallError, NotDecoded, Reply, Route
+from jackfield.api import CALLS, Body, Call, Reply, Route
 from jackfield.bodies import change_request, request_codec
-from jackfield.dispatch import Chain, HookFailed, ask, without
+from jackfield.dispatch import Chain, ask, without
 from jackfield.exchange import LAST, Downstream, Exchange, Refused
 from jackfield.generation import Generation
 from jackfield.peek import peek
 from jackfield.resolution import resolve, usable
-from jackfield.shared import Shared, current
+from jackfield.shared import Shared
 
 
 async def serve(shared: Shared, generation: Generation, downstream: Downstream) -> None:
@@ -37,7 +37,6 @@ async def serve(shared: Shared, generation: Generation, downstream: Downstream) 
 
 async def run(shared: Shared, exchange: Exchange) -> None:
     """Take one call through the stages, whatever happens on the way, and complete it exactly once."""
-    current.set(exchange)
     shared.begin(exchange)
     canceled = True
     try:
@@ -58,14 +57,8 @@ async def _run(shared: Shared, exchange: Exchange) -> None:
         except asyncio.CancelledError:
             exchange.settle()  # raises where the host stops the call, not the client
             raise
-    except CallError as fault:
+    except answers.ENDS as fault:
         await answers.fail(exchange, fault)
-    except BadRequest as fault:
-        await answers.fail(exchange, Refused(400, fault.message, code=fault.code or "invalid_request", param=fault.param))
-    except NotDecoded as fault:
-        await answers.fail(exchange, Refused(413, str(fault), code="body_too_large"))
-    except HookFailed as fault:
-        await answers.fail(exchange, Refused(503, f"plugin {fault.plugin!r} failed ({fault.hook})", code="plugin_failed"))
 
 
 async def _stages(shared: Shared, exchange: Exchange) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from jackfield.api import CallError, Dialect, Event, Failure, Reply, Response, StreamHead, failure, locate, splice
 from jackfield.api.canonical import Assembler, Begin, Delta, Done, StreamError
-from jackfield.dispatch import Chain, HookFailed, ask
+from jackfield.dispatch import Chain, ask
 from jackfield.exchange import Exchange, Tried, error_of
 from jackfield.interception import Handler, Interception
 from jackfield.source import Source, events_of, sound
@@ -106,7 +106,7 @@ class Relay:
             except asyncio.CancelledError:
                 exchange.settle()  # raises where the host stops the call, not the client
                 raise
-        except (CallError, HookFailed) as fault:
+        except CallError as fault:
             await self._break_off(fault)
         except (ConnectionError, asyncio.CancelledError):
             if self._interception is not None:
@@ -194,12 +194,11 @@ class Relay:
                 raise CallError(failure("network", "the provider's answer broke off before its end", code="broken_off"))
             await self._write(missing)
 
-    async def _break_off(self, fault: CallError | HookFailed) -> None:
+    async def _break_off(self, fault: CallError) -> None:
         """End the client's stream with an error in its dialect."""
-        told = fault.failure if isinstance(fault, CallError) else failure("plugin", str(fault), code="plugin_failed")
-        self._failed(told)
+        self._failed(fault.failure)
         await self.close()
-        await self._write(await self._ending().fail(error_of(told), self._exchange.outcome()))
+        await self._write(await self._ending().fail(error_of(fault.failure), self._exchange.outcome()))
 
     def _failed(self, told: Failure) -> None:
         self._exchange.failure = told

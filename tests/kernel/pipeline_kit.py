@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 
 from jackfield.api import Attempt, Call, Headers, Outcome, Reply, Usage
-from jackfield.api.testing import Answer, Harness
+from jackfield.api.testing import Answer, Harness, Received, Script
+from jackfield.api.testing.upstream import Wire
 from tests.kernel.conftest import Toy, ToyProvider, talk
+from tests.kernel.toy import stream_of
 
 PATIENCE = 10.0
 """Seconds after which a test gives up on what should happen at once."""
@@ -63,6 +65,24 @@ def toy_host(*plugins: object, provider: ToyProvider | Sequence[ToyProvider] = (
 async def ask(host: Harness, *, headers: Mapping[str, str] | None = None, **said: Any) -> Answer:
     """Make one call in the toy dialect."""
     return await host.post("/toy/v1/talk", talk(**said), headers)
+
+
+def hanging(begun: bytes) -> Script:
+    """Return an upstream's script that begins a stream and then says nothing more, until its client has gone."""
+
+    async def script(received: Received, wire: Wire) -> None:
+        await wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        if begun:
+            await wire.send(b"%x\r\n%b\r\n" % (len(begun), begun))
+        await wire.gone.wait()
+
+    return script
+
+
+def begun_stream(*words: str) -> bytes:
+    """Return the bytes of a stream that has said some words and not ended."""
+    raw = stream_of(words)
+    return raw[: raw.index(b"event: block_done")]
 
 
 def failing(*answers: tuple[int, dict[str, Any]]) -> Callable[[Attempt], Reply]:
