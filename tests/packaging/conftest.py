@@ -18,19 +18,18 @@ _NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "build", "dist", ".*_cache
 
 
 @pytest.fixture(scope="session")
-def env(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """The variables of a user who has set none that matters, and for whom pip knows nothing but the wheelhouse."""
+def plain_env(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """The variables of a user who has set none that matters."""
+    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path_factory.mktemp("home")), "LC_ALL": "C.UTF-8"}
+
+
+@pytest.fixture(scope="session")
+def env(plain_env: Mapping[str, str]) -> Mapping[str, str]:
+    """The same for somebody whose pip knows nothing but the wheelhouse."""
     if not (WHEELHOUSE / ".filled").is_file():
         pytest.skip("there is no wheelhouse to install from: `make test` makes it")
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path_factory.mktemp("home")),
-        "LC_ALL": "C.UTF-8",
-        "PIP_CONFIG_FILE": os.devnull,
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(WHEELHOUSE),
-        "PIP_NO_COMPILE": "1",
-    }
+    pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELHOUSE), "PIP_NO_COMPILE": "1"}
+    return {**plain_env, **pip}
 
 
 @pytest.fixture(scope="session")

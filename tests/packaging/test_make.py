@@ -61,8 +61,10 @@ def test_make_test_installs_what_it_needs_runs_pytest_and_is_cleaned_away(machin
 
 
 @pytest.mark.parametrize("target", ["serve", "test", "lint", "bench"])
-def test_without_a_python_that_is_new_enough_make_says_so_in_one_line(checkout: Path, tmp_path: Path, target: str) -> None:
-    old = with_pythons(tmp_path / "bin", os.environ, python3="exit 1  # as for: is it 3.11?")
+def test_without_a_python_that_is_new_enough_make_says_so_in_one_line(
+    plain_env: Mapping[str, str], checkout: Path, tmp_path: Path, target: str
+) -> None:
+    old = with_pythons(tmp_path / "bin", plain_env, python3="exit 1  # as for: is it 3.11?")
     nothing = tmp_path / "nothing"
     done = subprocess.run(["make", target, f"VENV={nothing}"], cwd=checkout, env=old, capture_output=True, text=True)
     first, *rest = done.stderr.splitlines()
@@ -72,6 +74,6 @@ def test_without_a_python_that_is_new_enough_make_says_so_in_one_line(checkout: 
     assert not nothing.exists()
 
 
-def test_make_help_names_every_target(checkout: Path) -> None:
-    printed = run("make", "help", cwd=checkout, env=os.environ)
+def test_make_help_names_every_target(plain_env: Mapping[str, str], checkout: Path) -> None:
+    printed = run("make", "help", cwd=checkout, env=plain_env)
     assert {line.split()[0] for line in printed.splitlines()} >= {"serve", "test", "lint", "bench", "clean"}
