@@ -74,14 +74,17 @@ class Reader:
         """Run a command; return its exit status and what it prints."""
         words = shlex.split(command)
         if words[0] == "export":
-            self._environment.update(word.split("=", 1) for word in words[1:])
+            self._environment.update(word.replace(f":{PORT}", f":{self._port}").split("=", 1) for word in words[1:])
+            return 0, ""
+        if words == ["kill", "%1"]:
+            self._stop()
             return 0, ""
         if words[:2] == ["pip", "install"]:
             words[2:2] = ["--no-index", "--no-deps", "--no-build-isolation", "--target", self._environment["PYTHONPATH"]]
         if words[0] == "curl":
             return 0, self._fetch(words[1:])
         if words[:2] in (["jackfield", "serve"], ["make", "serve"]):
-            return self._serve(words[2:])
+            return self._serve([word for word in words[2:] if word != "&"])
         if words[0] == "python":  # a program that talks to the host, or is one
             self._port = _free_port() if words[-1] == "&" else self._port
             path = self._folder / words[1]
