@@ -177,8 +177,10 @@ class Generation:
         default = (said.default if isinstance(said, Schedulers) else said) or next(iter(ranked), None)
         chosen = msgspec.structs.replace(said if isinstance(said, Schedulers) else Schedulers(), default=default)
         for name in {*chosen.providers.values(), *chosen.models.values(), default} - self.schedulers.keys() - {None}:
-            known = ", ".join(sorted(self.schedulers)) or "none"
-            self.problems.append(f"{self.loaded.source}: scheduler: no plugin {name!r} picks credentials; known: {known}")
+            self.problems.append(
+                f"{self.loaded.source}: scheduler: no plugin {name!r} picks credentials; "
+                f"known: {', '.join(sorted(self.schedulers)) or 'none'}"
+            )
         return chosen
 
     def _keep_one_doorkeeper(self) -> None:
@@ -198,8 +200,9 @@ class Generation:
             if taken is None:
                 allowed.append(provider)
             else:
-                says = "plugin {!r}: ${} belongs to {!r}; name the plugin in the configuration"
-                plugin.problems.append(says.format(plugin.id, taken, holders[taken].id))
+                plugin.problems.append(
+                    f"plugin {plugin.id!r}: ${taken} belongs to {holders[taken].id!r}; name the plugin in the configuration"
+                )
         return allowed
 
 
@@ -224,7 +227,7 @@ def _blaming(plugin: Plugin, hook: str) -> Iterator[None]:
     """Make what goes wrong the plugin's problem."""
     try:
         yield
-    except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
+    except (Exception, SystemExit) as fault:  # noqa: BLE001 (a plugin may raise anything)
         plugin.problems.append(f"plugin {plugin.id!r}: {hook}: {type(fault).__name__}: {fault}")
 
 
