@@ -93,7 +93,7 @@ GOOD: dict[str, Any] = {
     },
     "a plugin switched off": {"plugins": {"simulator": {"enabled": False}, "memory": None}},
     "what the host reads of every plugin": {
-        "plugins": {"simulator": {"priority": -3, "deadline": "2s", "hooks": {"register_models": {"on_error": "open", "enabled": False}}}},
+        "plugins": {"simulator": {"priority": -3, "deadline": "2s", "hooks": {"register_providers": {"on_error": "open"}}}},
     },
     "settings of a plugin": {"plugins": {"simulator": {"pace": "20ms", "texts": {"default": "Hi.", "talk": ["a", "b"]}}}},
 }
