@@ -199,8 +199,8 @@ def _load_one(plugin: Plugin, loaded: Loaded, host_for: HostFor, specs: pluggy.P
         plugin.object = _build(factory, config, host_for(plugin))
     else:
         plugin.object = home
-        if section:
-            plugin.problems.append(f"{plugin.config_path}: the plugin takes no settings, but there are some: {', '.join(sorted(section))}")
+    if section and not (isinstance(factory, type) and inspect.signature(factory).parameters.keys() - {"host"}):
+        plugin.problems.append(f"{plugin.config_path}: the plugin takes no settings, but there are some: {', '.join(sorted(section))}")
     plugin.problems += [f"{plugin.config_path}: {problem}" for problem in getattr(plugin.object, "problems", ())]
     _register(plugin, specs)
 

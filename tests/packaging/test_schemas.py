@@ -120,7 +120,8 @@ BAD: dict[str, Any] = {
     "an answer to failure of its own": {"plugins": {"simulator": {"hooks": {"register_providers": {"on_error": "ajar"}}}}},
     "a server without an address": {"plugins": {"openai": {"providers": {"acme": {"models": ["m"]}}}}},
     "a manner of its own": {"plugins": {"openai": {"providers": {"acme": {"base_url": "https://a.example", "auth": "basic"}}}}},
-    "a setting where none is": {"plugins": {"memory": {"size": 3}}},
+    "a setting of a module, which takes none": {"plugins": {"memory": {"size": 3}}},
+    "a setting of a class that takes none": {"plugins": {"round_robin": {"size": 3}}},
 }
 
 

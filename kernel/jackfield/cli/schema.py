@@ -79,7 +79,8 @@ def config_schema(plugins: Sequence[Plugin]) -> Schema:
 
 def _section(plugin: Plugin, common: Schema, schemas: "_Schemas") -> Schema:
     """Return the schema of a plugin's section: what the host reads of each, and the plugin's own settings."""
-    untyped: Schema = {"properties": {}, "additionalProperties": not isinstance(plugin.object, ModuleType)}
+    takes_none = isinstance(plugin.object, ModuleType) or not inspect.signature(type(plugin.object)).parameters.keys() - {"host"}
+    untyped: Schema = {"properties": {}, "additionalProperties": not takes_none}
     own = schemas.struct(plugin.config_type) if plugin.config_type else untyped
     return {
         "description": f"Settings of the plugin {plugin.id}.",
