@@ -14,7 +14,7 @@ from jackfield.cli.main import main
 from tests.docs.markdown import ROOT, Block, Document, document, documents, own
 from tests.docs.reader import Reader
 
-BLOCKS = [block for one in own() for block in one.blocks]
+BLOCKS = [block for one in documents() for block in one.blocks]
 FOLLOWED = [one for one in own() if any(block.language == "console" for block in one.blocks)]
 
 
