@@ -147,7 +147,7 @@ def _put(raw: bytes, path: Path, value: bytes) -> bytes:
 def _take_out(raw: bytes, path: Path) -> bytes:
     span = locate(raw, path[:-1])
     inner = raw[slice(*span)] if span is not None else b""
-    found = [(start, value[1]) for key, start, value in _entries(inner) if key == path[-1]]
+    found = [(start, value[1]) for key, start, value in _entries(inner) if (key,) == path[-1:]]
     if span is None or not found:
         return raw
     start, end = found[-1]
