@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -24,9 +24,13 @@ async def deliver(exchange: Exchange, reply: Reply, sweeper: Sweeper) -> None:
     """Send an answer: streamed or whole, as the client asked, whatever the provider gave."""
     made = exchange.tried[-1] if exchange.tried else None
     relay, call = made.relay if made is not None else None, exchange.call
-    if made is not None and relay is not None and not call.stream:
-        reply.body = Body(canonical=await relay.assemble(), codec=bodies.response_codec(made.attempt.dialect))
-        made.usage, relay = reply.body.canonical.usage if reply.body.canonical else None, None
+    if made is None and reply.stream is not None:
+        relay = await _relayed(exchange, reply, reply.stream)
+    if relay is not None and not call.stream:
+        dialect = made.attempt.dialect if made is not None else exchange.dialect
+        reply.body, relay = Body(canonical=await relay.assemble(), codec=bodies.response_codec(dialect, call.operation)), None
+        if made is not None:
+            made.usage = reply.body.canonical.usage if reply.body.canonical else None
     if made is not None:
         reply.headers = _let_through(exchange, reply.headers)
     if made is not None and relay is None:
@@ -42,13 +46,18 @@ async def deliver(exchange: Exchange, reply: Reply, sweeper: Sweeper) -> None:
     await relay.pump([kind, *_UNCACHED, *reply.headers], sweeper)
 
 
+async def _relayed(exchange: Exchange, reply: Reply, stream: AsyncIterator[Any]) -> Relay:
+    """Return a stream that no attempt gave."""
+    relay = Relay(exchange, reply, Source(stream, exchange.dialect, exchange.generation.config.limits.event))
+    if (told := await relay.prime()) is not None:
+        raise CallError(told)
+    return relay
+
+
 async def _played(exchange: Exchange, reply: Reply) -> Relay:
     """Return a whole answer as a stream, for a client that asked for one."""
-    dialect, said = exchange.dialect, bodies.whole_body(reply, exchange.dialect).canonical or Response()
-    events = dialect.encode_stream(exchange.call.request, []).feed(list(canonical.play(said)))
-    relay = Relay(exchange, reply, Source(_iterate(events), dialect, exchange.generation.config.limits.event))
-    await relay.prime()
-    return relay
+    dialect, said = exchange.dialect, bodies.whole_body(reply, exchange.dialect, "generate").canonical or Response()
+    return await _relayed(exchange, reply, _iterate(dialect.encode_stream(exchange.call.request, []).feed(list(canonical.play(said)))))
 
 
 async def _iterate(events: Sequence[Event]) -> AsyncIterator[bytes]:
@@ -58,7 +67,7 @@ async def _iterate(events: Sequence[Event]) -> AsyncIterator[bytes]:
 
 async def _send_whole(exchange: Exchange, reply: Reply) -> None:
     """Let the response interceptors change a whole answer in turn, and send it."""
-    body = reply.body = bodies.whole_body(reply, exchange.dialect)
+    body = reply.body = bodies.whole_body(reply, exchange.dialect, exchange.call.operation)
     rest = exchange.seeing(exchange.generation.chains.intercept_response)
     while rest:
         hook, change, rest = await ask(rest, exchange.trace, exchange.call, reply)
@@ -81,11 +90,14 @@ def _sendable(headers: Headers) -> Headers:
 
 
 def given(exchange: Exchange, answer: Reply | Response) -> Reply:
-    """Return the answer that a request interceptor gave instead of a provider."""
+    """Return the answer that a request interceptor gave instead of a provider. Raises `ValueError` for one that cannot be streamed."""
+    call = exchange.call
     if isinstance(answer, Response):
-        return Reply(response=answer if answer.model else msgspec.structs.replace(answer, model=exchange.call.model))
-    exchange.rejected = answer.status >= 400
-    return msgspec.structs.replace(answer, headers=_sendable(answer.headers))
+        return Reply(response=answer if answer.model else msgspec.structs.replace(answer, model=call.model))
+    exchange.rejected, said = answer.status >= 400, answer.response
+    if call.stream and answer.stream is None and answer.status < 300:
+        said = bodies.whole_body(answer, exchange.dialect, call.operation).canonical
+    return msgspec.structs.replace(answer, headers=_sendable(answer.headers), response=said)
 
 
 # ------------------------------------------------------------------------------------------------- errors

@@ -116,7 +116,7 @@ class PluginHost:
         raw = downstream.body or b""
         if exchange.failure is not None:
             raise CallError(exchange.failure, body=raw, headers=downstream.shown)
-        body: Body[Response] = Body(raw, codec=response_codec(exchange.dialect))
+        body: Body[Response] = Body(raw, codec=response_codec(exchange.dialect, exchange.call.operation))
         return (nested.request and body.canonical) or Reply(status=downstream.status, headers=downstream.shown, body=body)
 
     async def stream(self, call: Request | Nested) -> AsyncIterator[canonical.Delta | Event]:

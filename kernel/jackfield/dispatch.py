@@ -99,7 +99,7 @@ class Hook:
         """Return what a function makes of the plugin's answer; an answer that it refuses (`ValueError`) is the plugin's failure."""
         try:
             return function(*arguments)
-        except ValueError as fault:
+        except (ValueError, RecursionError) as fault:
             self.give_up(trace, self.failed(fault))
             return None
 

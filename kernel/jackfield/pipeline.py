@@ -112,9 +112,11 @@ async def _intercept(exchange: Exchange, chain: Chain) -> Reply | None:
         if hook is None:
             break
         if change.respond is not None:
-            exchange.trace.note("intercept_request", hook.plugin, "answered")
-            exchange.sees_answer = hook.rank
-            return answers.given(exchange, change.respond)
+            if (reply := hook.guard(exchange.trace, answers.given, exchange, change.respond)) is not None:
+                exchange.trace.note("intercept_request", hook.plugin, "answered")
+                exchange.sees_answer = hook.rank
+                return reply
+            continue
         body = hook.guard(exchange.trace, change_request, exchange, call.body, change)
         exchange.request_headers.update(change.headers or {})
         if body is not None:
