@@ -19,9 +19,9 @@ from tests.packaging.conftest import ROOT
 COMMITTED = ROOT / "schemas" / "config.json"
 
 
-async def schema_of(*plugins: object, distribution: str | None = None) -> Any:
+async def schema_of(*plugins: object, given: Any = None, distribution: str | None = None) -> Any:
     """Return the schema for a host with these plugins beside the installed ones, or with those of one distribution."""
-    host = Jackfield({}, plugins=plugins)
+    host = Jackfield(given or {}, plugins=plugins)
     try:
         await host.load()
         return config_schema([p for p in host.plugins if distribution in (None, p.distribution)])
@@ -168,3 +168,9 @@ async def test_a_third_partys_settings_are_in_the_schema_with_what_is_said_of_th
     assert valid({"plugins": {"theirown": {"mostWords": 1, "tree": {"name": "a", "further": [{"name": "b"}]}}}})
     assert not valid({"plugins": {"theirown": {"tree": {"name": "a", "further": [{"nam": "b"}]}}}})
     assert not valid({"plugins": {"theirown": {"most_words": 1}}})
+
+
+async def test_plugins_that_could_not_be_loaded_may_say_what_they_like() -> None:
+    schema = await schema_of(given={"plugins": {"lost": {}, "broken": {"path": "/no/such/file.py"}, "simulator": {"enabled": False}}})
+    valid = jsonschema.Draft202012Validator(schema).is_valid
+    assert valid({"plugins": {"lost": {"size": 3}, "broken": {"size": 3}, "simulator": {"size": 3}}})

@@ -79,8 +79,7 @@ def config_schema(plugins: Sequence[Plugin]) -> Schema:
 
 def _section(plugin: Plugin, common: Schema, schemas: "_Schemas") -> Schema:
     """Return the schema of a plugin's section: what the host reads of each, and the plugin's own settings."""
-    takes_none = isinstance(plugin.object, ModuleType) or not inspect.signature(type(plugin.object)).parameters.keys() - {"host"}
-    untyped: Schema = {"properties": {}, "additionalProperties": not takes_none}
+    untyped: Schema = {"properties": {}, "additionalProperties": plugin.state != "active" or _takes_settings(plugin.object)}
     own = schemas.struct(plugin.config_type) if plugin.config_type else untyped
     return {
         "description": f"Settings of the plugin {plugin.id}.",
@@ -88,6 +87,10 @@ def _section(plugin: Plugin, common: Schema, schemas: "_Schemas") -> Schema:
         "type": ["object", "null"] if "required" not in own else "object",
         "properties": {**common["properties"], **own["properties"]},
     }
+
+
+def _takes_settings(made: object) -> bool:
+    return not isinstance(made, ModuleType) and bool(inspect.signature(type(made)).parameters.keys() - {"host"})
 
 
 class _Schemas:
