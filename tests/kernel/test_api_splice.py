@@ -51,12 +51,10 @@ def reference_set(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     for step in path[:-1]:
         parent = _child(parent, step)
     last = path[-1]
-    if isinstance(parent, dict) and isinstance(last, str):
+    if isinstance(parent, list) and isinstance(last, int) and 0 <= last <= len(parent):
+        parent[last : last + 1] = [new]
+    elif isinstance(parent, dict) and isinstance(last, str):
         parent[last] = new
-    elif isinstance(parent, list) and isinstance(last, int) and 0 <= last < len(parent):
-        parent[last] = new
-    elif isinstance(parent, list) and last == len(parent) and isinstance(last, int):
-        parent.append(new)
     else:
         raise KeyError(path)
     return value
