@@ -30,11 +30,11 @@ _VARIABLE: Final = re.compile(r"\$\$\{|\$\{(\w+)(?::-((?:[^}\\]|\\.)*))?\}")
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. `problems` has one line for each thing that is wrong."""
+    """The configuration cannot be used. `problems` has one line for each thing that is wrong; `loaded` is what is left without it."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], loaded: "Loaded | None" = None) -> None:
         super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems, self.loaded = problems, loaded
 
 
 class _FromEnvironment(str):  # noqa: SLOT000 (few are made)
@@ -82,10 +82,10 @@ def load(
         document = _read_file(Path(given), source, problems)
     own = _merge(document, extra or {})
     merged = _merge(_expand(_defaults() if defaults else {}, "", problems, "defaults"), own)
-    loaded = _decode(merged, own, source, problems)
+    loaded = msgspec.structs.replace(_decode(merged, own, source, problems), folder=folder)
     if problems:
-        raise ConfigError(problems)
-    return msgspec.structs.replace(loaded, folder=folder)
+        raise ConfigError(problems, loaded)
+    return loaded
 
 
 def _defaults() -> dict[str, Any]:
