@@ -14,11 +14,10 @@ _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forw
 
 async def authenticate(exchange: Exchange) -> Principal:
     """Ask who calls: the first plugin that knows decides. Raises `Refused`: 401, or 503 where a plugin was broken."""
-    generation = exchange.generation
-    if not generation.has_access_rules():
+    if not (rest := exchange.generation.doorkeepers()):
         return LOCAL
     refused = Refused(401, "missing API key: send it as 'Authorization: Bearer <key>'", code="missing_api_key")
-    rest, broken = generation.chains.authenticate, False
+    broken = False
     while rest:
         try:
             _, answer, rest = await ask(rest, exchange.trace, exchange.call)

@@ -89,7 +89,7 @@ class Generation:
         self.schedulers = {hook.plugin: hook for hook in hooks if hook.name == "pick_credential"}
         self._scheduler = self._chosen_scheduler()
         self._keep_one_doorkeeper()
-        self._doorkeepers = [p.object for p in found if "authenticate" in p.implementations]
+        self._doorkeepers = [(hook, plugin.object) for hook in self.chains.authenticate for plugin in found if plugin.id == hook.plugin]
         self.routes = Routes(self.dialects.values())
         rules, spoken = self.config.headers, self.dialects.items()
         self.request_policy = {name: Policy(d.request_headers, rules.request, d.key_headers) for name, d in spoken}
@@ -100,7 +100,11 @@ class Generation:
 
     def has_access_rules(self) -> bool:
         """Tell whether anybody is asked who calls. Asked anew each time: keys may come and go."""
-        return any(map(_has_rules, self._doorkeepers))
+        return any(_has_rules(plugin) for _, plugin in self._doorkeepers)
+
+    def doorkeepers(self) -> Chain:
+        """Return the hooks that are asked who calls: those of plugins that have rules now."""
+        return tuple(hook for hook, plugin in self._doorkeepers if _has_rules(plugin))
 
     def scheduler_for(self, model: str, provider: str) -> Hook | None:
         """Return the scheduler that the configuration selects: by model, by provider, in general."""
