@@ -56,12 +56,17 @@ class Process:
 
 @asynccontextmanager
 async def _serve(
-    folder: Path, config: Mapping[str, Any], *options: str, environment: Mapping[str, str] | None = None, ready: bool = True
+    folder: Path,
+    config: Mapping[str, Any],
+    *options: str,
+    environment: Mapping[str, str] | None = None,
+    ready: bool = True,
+    before: str = ":",
 ) -> AsyncIterator[Process]:
     file = folder / "jackfield.yaml"
     file.write_bytes(msgspec.yaml.encode(config))
     inner = await asyncio.create_subprocess_exec(
-        *_SERVE, "-c", str(file), "--port", "0", *options,
+        "/bin/sh", "-c", f'{before}; exec "$@"', "sh", *_SERVE, "-c", str(file), "--port", "0", *options,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env={**os.environ, **(environment or {})}, cwd=folder,
     )  # fmt: skip
     process = Process(inner)
@@ -81,5 +86,8 @@ Serve = Callable[..., AbstractAsyncContextManager[Process]]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Serve:
-    """Runs `jackfield serve` with a configuration, options and environment; `ready=False` does not wait until it listens."""
+    """Runs `jackfield serve` with a configuration, options and environment, after what `before` has the shell do.
+
+    `ready=False` does not wait until it listens.
+    """
     return lambda config, *options, **more: _serve(tmp_path, config, *options, **more)
