@@ -7,12 +7,14 @@ makes of both, and what the upstream receives, is compared. Answers are compared
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import openai
 
+from jackfield.api import Call, Event, Reply, StreamHead
 from jackfield.api.testing import Received, Script, json_answer, sse_answer
 from jackfield.api.testing.upstream import Wire
 from tests.e2e.conftest import ACME_KEY, MakeHouse, Sdk
@@ -33,6 +35,13 @@ class Exchange(msgspec.Struct, kw_only=True):
     def sent(self) -> bytes:
         """The answer's body as the upstream sends it."""
         return self.sse.encode() if self.sse is not None else json.dumps(self.body, indent=1).encode()
+
+    @property
+    def to_be_heard(self) -> bytes:
+        """The same as a client is to get it."""
+        if self.sse is None or self.sent.rstrip().endswith(b"data: [DONE]"):
+            return self.sent
+        return self.sent + b"data: [DONE]\n\n"  # every client waits for it
 
     def script(self) -> Script:
         if self.sse is None:
@@ -103,11 +112,58 @@ async def test_answers_leave_byte_for_byte_as_they_came(house: MakeHouse, record
     player = Player()
     async with house(player, server=EVERY_NAME) as h:
         for player.playing in exchanges(recordings):
-            sent = player.playing.sent
-            if player.playing.sse is not None and not sent.rstrip().endswith(b"data: [DONE]"):
-                sent += b"data: [DONE]\n\n"  # every client waits for it
             if player.playing.status < 400:
-                assert (await h.host.post("/v1/chat/completions", player.playing.asked)).body == sent, player.playing.id
+                answer = await h.host.post("/v1/chat/completions", player.playing.asked)
+                assert answer.body == player.playing.to_be_heard, player.playing.id
+
+
+class Watching:
+    """A plugin that reads everything and changes nothing."""
+
+    id = "watching"
+
+    def intercept_request(self, call: Call) -> None:
+        assert call.request.messages or call.request.model
+
+    def intercept_response(self, call: Call, reply: Reply) -> None:
+        assert reply.canonical is not None or reply.failure is not None
+
+    def intercept_stream(self, call: Call, head: StreamHead) -> Callable[[Event], None]:
+        def watch(event: Event) -> None:
+            assert isinstance(event.text + event.thinking + event.arguments, str)
+
+        return watch
+
+
+async def test_plugins_that_only_look_change_no_byte(house: MakeHouse, recordings: Path) -> None:
+    player = Player()
+    async with house(player, server=EVERY_NAME, plugins=[Watching()]) as h:
+        for player.playing in exchanges(recordings):
+            if player.playing.status < 400:
+                answer = await h.host.post("/v1/chat/completions", player.playing.asked)
+                assert answer.body == player.playing.to_be_heard, player.playing.id
+                assert h.upstream.requests.pop().json == player.playing.asked
+                explained = (await h.outcome()).explain()
+                assert explained["fidelity"] == "bytes"
+
+
+class Repeating:
+    """A plugin that puts the same words in the place of every event's words."""
+
+    id = "repeating"
+
+    def intercept_stream(self, call: Call, head: StreamHead) -> Callable[[Event], Event | None]:
+        return lambda event: event.with_text(event.text) if event.text else None
+
+
+async def test_words_that_a_plugin_repeats_are_heard_as_before(house: MakeHouse, recordings: Path) -> None:
+    player = Player()
+    async with house(player, server=EVERY_NAME, plugins=[Repeating()]) as h:
+        through, direct = h.sdk(), h.sdk(base_url=f"{h.upstream.url}/v1")
+        for player.playing in exchanges(recordings):
+            if player.playing.sse is not None:
+                asked = player.playing.asked
+                assert await heard(through, asked) == await heard(direct, asked), player.playing.id
 
 
 def named(said: Any, model: str) -> Any:

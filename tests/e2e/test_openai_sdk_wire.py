@@ -156,6 +156,23 @@ async def test_a_stream_comes_back_byte_for_byte(house: MakeHouse, size: int, en
         assert (usage.input, usage.output) == (3, 2)
 
 
+@pytest.mark.parametrize("usage", [False, True])
+async def test_a_whole_answer_to_a_call_for_a_stream_is_streamed(house: MakeHouse, manner: str, usage: bool) -> None:
+    call = {"id": "t-1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1.10}'}}
+    message = {"role": "assistant", "content": "Hi", "tool_calls": [call, {**call, "id": "t-2"}]}
+    answer = {**ANSWER, "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+    async with house(json_answer(answer)) as h:
+        chunks = await h.sdk(manner).chunks(model="m", **({"stream_options": {"include_usage": True}} if usage else {}))
+        deltas = [choice.delta for one in chunks for choice in one.choices]
+        assert "".join(delta.content or "" for delta in deltas) == "Hi"
+        called = [tool for delta in deltas for tool in delta.tool_calls or ()]
+        assert [tool.id for tool in called if tool.id] == ["t-1", "t-2"]
+        assert "".join(tool.function.arguments or "" for tool in called if tool.index == 1) == '{"a": 1.10}'
+        assert [c.finish_reason for one in chunks for c in one.choices][-1] == "tool_calls"
+        assert [one.usage.total_tokens for one in chunks if one.usage] == ([4] if usage else [])
+        assert {one.id for one in chunks} == {"chatcmpl-1"}
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_headers_that_programs_read_come_through(house: MakeHouse, manner: str, stream: bool) -> None:
     told = {**SHOWN, **HIDDEN}
