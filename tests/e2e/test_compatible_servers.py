@@ -103,13 +103,24 @@ async def test_a_credential_may_have_an_address_of_its_own(house: MakeHouse) -> 
 
 
 @pytest.mark.parametrize(
-    "url", ["api.example/v1", "ftp://api.example", "http://", "https:///v1", "", "http://api.example/v1 ", "http://api.example/#x"]
+    "url",
+    [
+        "api.example/v1",
+        "ftp://api.example",
+        "http://",
+        "https:///v1",
+        "",
+        "http://api.example/v1 ",
+        "http://api.example/#x",
+        "http://me:pa55word@api.example/v1",
+    ],
 )
 @pytest.mark.parametrize("place", ["base_url", "providers"])
 async def test_what_is_no_url_is_a_problem_with_its_place(url: str, place: str) -> None:
     section = {"base_url": url} if place == "base_url" else {"providers": {"acme": {"base_url": url}}}
     async with Harness(config={"plugins": {"openai": section}}) as host:
         (problem,) = [line for line in host.host.problems if "base_url" in line]
+        assert "pa55word" not in problem
         assert f"plugins.openai{'.providers.acme' if place == 'providers' else ''}" in problem
 
 
@@ -279,6 +290,34 @@ async def test_when_one_server_fails_another_that_has_the_model_answers(house: M
             for _ in range(4):
                 assert (await sdk.chat("m")).model == "m"
             assert len(asked(acme)) == 4
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(401, "invalid_api_key"), (403, None), (402, None), (429, "rate_limit_exceeded"), (429, "insufficient_quota"), (500, None)],
+)
+async def test_when_one_key_fails_the_next_one_serves(house: MakeHouse, status: int, code: str | None) -> None:
+    keys = ["sk-one-0123456789", "sk-two-0123456789", "sk-two-0123456789"]  # one stands twice and counts once
+    credentials = [{"provider": "acme", "key": key} for key in keys]
+    failing = json_answer({"error": {"message": "no", "code": code}}, status=status)
+    async with house(failing, serving(), config={"credentials": credentials}) as h:
+        assert (await h.sdk().chat("m")).model == "m"
+        assert [sent.headers["authorization"] for sent in h.upstream.requests] == [f"Bearer {key}" for key in keys[:2]]
+    async with house(failing, config={"credentials": credentials}) as h:
+        with pytest.raises(openai.APIStatusError) as caught:
+            await h.sdk().chat("m")
+        assert caught.value.status_code in (429, 502, 503)
+        assert len(h.upstream.requests) == 2
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
+async def test_a_mistake_of_the_caller_is_not_tried_with_another_key(house: MakeHouse, status: int) -> None:
+    credentials = [{"provider": "acme", "key": key} for key in ("sk-one-0123456789", "sk-two-0123456789")]
+    async with house(json_answer({"error": {"message": "no"}}, status=status), config={"credentials": credentials}) as h:
+        with pytest.raises(openai.APIStatusError) as caught:
+            await h.sdk().chat("m")
+        assert caught.value.status_code == status
+        assert len(h.upstream.requests) == 1
 
 
 # ---------------------------------------------------------------------------------------------- openai

@@ -15,7 +15,7 @@ BASE_URL = "https://api.openai.com/v1"
 PATTERNS = ("gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "text-embedding-*", "ft:*", "codex-*", "computer-use-*", "omni-moderation-*")
 """How OpenAI names its models: what is launched tomorrow passes without a new list."""
 
-_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s#]*")
+_URL: Final = re.compile(r"https?://[^\s/?#@]+(?:[/?][^\s#]*)?")
 
 FAILURES = (
     # OpenAI's guide "Error codes": the same status 429 says "slow down" and "out of credit"; the code tells which.
@@ -91,7 +91,8 @@ class TimeoutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def check_base_url(url: str) -> None:
     """Raise `ValueError` for what is no URL to which a path could be appended."""
     if _URL.fullmatch(url) is None:
-        raise ValueError(f"base_url: expected a URL such as {BASE_URL}, got {url!r}")
+        got = "one with a password in it: keys belong under `credentials`" if "@" in url else repr(url)
+        raise ValueError(f"base_url: expected a URL such as {BASE_URL}, got {got}")
 
 
 def openai(settings: OpenAISettings) -> HttpProvider:
