@@ -187,6 +187,7 @@ def seconds_until(value: str) -> float | None:
         number = float(text)
     except ValueError:
         return _from_words(text)
+    number = number / 1000 if number > 100 * _EPOCH_FLOOR else number  # a Unix time in milliseconds
     return max(0.0, number - time.time() if number > _EPOCH_FLOOR else number) if math.isfinite(number) else None
 
 
