@@ -1,5 +1,6 @@
 """Stages 10 and 11: what the client is answered, in its own dialect, and how an answer leaves."""
 
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -7,13 +8,29 @@ from typing import Any, Final
 import msgspec
 
 from jackfield import bodies
-from jackfield.api import BadRequest, Body, CallError, Dialect, Error, Event, Headers, ModelInfo, NotDecoded, Reply, Response, canonical
+from jackfield.api import (
+    BadRequest,
+    Body,
+    CallError,
+    Dialect,
+    Error,
+    Event,
+    Headers,
+    ModelInfo,
+    NotDecoded,
+    Reply,
+    Response,
+    canonical,
+    failure,
+)
 from jackfield.dispatch import ask
 from jackfield.exchange import OWN_FAULT, Downstream, Exchange, Refused, error_of
 from jackfield.generation import NEVER_SENT, Generation
 from jackfield.source import Source
 from jackfield.streams import Relay
 from jackfield.sweeper import Sweeper
+
+log = logging.getLogger("jackfield")
 
 _JSON: Final = ("Content-Type", "application/json")
 _UNCACHED: Final = (("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no"))
@@ -103,11 +120,7 @@ def given(exchange: Exchange, answer: Reply | Response) -> Reply:
 # ------------------------------------------------------------------------------------------------- errors
 
 
-ENDS: Final = (CallError, BadRequest, NotDecoded)
-"""What ends a call: a failure, or a body that a plugin could not read."""
-
-
-async def fail(exchange: Exchange, raised: CallError | BadRequest | NotDecoded) -> None:
+async def fail(exchange: Exchange, raised: Exception) -> None:
     """Answer with an error: the upstream's own where the caller caused it, else the kernel's in the client's dialect."""
     fault = _told(raised)
     exchange.failure = fault.failure
@@ -118,16 +131,21 @@ async def fail(exchange: Exchange, raised: CallError | BadRequest | NotDecoded) 
     reply.failure = fault.failure
     try:
         await _send_whole(exchange, reply)
-    except ENDS as broken:
+    except (CallError, BadRequest, NotDecoded) as broken:
         exchange.sees_answer = None
         await _send_whole(exchange, _error_reply(exchange.dialect, error_of(_told(broken).failure)))
 
 
-def _told(raised: CallError | BadRequest | NotDecoded) -> CallError:
+def _told(raised: Exception) -> CallError:
     """Return what is told of what ended a call."""
     if isinstance(raised, BadRequest):
         return Refused(400, raised.message, code=raised.code or "invalid_request", param=raised.param)
-    return Refused(413, str(raised), code="body_too_large") if isinstance(raised, NotDecoded) else raised
+    if isinstance(raised, NotDecoded):
+        return Refused(413, str(raised), code="body_too_large")
+    if isinstance(raised, CallError):
+        return raised
+    log.error("a call failed inside the host", exc_info=raised)
+    return CallError(failure("plugin", "the call failed inside the host", code="internal_error", detail=repr(raised)))
 
 
 def _own_words(exchange: Exchange, fault: CallError) -> Reply | None:

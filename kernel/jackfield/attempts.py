@@ -5,7 +5,21 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from jackfield import bodies
-from jackfield.api import Attempt, CallError, Candidate, Cause, Delegate, Deny, Failure, Headers, Pool, Reply, failure
+from jackfield.api import (
+    Attempt,
+    BadRequest,
+    CallError,
+    Candidate,
+    Cause,
+    Delegate,
+    Deny,
+    Failure,
+    Headers,
+    NotDecoded,
+    Pool,
+    Reply,
+    failure,
+)
 from jackfield.bodies import change_request
 from jackfield.dispatch import ask, of_a_plugin, without
 from jackfield.exchange import OWN_FAULT, Exchange, Tried
@@ -108,6 +122,11 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
             raise CallError(told)
         account.answered(time.perf_counter() - started)
         return reply
+    except BaseException as fault:
+        if isinstance(fault, CallError | BadRequest | NotDecoded) or not of_a_plugin(fault):
+            raise
+        says, detail = f"provider {attempt.provider.key!r} failed", f"{type(fault).__name__}: {fault}"
+        raise CallError(failure("plugin", says, code="provider_failed", detail=detail, help="another")) from fault
     finally:
         if made.relay is None:  # a stream is counted out when it ends
             made.release()
@@ -126,17 +145,9 @@ async def _intercept(exchange: Exchange, attempt: Attempt) -> None:
 
 async def _execute(shared: Shared, attempt: Attempt, account: Any) -> Reply:
     attempt._send = lambda request: shared.transport.request(request, account)
-    try:
-        if not isinstance(reply := await attempt.provider.execute(attempt), Reply):
-            raise TypeError(f"answered {type(reply).__name__}, not a Reply")
-        return reply
-    except BaseException as fault:
-        if isinstance(fault, CallError) or not of_a_plugin(fault):
-            raise
-        detail = f"{type(fault).__name__}: {fault}"
-        raise CallError(
-            failure("plugin", f"provider {attempt.provider.key!r} failed", code="provider_failed", detail=detail, help="another")
-        ) from fault
+    if not isinstance(reply := await attempt.provider.execute(attempt), Reply):
+        raise TypeError(f"answered {type(reply).__name__}, not a Reply")
+    return reply
 
 
 async def _judge(exchange: Exchange, made: Tried, reply: Reply) -> Failure | None:

@@ -57,7 +57,9 @@ async def _run(shared: Shared, exchange: Exchange) -> None:
         except asyncio.CancelledError:
             exchange.settle()  # raises where the host stops the call, not the client
             raise
-    except answers.ENDS as fault:
+    except ConnectionError:
+        raise  # the client has left
+    except Exception as fault:  # noqa: BLE001 (what is wrong in the host must not leave a client without an answer)
         await answers.fail(exchange, fault)
 
 
