@@ -3,7 +3,7 @@
 from typing import Final
 
 from jackfield.addresses import is_loopback
-from jackfield.api import Call, Headers, Principal
+from jackfield.api import Call, Principal
 from jackfield.dispatch import HookFailed, ask
 from jackfield.exchange import Downstream, Exchange, Refused
 
@@ -14,9 +14,9 @@ _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forw
 
 async def authenticate(exchange: Exchange) -> Principal:
     """Ask who calls: the first plugin that knows decides. Raises `Refused`: 401, or 503 where a plugin was broken."""
-    if not exchange.has_rules:
+    rest, refused = exchange.doorkeepers, (401, "missing API key: send it as 'Authorization: Bearer <key>'", "missing_api_key")
+    if not rest:
         return LOCAL
-    rest, refused = exchange.generation.chains.authenticate, (401, "missing API key: send it as 'Authorization: Bearer <key>'", "missing_api_key")
     while rest:
         try:
             _, answer, rest = await ask(rest, exchange.trace, exchange.call)
@@ -38,16 +38,18 @@ def refuse_strangers(downstream: Downstream) -> None:
     This holds while there are no access rules. A browser's page, a tunnel and a reverse proxy all reach
     a loopback port; what they send shows it.
     """
-    if (reason := _strange(downstream.peer, downstream.headers)) is not None:
-        message = f"without access rules only local programs are served: {reason}; set up keys (plugins.api_keys.keys)"
-        raise Refused(403, message, code="forbidden")
+    if (reason := strangeness(downstream)) is not None:
+        raise Refused(
+            403, f"without access rules only local programs are served: {reason}; set up keys (plugins.api_keys.keys)", code="forbidden"
+        )
     kind = (downstream.headers.get("content-type") or "").partition(";")[0].strip().lower()
     if downstream.method == "POST" and not (kind.startswith("application/") and kind.endswith(("/json", "+json"))):
         raise Refused(415, "without access rules a request body must be sent as application/json", code="unsupported_media_type")
 
 
-def _strange(peer: str | None, headers: Headers) -> str | None:
-    host = headers.get("host")
+def strangeness(downstream: Downstream) -> str | None:
+    """Say what shows that a request does not come from a program on this machine; None when nothing does."""
+    peer, headers, host = downstream.peer, downstream.headers, downstream.headers.get("host")
     forwarded = next((name for name in _FORWARDED if name in headers), None)
     if peer is not None and not is_loopback(peer):
         return f"the request comes from {peer}"

@@ -13,7 +13,7 @@ def origin_of(url: str) -> str | None:
         host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme)
     except ValueError:
         return None
-    return f"{parts.scheme}://{host}:{port}" if host and port else None
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}" if host and port else None
 
 
 def ip_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

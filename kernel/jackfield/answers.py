@@ -1,33 +1,49 @@
 """Stages 10 and 11: what the client is answered, in its own dialect, and how an answer leaves."""
 
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from jackfield import bodies
-from jackfield.api import BadRequest, Body, CallError, Dialect, Error, Event, Headers, ModelInfo, NotDecoded, Reply, Response, canonical
-from jackfield.dispatch import HookFailed, ask
+from jackfield.api import (
+    BadRequest,
+    Body,
+    CallError,
+    Dialect,
+    Error,
+    Event,
+    Headers,
+    ModelInfo,
+    NotDecoded,
+    Reply,
+    Response,
+    canonical,
+    failure,
+)
+from jackfield.dispatch import ask
 from jackfield.exchange import OWN_FAULT, Downstream, Exchange, Refused, error_of
 from jackfield.generation import NEVER_SENT, Generation
 from jackfield.source import Source
 from jackfield.streams import Relay
 
+log = logging.getLogger("jackfield")
+
 _JSON: Final = ("Content-Type", "application/json")
-FAULTS: Final = (CallError, BadRequest, NotDecoded, HookFailed)
-"""What the stages raise for a call that cannot be answered."""
-
-
 async def prepare(exchange: Exchange, reply: Reply) -> Relay | None:
     """Make an answer the client's: return it as a stream where the client asked for one, None where it is a whole one."""
-    relay, call = None, exchange.call
-    if exchange.tried:
-        made = exchange.tried[-1]
-        relay = made.relay
-        if relay is not None and not call.stream:
-            reply.body = Body(canonical=await relay.assemble(), codec=bodies.response_codec(made.attempt.dialect))
-            made.usage, relay = reply.body.canonical.usage if reply.body.canonical else None, None
+    call, made = exchange.call, exchange.tried[-1] if exchange.tried else None
+    relay = made.relay if made is not None else None
+    if made is None and reply.stream is not None:
+        relay = await _relayed(exchange, reply, reply.stream)
+    if relay is not None and not call.stream:
+        dialect = made.attempt.dialect if made is not None else exchange.dialect
+        reply.body, relay = Body(canonical=await relay.assemble(), codec=bodies.response_codec(dialect, call.operation)), None
+        if made is not None:
+            made.usage = reply.body.canonical.usage if reply.body.canonical else None
+    if made is not None:
         reply.headers = _let_through(exchange, reply.headers)
         if relay is None:
             exchange.usage = made.usage
@@ -39,13 +55,18 @@ async def prepare(exchange: Exchange, reply: Reply) -> Relay | None:
     return relay
 
 
+async def _relayed(exchange: Exchange, reply: Reply, stream: AsyncIterator[Any]) -> Relay:
+    """Return a stream that no attempt gave."""
+    relay = Relay(exchange, reply, Source(stream, exchange.dialect, exchange.generation.config.limits.event))
+    if (told := await relay.prime()) is not None:
+        raise CallError(told)
+    return relay
+
+
 async def _played(exchange: Exchange, reply: Reply) -> Relay:
     """Return a whole answer as a stream, for a client that asked for one."""
-    dialect, said = exchange.dialect, bodies.whole_body(reply, exchange.dialect).canonical or Response()
-    events = dialect.encode_stream(exchange.call.request, []).feed(list(canonical.play(said)))
-    relay = Relay(exchange, reply, Source(_iterate(events), dialect, exchange.generation.config.limits.event))
-    await relay.prime()
-    return relay
+    dialect, said = exchange.dialect, bodies.whole_body(reply, exchange.dialect, "generate").canonical or Response()
+    return await _relayed(exchange, reply, _iterate(dialect.encode_stream(exchange.call.request, []).feed(list(canonical.play(said)))))
 
 
 async def _iterate(events: Sequence[Event]) -> AsyncIterator[bytes]:
@@ -55,7 +76,7 @@ async def _iterate(events: Sequence[Event]) -> AsyncIterator[bytes]:
 
 async def send(exchange: Exchange, reply: Reply) -> None:
     """Let the response interceptors change a whole answer in turn, and send it."""
-    body = reply.body = bodies.whole_body(reply, exchange.dialect)
+    body = reply.body = bodies.whole_body(reply, exchange.dialect, exchange.call.operation)
     rest = exchange.seeing(exchange.generation.chains.intercept_response)
     while rest:
         hook, change, rest = await ask(rest, exchange.trace, exchange.call, reply)
@@ -78,18 +99,22 @@ def _sendable(headers: Headers) -> Headers:
 
 
 def given(exchange: Exchange, answer: Reply | Response) -> Reply:
-    """Return the answer that a request interceptor gave instead of a provider."""
+    """Return the answer that a request interceptor gave instead of a provider. Raises `ValueError` for one that cannot be streamed."""
+    call = exchange.call
     if isinstance(answer, Response):
-        return Reply(response=answer if answer.model else msgspec.structs.replace(answer, model=exchange.call.model))
-    return msgspec.structs.replace(answer, headers=_sendable(answer.headers))
+        return Reply(response=answer if answer.model else msgspec.structs.replace(answer, model=call.model))
+    exchange.rejected, said = answer.status >= 400, answer.response
+    if call.stream and answer.stream is None and answer.status < 300:
+        said = bodies.whole_body(answer, exchange.dialect, call.operation).canonical
+    return msgspec.structs.replace(answer, headers=_sendable(answer.headers), response=said)
 
 
 # ------------------------------------------------------------------------------------------------- errors
 
 
-async def fail(exchange: Exchange, reason: Exception) -> None:
-    """Answer with an error (one of `FAULTS`): the upstream's own where the caller caused it, else the kernel's in the client's dialect."""
-    fault = _as_call_error(reason)
+async def fail(exchange: Exchange, raised: Exception) -> None:
+    """Answer with an error: the upstream's own where the caller caused it, else the kernel's in the client's dialect."""
+    fault = _told(raised)
     exchange.failure = fault.failure
     exchange.rejected = exchange.rejected or isinstance(fault, Refused)
     if exchange.downstream.begun:
@@ -98,19 +123,21 @@ async def fail(exchange: Exchange, reason: Exception) -> None:
     reply.failure = fault.failure
     try:
         await send(exchange, reply)
-    except HookFailed as broken:
+    except (CallError, BadRequest, NotDecoded) as broken:
         exchange.sees_answer = None
-        await send(exchange, _error_reply(exchange.dialect, Error(status=503, message=str(broken), code="plugin_failed")))
+        await send(exchange, _error_reply(exchange.dialect, error_of(_told(broken).failure)))
 
 
-def _as_call_error(reason: Exception) -> CallError:
-    if isinstance(reason, BadRequest):
-        return Refused(400, reason.message, code=reason.code or "invalid_request", param=reason.param)
-    if isinstance(reason, NotDecoded):
-        return Refused(413, str(reason), code="body_too_large")
-    if isinstance(reason, HookFailed):
-        return Refused(503, f"plugin {reason.plugin!r} failed ({reason.hook})", code="plugin_failed")
-    return reason if isinstance(reason, CallError) else Refused(500, repr(reason))
+def _told(raised: Exception) -> CallError:
+    """Return what is told of what ended a call."""
+    if isinstance(raised, BadRequest):
+        return Refused(400, raised.message, code=raised.code or "invalid_request", param=raised.param)
+    if isinstance(raised, NotDecoded):
+        return Refused(413, str(raised), code="body_too_large")
+    if isinstance(raised, CallError):
+        return raised
+    log.error("a call failed inside the host", exc_info=raised)
+    return CallError(failure("plugin", "the call failed inside the host", code="internal_error", detail=repr(raised)))
 
 
 def _own_words(exchange: Exchange, fault: CallError) -> Reply | None:
@@ -134,7 +161,8 @@ def no_route(generation: Generation, downstream: Downstream) -> Refused:
     """Return the error for a request that no route takes."""
     path, method = downstream.path, downstream.method
     if methods := generation.routes.methods(path, downstream.headers):
-        return Refused(405, f"{path} takes {' or '.join(methods)}, not {method}", code="method_not_allowed")
+        says = f"{path} takes {' or '.join(methods)}, not {method}"
+        return Refused(405, says, code="method_not_allowed", headers=Headers({"Allow": ", ".join(methods)}))
     near = generation.routes.nearest(path)
     hint = f"did you mean {near[0]}?" if near is not None else "no plugin with a dialect is plugged in"
     if near is not None and not path.startswith(root := f"/{near[0].split('/')[1]}"):
@@ -146,7 +174,7 @@ async def refuse_unmatched(generation: Generation, downstream: Downstream, fault
     """Answer a request that has no dialect, in the dialect of the route that comes nearest."""
     near = generation.routes.nearest(downstream.path)
     reply = _error_reply(near[1] if near is not None else generation.dialects["canonical"], error_of(fault.failure))
-    await downstream.send(reply.status, [_JSON, *reply.headers], bodies.error_body(reply))
+    await downstream.send(reply.status, [_JSON, *reply.headers, *fault.headers], bodies.error_body(reply))
 
 
 # ------------------------------------------------------------------------------------------------ queries

@@ -5,9 +5,23 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from jackfield import bodies
-from jackfield.api import Attempt, CallError, Candidate, Cause, Delegate, Deny, Failure, Headers, Pool, Reply, failure
+from jackfield.api import (
+    Attempt,
+    BadRequest,
+    CallError,
+    Candidate,
+    Cause,
+    Delegate,
+    Deny,
+    Failure,
+    Headers,
+    NotDecoded,
+    Pool,
+    Reply,
+    failure,
+)
 from jackfield.bodies import change_request
-from jackfield.dispatch import HookFailed, ask, without
+from jackfield.dispatch import ask, of_a_plugin, without
 from jackfield.exchange import OWN_FAULT, Exchange, Tried
 from jackfield.resolution import Target
 from jackfield.shared import Shared
@@ -40,8 +54,6 @@ async def _round(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None
             return await _try(shared, exchange, made)
         except CallError as fault:
             told = made.failure = fault.failure
-        except HookFailed as fault:
-            told = made.failure = failure("plugin", f"plugin {fault.plugin!r} failed ({fault.hook})", code="plugin_failed")
         if told.help == "none":
             break
         # What is the credential's own fault would meet its other models too.
@@ -55,10 +67,7 @@ async def _pick(exchange: Exchange, pool: Pool) -> Candidate:
     generation = exchange.generation
     hook = generation.scheduler_for(exchange.call.model, pool.eligible[0].provider)
     for _ in range(_MOST_DELEGATIONS):
-        try:
-            _, picked, _ = await ask((hook,) if hook is not None else (), exchange.trace, exchange.call, pool)
-        except HookFailed:
-            break
+        _, picked, _ = await ask((hook,) if hook is not None else (), exchange.trace, exchange.call, pool)
         if isinstance(picked, Candidate) and picked in pool.eligible:
             return picked
         if isinstance(picked, Deny):
@@ -98,7 +107,7 @@ def _attempt(exchange: Exchange, candidate: Candidate) -> Attempt:
 
 
 async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
-    """Make one attempt and return its answer. Raises `CallError` or `HookFailed` when it fails."""
+    """Make one attempt and return its answer. Raises `CallError` when it fails."""
     attempt, account = made.attempt, made.account
     exchange.attempt = attempt
     account.in_flight += 1
@@ -113,6 +122,11 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
             raise CallError(told)
         account.answered(time.perf_counter() - started)
         return reply
+    except BaseException as fault:
+        if isinstance(fault, CallError | BadRequest | NotDecoded) or not of_a_plugin(fault):
+            raise
+        says, detail = f"provider {attempt.provider.key!r} failed", f"{type(fault).__name__}: {fault}"
+        raise CallError(failure("plugin", says, code="provider_failed", detail=detail, help="another")) from fault
     finally:
         if made.relay is None:  # a stream is counted out when it ends
             made.release()
@@ -131,15 +145,9 @@ async def _intercept(exchange: Exchange, attempt: Attempt) -> None:
 
 async def _execute(shared: Shared, attempt: Attempt, account: Any) -> Reply:
     attempt._send = lambda request: shared.transport.request(request, account)
-    try:
-        if not isinstance(reply := await attempt.provider.execute(attempt), Reply):
-            raise TypeError(f"answered {type(reply).__name__}, not a Reply")
-        return reply
-    except CallError:
-        raise
-    except Exception as fault:
-        says, detail = f"provider {attempt.provider.key!r} failed", f"{type(fault).__name__}: {fault}"
-        raise CallError(failure("plugin", says, code="provider_failed", detail=detail, help="another")) from fault
+    if not isinstance(reply := await attempt.provider.execute(attempt), Reply):
+        raise TypeError(f"answered {type(reply).__name__}, not a Reply")
+    return reply
 
 
 async def _judge(exchange: Exchange, made: Tried, reply: Reply) -> Failure | None:

@@ -23,6 +23,7 @@ from jackfield.api import (
     Response,
     failure,
     locate,
+    members,
     splice,
 )
 from jackfield.api.body import Codec
@@ -39,9 +40,9 @@ def request_codec(dialect: Dialect, operation: Operation) -> Codec[Request]:
 
 
 @lru_cache
-def response_codec(dialect: Dialect) -> Codec[Response]:
-    """Return how a dialect reads and writes the bodies of answers."""
-    return dialect.decode_response, lambda value: dialect.encode_response(value, [])
+def response_codec(dialect: Dialect, operation: Operation) -> Codec[Response] | None:
+    """Return how a dialect reads and writes the bodies of answers; None for operations whose answers have no canonical form."""
+    return (dialect.decode_response, lambda value: dialect.encode_response(value, [])) if operation == "generate" else None
 
 
 def change_request(exchange: Exchange, body: Body[Request], change: Change) -> Body[Request] | None:
@@ -53,12 +54,14 @@ def change_request(exchange: Exchange, body: Body[Request], change: Change) -> B
         raise ValueError(f"a change may not name {'.'.join(map(str, named.pop()))}: a hook that wants another model is a router")
     if change.response is not None or change.respond is not None:
         raise ValueError("an answer cannot be given here (`response`, `respond`)")
+    if change.body is not None:
+        members(change.body)  # raises for what is no JSON object
     return _changed(body, change, change.request)
 
 
 def change_response(body: Body[Response], change: Change) -> Body[Response] | None:
     """Return the body that a hook's change makes of an answer's; None when only headers change."""
-    if change.request is not None or change.respond is not None:
+    if change.request is not None or change.respond is not None or (change.response is not None and body.codec is None):
         raise ValueError("an answer is changed by `set`, `remove`, `response` or `body`")
     return _changed(body, change, change.response)
 
@@ -125,12 +128,12 @@ def _across(exchange: Exchange, attempt: Attempt, stream: bool) -> None:
     attempt.body = Body(raw, canonical=said, codec=request_codec(dialect, call.operation))
 
 
-def whole_body(reply: Reply, dialect: Dialect) -> Body[Response]:
+def whole_body(reply: Reply, dialect: Dialect, operation: Operation) -> Body[Response]:
     """Return a whole answer's body with the dialect's codec, whichever form the provider gave it."""
     if isinstance(reply.body, Body) and reply.body.codec is not None:
         return reply.body
     raw = error_body(reply) if reply.response is None else None
-    return Body(raw, canonical=reply.response, codec=response_codec(dialect))
+    return Body(raw, canonical=reply.response, codec=response_codec(dialect, operation))
 
 
 def error_body(reply: Reply) -> bytes:
@@ -140,7 +143,7 @@ def error_body(reply: Reply) -> bytes:
 
 def judge(attempt: Attempt, reply: Reply, made: Tried) -> Failure | None:
     """Look at a whole answer: what it cost, and whether it is one at all."""
-    reply.body = body = whole_body(reply, attempt.dialect)
+    reply.body = body = whole_body(reply, attempt.dialect, attempt.call.operation)
     try:
         seen = attempt.dialect.glance(body.raw)
     except (ValueError, RecursionError) as fault:
@@ -162,7 +165,7 @@ async def response(exchange: Exchange, attempt: Attempt, reply: Reply) -> None:
     rest, dialect, model = exchange.generation.chains.normalize_response, exchange.dialect, attempt.call.model
     if not rest and attempt.dialect is dialect and attempt.model == model:
         return
-    body = reply.body = whole_body(reply, attempt.dialect)
+    body = reply.body = whole_body(reply, attempt.dialect, attempt.call.operation)
     while rest:
         hook, change, rest = await ask(rest, exchange.trace, attempt, reply)
         if hook is not None and not callable(change):
@@ -174,6 +177,6 @@ async def response(exchange: Exchange, attempt: Attempt, reply: Reply) -> None:
         except ValueError as fault:
             raise CallError(failure("upstream", "the provider's answer cannot be read", code="bad_answer", detail=str(fault))) from fault
         said = said if attempt.model == model else msgspec.structs.replace(said, model=model)
-        reply.body = Body(dialect.encode_response(said, attempt.losses or []), canonical=said, codec=response_codec(dialect))
+        reply.body = Body(dialect.encode_response(said, attempt.losses or []), canonical=said, codec=response_codec(dialect, "generate"))
     elif attempt.model != model:  # the client is answered under the name that it asked for
         reply.body = body.with_changes({path: model for path in dialect.needles.model if locate(body.raw, path) is not None})

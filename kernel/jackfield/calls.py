@@ -1,6 +1,7 @@
 """What one plugin sees of the host, and calls without HTTP: those of plugins within others, and of an embedding program."""
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import time
@@ -29,13 +30,14 @@ from jackfield.api import (
     StateStore,
     canonical,
     failure,
+    splice,
 )
 from jackfield.bodies import response_codec
 from jackfield.dispatch import as_plugin
 from jackfield.exchange import Exchange
 from jackfield.generation import Generation
 from jackfield.routes import Match
-from jackfield.shared import Shared, current
+from jackfield.shared import Shared
 from jackfield.source import events_of
 
 MAX_DEPTH: Final = 4
@@ -114,7 +116,7 @@ class PluginHost:
         raw = downstream.body or b""
         if exchange.failure is not None:
             raise CallError(exchange.failure, body=raw, headers=downstream.shown)
-        body: Body[Response] = Body(raw, codec=response_codec(exchange.dialect))
+        body: Body[Response] = Body(raw, codec=response_codec(exchange.dialect, exchange.call.operation))
         return (nested.request and body.canonical) or Reply(status=downstream.status, headers=downstream.shown, body=body)
 
     async def stream(self, call: Request | Nested) -> AsyncIterator[canonical.Delta | Event]:
@@ -131,7 +133,8 @@ class PluginHost:
                     for said in event.deltas if nested.request is not None else (event,):
                         yield said
             if downstream.body is not None:
-                raise CallError(exchange.failure or failure("unknown", "the answer is no stream"), body=downstream.body)
+                fault = exchange.failure or failure("unknown", "the answer is no stream")
+                raise CallError(fault, body=downstream.body, headers=downstream.shown)
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -150,17 +153,17 @@ class PluginHost:
 
     def _exchange(self, nested: Nested, stream: bool) -> tuple[Exchange, MemoryDownstream]:
         """Return a call below the one that it is made in, or a root call."""
-        parent = None if nested.detached else current.get()
+        around = self._shared.current.get()
+        parent = None if nested.detached else around
         generation = parent.generation if parent is not None else self._shared.generation
         dialect, endpoint, body = _form(generation, nested, stream)
         downstream = MemoryDownstream(body)
         call = Call(self._shared.next_id(), dialect, endpoint, downstream.headers, downstream.query)
         exchange = Exchange(generation, call, Match(dialect, endpoint), downstream)
-        exchange.inside = True
+        exchange.inside, exchange.skipped = True, (around.skipped if around is not None else frozenset()) | {self._plugin}
         call.principal = Principal(name=f"plugin:{self._plugin}" if self._plugin else "embedder")
         if parent is not None:
             call.parent, call.depth, call.principal = parent.call, parent.call.depth + 1, parent.call.principal
-            exchange.skipped = parent.skipped | {self._plugin}
         if call.depth > MAX_DEPTH:
             raise CallError(failure("plugin", f"calls within calls are at most {MAX_DEPTH} deep", code="too_deep"))
         return exchange, downstream
@@ -205,7 +208,11 @@ def _form(generation: Generation, nested: Nested, stream: bool) -> tuple[Dialect
         return dialect, _CANONICAL_ROUTE, dialect.encode_request(msgspec.structs.replace(nested.request, stream=stream), "generate", [])
     fitting = [e for e in dialect.endpoints if e.operation == nested.operation]
     endpoint = next((e for e in fitting if e.stream in (stream, ("stream",))), next(iter(fitting), _CANONICAL_ROUTE))
-    return dialect, endpoint, nested.body if isinstance(nested.body, bytes) else msgspec.json.encode(nested.body or {})
+    raw = nested.body if isinstance(nested.body, bytes) else msgspec.json.encode(nested.body or {})
+    if isinstance(endpoint.stream, tuple):
+        with contextlib.suppress(ValueError, KeyError, RecursionError):  # what is no body is judged later, as a client's would be
+            raw = splice(raw, {endpoint.stream: True}) if stream else splice(raw, remove=[endpoint.stream])
+    return dialect, endpoint, raw
 
 
 class _Credentials:

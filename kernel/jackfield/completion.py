@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 from jackfield.api import Outcome, Usage
@@ -21,8 +22,8 @@ _NO_USAGE: Final = Usage(source="absent")
 class Completion:
     """Completes calls, one after the other, in a task of its own."""
 
-    def __init__(self) -> None:
-        self.dropped = 0
+    def __init__(self, current: "ContextVar[Exchange | None]") -> None:
+        self.dropped, self._current = 0, current
         self._waiting: asyncio.Queue[tuple[Exchange, Outcome]] = asyncio.Queue(MOST_WAITING)
         self._task = asyncio.get_running_loop().create_task(self._work(), name="jackfield-completion")
 
@@ -48,7 +49,8 @@ class Completion:
         while True:
             exchange, outcome = await self._waiting.get()
             chains, trace = exchange.generation.chains, exchange.trace
-            for tried in exchange.tried if chains.handle_usage else ():
+            self._current.set(exchange)  # what observers call now, they call within the call that they are told of
+            for tried in (t for t in exchange.tried if t.attempt._send is not None):  # else no provider was asked
                 await ask(chains.handle_usage, trace, tried.attempt, tried.usage or _NO_USAGE)
             await ask(chains.request_complete, trace, exchange.call, outcome)
             self._waiting.task_done()

@@ -30,11 +30,11 @@ _VARIABLE: Final = re.compile(r"\$\$\{|\$\{(\w+)(?::-((?:[^}\\]|\\.)*))?\}")
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. `problems` has one line for each thing that is wrong."""
+    """The configuration cannot be used. `problems` has one line for each thing that is wrong; `loaded` is what is left without it."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], loaded: "Loaded | None" = None) -> None:
         super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems, self.loaded = problems, loaded
 
 
 class _FromEnvironment(str):  # noqa: SLOT000 (few are made)
@@ -76,39 +76,39 @@ def load(
     if given is None:
         given = os.environ.get("JACKFIELD_CONFIG") or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else {})
     if isinstance(given, Mapping):
-        document = dict(given)
+        document = _expand(dict(given), "", problems, source)
     else:
         source, folder = str(given), Path(given).resolve().parent
-        document = _read_file(Path(given), source)
-    own = _merge(_expand(document, "", problems, source), extra or {})
+        document = _read_file(Path(given), source, problems)
+    own = _merge(document, extra or {})
     merged = _merge(_expand(_defaults() if defaults else {}, "", problems, "defaults"), own)
-    loaded = _decode(merged, own, source, problems)
-    if loaded is None or problems:
-        raise ConfigError(problems)
-    return msgspec.structs.replace(loaded, folder=folder)
+    loaded = msgspec.structs.replace(_decode(merged, own, source, problems), folder=folder)
+    if problems:
+        raise ConfigError(problems, loaded)
+    return loaded
 
 
 def _defaults() -> dict[str, Any]:
     try:
-        text = resources.files(_DEFAULTS_PACKAGE).joinpath(DEFAULT_FILE).read_text()
+        return yaml.safe_load(resources.files(_DEFAULTS_PACKAGE).joinpath(DEFAULT_FILE).read_text()) or {}
     except (ModuleNotFoundError, FileNotFoundError):
         return {}
-    return yaml.safe_load(text) or {}
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without dates, and with doubled keys refused."""
+    """YAML without dates, with keys taken as they are written (`4.10` is no number there), and with doubled keys refused."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str | int | float | bool | None):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be a plain text", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
-            seen.add(key)
-        return {str(k): v for k, v in super().construct_mapping(node, deep).items()}
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"):
+            if not isinstance(key, yaml.ScalarNode) or key.value in seen:
+                what = f"the key {key.value!r} stands twice" if isinstance(key, yaml.ScalarNode) else "a key must be a plain text"
+                raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
+            seen.add(key.value)
+        self.flatten_mapping(node)
+        for key, _ in node.value:
+            key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -117,27 +117,27 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def _read_file(path: Path, source: str) -> dict[str, Any]:
+def _read_file(path: Path, source: str, problems: list[str]) -> Any:
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a safe loader)
-    except FileNotFoundError:
-        raise ConfigError([f"{source}: there is no such file"]) from None
+        if isinstance(document, dict | None):
+            return _expand(document or {}, "", problems, source)
     except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigError([f"{source}: cannot be read: {fault}"]) from None
+        raise ConfigError([f"{source}: cannot be read: {getattr(fault, 'strerror', fault)}"]) from None
     except yaml.MarkedYAMLError as fault:
         line = f" line {at.line + 1}, column {at.column + 1}:" if (at := fault.problem_mark) else ""
         raise ConfigError([f"{source}:{line} not valid YAML: {fault.problem or fault.context}"]) from None
-    except (yaml.YAMLError, RecursionError) as fault:
+    except RecursionError:
+        raise ConfigError([f"{source}: not valid: something in it is nested too deep, or holds itself"]) from None
+    except (yaml.YAMLError, ValueError) as fault:
         raise ConfigError([f"{source}: not valid YAML: {str(fault).splitlines()[0]}"]) from None
-    if not isinstance(document, dict | None):
-        raise ConfigError([f"{source}: expected a mapping at the top, got {_shown(document)}"])
-    return document or {}
+    raise ConfigError([f"{source}: expected a mapping at the top, got {_shown(document)}"])
 
 
 def _expand(value: Any, where: str, problems: list[str], source: str) -> Any:
     """Replace `${NAME}` and `${NAME:-default}` in every text."""
     if isinstance(value, dict):
-        return {key: _expand(item, f"{where}.{key}" if where else str(key), problems, source) for key, item in value.items()}
+        return {str(key): _expand(item, f"{where}.{key}" if where else str(key), problems, source) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_expand(item, f"{where}[{index}]", problems, source) for index, item in enumerate(value)]
     if not isinstance(value, str) or "${" not in value:
@@ -145,7 +145,7 @@ def _expand(value: Any, where: str, problems: list[str], source: str) -> Any:
 
     def put(found: re.Match[str]) -> str:
         name = found[1]
-        text = "${" if name is None else os.environ.get(name) or found[2]
+        text = "${" if name is None else os.environ.get(name) or (found[2] and found[2].replace("\\}", "}"))
         if text is None:
             problems.append(f"{source}: {where}: the environment variable {name} is not set (or write ${{{name}:-default}})")
         return text or ""
@@ -154,23 +154,23 @@ def _expand(value: Any, where: str, problems: list[str], source: str) -> Any:
 
 
 def _merge(below: Any, above: Any) -> Any:
-    both = isinstance(below, Mapping) and isinstance(above, Mapping)
-    return {**below, **{key: _merge(below.get(key), value) for key, value in above.items()}} if both else above
+    """Return `below` with what `above` says; a section in which nothing stands takes nothing away."""
+    both = isinstance(below, Mapping) and isinstance(above, Mapping | None)
+    return {**below, **{key: _merge(below.get(key), value) for key, value in (above or {}).items()}} if both else above
 
 
-def _decode(merged: dict[str, Any], own: dict[str, Any], source: str, problems: list[str]) -> Loaded | None:
+def _decode(merged: dict[str, Any], own: dict[str, Any], source: str, problems: list[str]) -> Loaded:
     reader = Reader(source, problems)
-    config: Config | None = reader.read(Config, {key: value for key, value in merged.items() if key != "plugins"}, "")
-    sections: dict[str, Any] = reader.read(dict[str, dict[str, Any] | bool | None], merged.get("plugins") or {}, "plugins") or {}
-    autoload = reader.read(bool, sections.pop("autoload", True), "plugins.autoload")
+    config: Config = reader.read(Config, {key: value for key, value in merged.items() if key != "plugins"}, "") or Config()
+    given = _merge({"plugins": {"autoload": True}}, merged)["plugins"]
+    autoload = reader.read(bool, given.pop("autoload"), "plugins.autoload") if isinstance(given, dict) else True
+    sections: dict[str, Any] = reader.read(dict[str, dict | None], given, "plugins") or {}  # type: ignore[type-arg]  # a section is left as it is
     kernel = {field.encode_name for field in msgspec.structs.fields(PluginSettings)}
-    told = {name: section if isinstance(section, dict) else {} for name, section in sections.items()}
+    told = {name: section or {} for name, section in sections.items()}
     settings = {
         name: reader.read(PluginSettings, {k: v for k, v in section.items() if k in kernel}, f"plugins.{name}") or PluginSettings()
         for name, section in told.items()
     }
-    if config is None:
-        return None
     mine = own.get("plugins")
     return Loaded(
         config=config,
@@ -199,7 +199,7 @@ def _origins(value: Any) -> typing.Iterator[str]:
 
 _WORDS: Final[dict[Any, str]] = {
     str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "nothing",
-    Seconds: "a number of seconds", Size: "a number of bytes", Secret: "a text",
+    Seconds: "a number of seconds", Size: "a number of bytes", Secret: "a text", dict: "a mapping", list: "a list",
 }  # fmt: skip
 
 
@@ -215,8 +215,11 @@ def _in_words(kind: Any) -> str:
     return _WORDS.get(kind) or ("a list" if base in (list, tuple) else "a mapping")
 
 
-def _shown(value: Any) -> str:
-    text = repr(str(value) if isinstance(value, str) else value)
+def _shown(value: Any, kind: Any = dict) -> str:
+    """Say what stands in place of a `kind`. Nothing is shown that may be a secret: only what was meant as a plain value."""
+    misplaced = "a text" if isinstance(value, str) and _shape(kind) is not str else None
+    hidden = isinstance(value, _FromEnvironment) or Secret in (kind, *typing.get_args(kind))
+    text = _WORDS.get(type(value) if isinstance(value, dict | list) else None, misplaced) or ("something else" if hidden else repr(value))
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -237,10 +240,10 @@ class Reader:
     def read(self, kind: Any, value: Any, where: str) -> Any:
         """Return `value` as a `kind`; None, with problems added, where it is not one."""
         if kind is Any:
-            return value
+            kind = dict[str, Any] if isinstance(value, dict) else list[Any] if isinstance(value, list) else Any
         if typing.get_origin(kind) in (Union, types.UnionType) and value is not None:
             shape = type(value) if isinstance(value, dict | list) else str
-            fitting = [part for part in typing.get_args(kind) if _shape(part) is shape]
+            fitting = [part for part in typing.get_args(kind) if _shape(part) is shape and part is not type(None)]
             kind = fitting[0] if len(fitting) == 1 or (fitting and shape is not str) else kind
         base, parts = typing.get_origin(kind), typing.get_args(kind)
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
@@ -255,7 +258,7 @@ class Reader:
         before, prefix = len(self._problems), f"{where}." if where else ""
         hints = typing.get_type_hints(kind, include_extras=True)
         known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
-        for name in value.keys() - known.keys() if kind.__struct_config__.forbid_unknown_fields else ():
+        for name in (name for name in value if name not in known and kind.__struct_config__.forbid_unknown_fields):
             near = difflib.get_close_matches(name, known, 1)
             self._complain(
                 prefix + name, f"unknown; did you mean {near[0]!r}?" if near else f"unknown; known here: {', '.join(sorted(known))}"
@@ -274,14 +277,13 @@ class Reader:
         from_environment = isinstance(value, _FromEnvironment)
         try:
             return msgspec.convert(str(value) if from_environment else value, kind, strict=not from_environment, dec_hook=_from_config)
-        except msgspec.ValidationError as fault:
+        except (msgspec.ValidationError, NotImplementedError) as fault:
             bound = re.match(r"Expected `\w+` ([<>].*)$", str(fault))
-            shown = "something else" if Secret in (kind, *typing.get_args(kind)) else _shown(value)
-            self._complain(where, f"expected {_in_words(kind)}{' ' + bound[1] if bound else ''}, got {shown}")
+            self._complain(where, f"expected {_in_words(kind)}{' ' + bound[1] if bound else ''}, got {_shown(value, kind)}")
 
     def _complain(self, where: str, what: str) -> None:
         self._problems.append(f"{self._source}: {where}: {what}" if where else f"{self._source}: {what}")
 
 
 def _from_config(kind: type[Any], value: object) -> Any:
-    return Secret(value) if kind is Secret and isinstance(value, str) else read_unit(kind, value)
+    return Secret(value) if kind is Secret and isinstance(value, str) else value if isinstance(value, Secret) else read_unit(kind, value)

@@ -77,8 +77,9 @@ def accounts(
     by_id: dict[str, Account] = {}
     for credential in credentials:
         if (provider := providers.get(credential.provider)) is None:
-            known_here = ", ".join(sorted(providers)) or "none"
-            problems.append(f"{credential.origin}: there is no provider {credential.provider!r}; known: {known_here}")
+            problems.append(
+                f"{credential.origin}: there is no provider {credential.provider!r}; known: {', '.join(sorted(providers)) or 'none'}"
+            )
             continue
         if not credential.origin and any(account.provider is provider for account in by_id.values()):
             continue  # what sets a base URL or models stands in for the implied one

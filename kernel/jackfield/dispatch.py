@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter_ns
 from typing import Any, Final, TypeVar
 
-from jackfield.api import HOOKS, BadRequest, Change, NotDecoded, Principal, Reject, Route, hooks
+from jackfield.api import HOOKS, BadRequest, CallError, Change, NotDecoded, Principal, Reject, Route, failure, hooks
 from jackfield.api.call import Owner, running
 from jackfield.plugins import Implementation, Plugin
 from jackfield.settings import Hooks
@@ -44,12 +44,12 @@ _THREADS: Final = 4
 """Threads for a plugin's blocking hooks. Few: a plugin that needs many should be `async`."""
 
 
-class HookFailed(Exception):
+class HookFailed(CallError):
     """A closed hook failed: what it guards must fail too."""
 
     def __init__(self, hook: "Hook", reason: str) -> None:
-        super().__init__(f"plugin {hook.plugin!r}: {hook.name} {reason}")
-        self.plugin, self.hook, self.who = hook.plugin, hook.name, hook
+        super().__init__(failure("plugin", f"plugin {hook.plugin!r} failed ({hook.name})", code="plugin_failed", detail=reason))
+        self.plugin, self.who = hook.plugin, hook
 
 
 class Late(Exception):
@@ -74,7 +74,10 @@ class Hook:
         info, options = HOOKS[implementation.hook], implementation.options
         said = plugin.settings.hooks.get(info.name)
         self.plugin, self.name, self.cost, self.rank = plugin.id, info.name, cost, (-implementation.priority, plugin.id)
-        self.closed = ((said and said.on_error) or options.on_error or info.on_error) == "closed"
+        self.observes = info.shape == "observe"  # what it answers counts for nothing
+        may_close = info.shape not in ("observe", "selected")  # there is nothing to guard; there is the kernel's own choice
+        self.closed = may_close and ((said and said.on_error) or options.on_error or info.on_error) == "closed"
+        self.judges = not (self.observes or info.reversed)  # else it comes too late to find fault with a client's body
         self.deadline = float((said and said.deadline) or plugin.settings.deadline or options.deadline or settings.deadline)
         self._settings, self.expected = settings, _EXPECTED.get(info.name, _ANY)
         self._pool: ThreadPoolExecutor | None = None
@@ -89,7 +92,7 @@ class Hook:
         """Return what a function makes of the plugin's answer; an answer that it refuses (`ValueError`) is the plugin's failure."""
         try:
             return function(*arguments)
-        except ValueError as fault:
+        except (ValueError, RecursionError) as fault:
             self.give_up(trace, self.failed(fault))
             return None
 
@@ -107,8 +110,13 @@ class Hook:
         log.warning("plugin %r: %s %s", self.plugin, self.name, what, exc_info=None if late else fault)
         if cost.in_a_row >= limit:
             cost.open_until = time.monotonic() + self._settings.pause
-            says = "plugin %r: %s failed %d times in a row and is passed over for %g s"
-            log.error(says, self.plugin, self.name, cost.in_a_row, self._settings.pause)
+            log.error(
+                "plugin %r: %s failed %d times in a row and is passed over for %g s",
+                self.plugin,
+                self.name,
+                cost.in_a_row,
+                self._settings.pause,
+            )
         return what
 
     def give_up(self, trace: Trace, reason: str) -> None:
@@ -128,10 +136,14 @@ class Hook:
         """Go on with a coroutine that has suspended, within the deadline."""
         running.who = None
         try:
-            async with asyncio.timeout(self.deadline):
-                return await _steps(coroutine, self, waited_for)
-        except TimeoutError as fault:
-            raise Late(f"took longer than {self.deadline:g} s") from fault
+            async with asyncio.timeout(self.deadline) as timer:
+                answer = await _steps(coroutine, self, waited_for)
+        except TimeoutError:
+            if not timer.expired():  # the plugin's own
+                raise
+        if timer.expired():  # also where the plugin took no notice and answered all the same
+            raise Late(f"took longer than {self.deadline:g} s")
+        return answer
 
     def close(self) -> None:
         """Let go of the plugin's threads."""
@@ -167,12 +179,15 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
                         except StopIteration as stop:
                             answer = stop.value
                     elif hasattr(answer, "__await__"):
-                        answer = await hook.finish(_as_coroutine(answer))
+                        answer = await hook.finish(as_coroutine(answer))
                     if answer is not None and not isinstance(answer, hook.expected):
                         raise TypeError(f"answered {type(answer).__name__}, which it may not")
-            except Exception as fault:
-                undecoded = isinstance(fault, NotDecoded)
-                if isinstance(fault, BadRequest | HookFailed) or (undecoded and hook.closed):
+            except BaseException as fault:
+                if not of_a_plugin(fault):
+                    raise
+                undecoded = isinstance(fault, NotDecoded | BadRequest)
+                refused = hook.judges and isinstance(fault, BadRequest)
+                if refused or isinstance(fault, HookFailed) or (undecoded and hook.closed):
                     raise
                 hook.give_up(trace, f"skipped: {fault}" if undecoded else hook.failed(fault))
                 answer = None
@@ -180,11 +195,18 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
             cost.spent += now - started
             trace.costs.append((hook, now - started))
             started = now
-            if answer is not None:
+            if answer is not None and not hook.observes:
                 return hook, answer, chain[at:]
     finally:
         running.who, running.since = before, started
     return None, None, ()
+
+
+def of_a_plugin(fault: BaseException) -> bool:
+    """Tell whether what came out of a plugin's code is the plugin's failure; else the call or the process is being ended."""
+    if isinstance(fault, asyncio.CancelledError):  # the plugin's own where nobody cancels the task that calls it
+        return (task := asyncio.current_task()) is not None and not task.cancelling()
+    return not isinstance(fault, KeyboardInterrupt | GeneratorExit)
 
 
 def chain_of(found: Sequence[Hook], name: str) -> Chain:
@@ -200,12 +222,14 @@ def without(chain: Chain, skipped: frozenset[str]) -> Chain:
 def _adapted(implementation: Implementation) -> Callable[..., Any]:
     """Return a function that takes all of the hook's arguments in order, whichever of them the plugin wants."""
     offered = tuple(inspect.signature(getattr(hooks, implementation.hook)).parameters)
-    function, wanted = implementation.function, implementation.arguments
-    places = tuple(map(offered.index, wanted))
-    return function if wanted == offered else lambda *arguments: function(*[arguments[place] for place in places])
+    function, taken = implementation.function, inspect.signature(implementation.function).parameters.values()
+    plain = [(p.name, p.kind) for p in taken] == [(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in offered]
+    places = [(name, offered.index(name)) for name in implementation.arguments]
+    return function if plain else lambda *arguments: function(**{name: arguments[place] for name, place in places})
 
 
-async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
+async def as_coroutine(awaitable: Awaitable[Any]) -> Any:
+    """Return a coroutine that waits for what is awaitable."""
     return await awaitable
 
 
@@ -229,7 +253,10 @@ def _steps(coroutine: Coroutine[Any, Any, Any], owner: Owner | Hook, waited_for:
 
 async def as_plugin(plugin: str, work: Coroutine[Any, Any, Any]) -> Any:
     """Run a plugin's own task so that what it does counts as the plugin's."""
-    return await _steps(work, Owner(plugin, "task"), None)
+    try:
+        return await _steps(work, Owner(plugin, "task"), None)
+    except SystemExit as fault:  # would end the event loop
+        raise RuntimeError(f"SystemExit: {fault}") from fault
 
 
 class Watchdog:

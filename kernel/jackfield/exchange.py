@@ -104,8 +104,8 @@ class Exchange:
     first_byte: float | None = None
     """Seconds to the first byte of the answer that the client got."""
     task: asyncio.Task[object] | None = None
-    has_rules = False
-    """A plugin decides who calls."""
+    doorkeepers: Chain = ()
+    """Who decides who calls; without any it must be somebody on this machine."""
     inside = False
     """A plugin or the embedding program makes the call, so that nobody needs to be authenticated."""
     body_touched = False
@@ -185,9 +185,11 @@ class Exchange:
 class Refused(CallError):
     """The call is refused by the kernel or by a rule, before or instead of an attempt; `status` is what the client is told."""
 
-    def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, *, code: str | None = None, param: str | None = None, headers: Headers | None = None
+    ) -> None:
         cause: Cause = "caller" if status < 500 else "plugin"
-        super().__init__(failure(cause, message, status=status, code=code, param=param))
+        super().__init__(failure(cause, message, status=status, code=code, param=param), headers=headers)
 
 
 def error_of(fault: Failure, status: int | None = None) -> Error:

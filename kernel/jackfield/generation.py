@@ -90,7 +90,7 @@ class Generation:
         self.schedulers = {hook.plugin: hook for hook in hooks if hook.name == "pick_credential"}
         self._scheduler = self._chosen_scheduler()
         self._keep_one_doorkeeper()
-        self._doorkeepers = [p.object for p in found if "authenticate" in p.implementations]
+        self._doorkeepers = [(hook, plugin.object) for hook in self.chains.authenticate for plugin in found if plugin.id == hook.plugin]
         self.routes = Routes(self.dialects.values())
         rules, spoken = self.config.headers, self.dialects.items()
         self.request_policy = {name: Policy(d.request_headers, rules.request, d.key_headers) for name, d in spoken}
@@ -99,13 +99,9 @@ class Generation:
 
     # --------------------------------------------------------------------------------------------- asked
 
-    def has_access_rules(self) -> bool:
-        """Tell whether anybody is asked who calls. Asked anew each time: keys may come and go."""
-        for keeper in self._doorkeepers:
-            rules = getattr(keeper, "has_rules", True)
-            if rules() if callable(rules) else rules:
-                return True
-        return False
+    def doorkeepers(self) -> Chain:
+        """Return the hooks that are asked who calls: those of plugins that have rules. Asked anew each time: keys may come and go."""
+        return tuple([hook for hook, plugin in self._doorkeepers if _has_rules(plugin)])
 
     def scheduler_for(self, model: str, provider: str) -> Hook | None:
         """Return the scheduler that the configuration selects: by model, by provider, in general."""
@@ -182,8 +178,10 @@ class Generation:
         default = (said.default if isinstance(said, Schedulers) else said) or next(iter(ranked), None)
         chosen = msgspec.structs.replace(said if isinstance(said, Schedulers) else Schedulers(), default=default)
         for name in {*chosen.providers.values(), *chosen.models.values(), default} - self.schedulers.keys() - {None}:
-            known = ", ".join(sorted(self.schedulers)) or "none"
-            self.problems.append(f"{self.loaded.source}: scheduler: no plugin {name!r} picks credentials; known: {known}")
+            self.problems.append(
+                f"{self.loaded.source}: scheduler: no plugin {name!r} picks credentials; "
+                f"known: {', '.join(sorted(self.schedulers)) or 'none'}"
+            )
         return chosen
 
     def _keep_one_doorkeeper(self) -> None:
@@ -203,9 +201,15 @@ class Generation:
             if taken is None:
                 allowed.append(provider)
             else:
-                says = "plugin {!r}: ${} belongs to {!r}; name the plugin in the configuration"
-                plugin.problems.append(says.format(plugin.id, taken, holders[taken].id))
+                plugin.problems.append(
+                    f"plugin {plugin.id!r}: ${taken} belongs to {holders[taken].id!r}; name the plugin in the configuration"
+                )
         return allowed
+
+
+def _has_rules(thing: object) -> bool:
+    rules = getattr(thing, "has_rules", True)
+    return bool(rules() if callable(rules) else rules)
 
 
 async def build(number: int, loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> Generation:
@@ -224,7 +228,7 @@ def _blaming(plugin: Plugin, hook: str) -> Iterator[None]:
     """Make what goes wrong the plugin's problem."""
     try:
         yield
-    except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
+    except (Exception, SystemExit) as fault:  # noqa: BLE001 (a plugin may raise anything)
         plugin.problems.append(f"plugin {plugin.id!r}: {hook}: {type(fault).__name__}: {fault}")
 
 

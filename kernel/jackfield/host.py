@@ -12,10 +12,10 @@ from typing import Any, Final, Self
 
 from jackfield import config, plugins
 from jackfield.addresses import is_loopback
-from jackfield.api import Event, ModelInfo, Nested, Reply, Request, Response, canonical
+from jackfield.api import CallError, Event, ModelInfo, Nested, Reply, Request, Response, canonical, failure
 from jackfield.calls import PluginHost
 from jackfield.discovery import Discovery
-from jackfield.dispatch import Watchdog, as_plugin
+from jackfield.dispatch import Watchdog, as_plugin, of_a_plugin
 from jackfield.generation import Generation, build
 from jackfield.plugins import Given, Plugin, PluginLoadError, identify
 from jackfield.server import Server
@@ -96,7 +96,7 @@ class Jackfield:
         """Find, build and (if asked) start the plugins, and make a generation of them. Raises `PluginLoadError`."""
         shared = self._shared = Shared(self.config)
         self._parts.push_async_callback(shared.close)
-        self._calls = self._host_for(Plugin(id="", origin="the embedding program"), shared)
+        self._own = self._host_for(Plugin(id="", origin="the embedding program"), shared)
         self.plugins = plugins.find(self.loaded, self._given)
         plugins.load(self.plugins, self.loaded, partial(self._host_for, shared=shared))
         for plugin in (p for p in self.plugins if start and p.state == "active"):
@@ -122,12 +122,15 @@ class Jackfield:
         """Run a plugin's own `start` or `close`; return what went wrong."""
         part = getattr(plugin.object, name, None)
         try:
-            async with asyncio.timeout(_PLUGIN_LIMIT):
-                if inspect.iscoroutinefunction(part):
-                    await as_plugin(plugin.id, part())
-        except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
-            log.warning("plugin %r: %s: %s: %s", plugin.id, name, type(fault).__name__, fault)
-            return f"plugin {plugin.id!r}: {name}: {type(fault).__name__}: {fault}"
+            async with asyncio.timeout(_PLUGIN_LIMIT) as timer:
+                if callable(part) and inspect.iscoroutine(work := part()):
+                    await as_plugin(plugin.id, work)
+        except BaseException as fault:
+            if not of_a_plugin(fault):
+                raise
+            what = f"took longer than {_PLUGIN_LIMIT:g} s" if timer.expired() else f"{type(fault).__name__}: {fault}"
+            log.warning("plugin %r: %s: %s", plugin.id, name, what)
+            return f"plugin {plugin.id!r}: {name}: {what}"
         return None
 
     async def start(self) -> None:
@@ -152,7 +155,7 @@ class Jackfield:
     async def _open(self, generation: Generation) -> None:
         shared, server = self._shared, self.config.server
         assert shared is not None
-        if self._listen and not is_loopback(server.host) and not generation.has_access_rules():
+        if self._listen and not is_loopback(server.host) and not generation.doorkeepers():
             raise RefusedToStart(
                 f"server.host is {server.host!r}, which others can reach, but nothing asks who calls: "
                 "set up keys (plugins.api_keys.keys), or JACKFIELD_GENERATE_KEY=1 to have one made"
@@ -197,14 +200,19 @@ class Jackfield:
 
         Raises `CallError` with the failure's status, code and retry_after.
         """
-        return await self._calls.execute(call)
+        return await self._calls().execute(call)
 
     def stream(self, call: Request | Nested) -> AsyncIterator[canonical.Delta | Event]:
         """Make a call and iterate over its answer: canonical deltas to a canonical request, else events of the dialect."""
-        return self._calls.stream(call)
+        return self._calls().stream(call)
 
     async def models(self) -> Sequence[ModelInfo]:
         """Return the models that can be called now; waits a moment for providers that are being asked for theirs."""
         if self._shared is not None:
             await self._shared.first_models()
-        return self._calls.models()
+        return self._calls().models()
+
+    def _calls(self) -> PluginHost:
+        if self._shared is None:
+            raise CallError(failure("plugin", "the host has not started", code="not_started"))
+        return self._own

@@ -3,12 +3,13 @@
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from time import perf_counter_ns
+from types import CoroutineType
 from typing import Any, Final, NamedTuple
 
 from jackfield.api import Dialect, End, Error, Event, Outcome
 from jackfield.api.call import running
 from jackfield.api.canonical import ArgumentsDelta, FinishReason, TextDelta, ThinkingDelta
-from jackfield.dispatch import Hook
+from jackfield.dispatch import Hook, as_coroutine, of_a_plugin
 from jackfield.trace import Trace
 
 _LOG_BYTES: Final = 64 << 10
@@ -28,16 +29,15 @@ class Handler:
     def __init__(self, hook: Hook, function: Callable[..., Any]) -> None:
         self.hook, self.function, self.spent = hook, function, 0
         self.close = getattr(function, "close", None)
-        called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
-        self.waits = inspect.iscoroutinefunction(called)
-        """Its answers have to be waited for."""
 
     async def wait(self, waiting: "_Waiting", trace: Trace) -> Any:
         """Return the answer of a handler that has to wait."""
         began = perf_counter_ns()
         try:
-            return await self.hook.wait(waiting.coroutine, waiting.waited_for)
-        except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
+            return _checked(await self.hook.wait(waiting.coroutine, waiting.waited_for))
+        except BaseException as fault:
+            if not of_a_plugin(fault):
+                raise
             self.hook.give_up(trace, self.hook.failed(fault))
             return None
         finally:
@@ -56,7 +56,7 @@ class Handler:
             if inspect.iscoroutine(answer):
                 answer = await self.hook.finish(answer)
             return [event for event in answer or () if isinstance(event, Event)]
-        except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
+        except (Exception, SystemExit) as fault:  # noqa: BLE001 (a plugin may raise anything)
             trace.note(self.hook.name, self.hook.plugin, self.hook.failed(fault))
             return []
 
@@ -86,21 +86,26 @@ def _first_answer(handlers: Sequence[Handler], events: Sequence[Event], start: i
             try:
                 for event in rest:
                     answer = handler.function(event)
-                    if handler.waits:
+                    if answer is None:
+                        continue
+                    if hasattr(answer, "__await__"):
+                        coroutine = answer if answer.__class__ is CoroutineType else as_coroutine(answer)
                         try:
-                            answer = _Waiting(answer, answer.send(None))
+                            answer = _Waiting(coroutine, coroutine.send(None))
                         except StopIteration as stop:
                             answer = stop.value
                     if answer is not None:
-                        return handler, events.index(event, start), answer
+                        return handler, events.index(event, start), _checked(answer)
             finally:
                 now = perf_counter_ns()
                 handler.spent += now - began
                 began = now
-    except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
+    except BaseException as fault:
+        if not of_a_plugin(fault):
+            raise
         handler.hook.give_up(trace, handler.hook.failed(fault))
         if handler.hook.resting():  # it failed too often: this stream goes on without it
-            handler.function, handler.waits = _silent, False
+            handler.function = _silent
         return handler, events.index(event, start) if event is not None else start, None
     finally:
         running.who = before
@@ -234,6 +239,16 @@ class Interception:
         """Return what ends the stream with an error, after what the handlers' `close` adds."""
         self._tell_follower()
         return b"".join(event.raw for event in (*await self.closings(outcome), *self._follower.fail(error)))
+
+
+def _checked(answer: Any) -> Event | Sequence[Event] | End | _Waiting | None:
+    """Return what a handler answered. Raises `TypeError` for what it may not answer."""
+    if answer is None or isinstance(answer, _Waiting):
+        return answer
+    made = answer.events if isinstance(answer, End) else [answer] if isinstance(answer, Event) else answer
+    if not isinstance(made, list | tuple) or not all(isinstance(event, Event) for event in made):
+        raise TypeError(f"a handler answered {type(answer).__name__}; it may answer None, an event, a list of events, or End")
+    return answer  # type: ignore[no-any-return]
 
 
 def _replaced(event: Event, origin: Event | None, answer: Event | Sequence[Event] | End) -> list[Item]:

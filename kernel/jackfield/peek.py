@@ -23,14 +23,14 @@ def peek(raw: bytes, endpoint: Endpoint, params: Mapping[str, str]) -> tuple[str
     """Return the model's name and the stream flag. Raises `Refused` with 400 for a body in which they cannot be told."""
     try:
         values = plain_members(raw) or _unambiguous(raw, endpoint)
+        model = params.get("model") if endpoint.model is None else _value(values, endpoint.model, _TEXT)
+        stream = endpoint.stream if isinstance(endpoint.stream, bool) else _value(values, endpoint.stream, _FLAG)
     except RecursionError:
         raise Refused(400, "the body is nested too deeply", code="invalid_json") from None
     except msgspec.ValidationError:
         raise Refused(400, "the body must be a JSON object", code="invalid_json") from None
     except ValueError as fault:
-        raise Refused(400, f"the body is not valid JSON: {_reason(raw, fault)}", code="invalid_json") from None
-    model = params.get("model") if endpoint.model is None else _value(values, endpoint.model, _TEXT)
-    stream = endpoint.stream if isinstance(endpoint.stream, bool) else _value(values, endpoint.stream, _FLAG)
+        raise Refused(400, f"the body is not valid JSON: {_reason(raw[:], fault)}", code="invalid_json") from None
     if not model:
         raise Refused(400, "you must name a model", code="missing_model", param="model")
     if len(model) > MAX_MODEL_NAME:
@@ -44,7 +44,7 @@ def _reason(raw: bytes, fault: Exception) -> str:
         return "it is empty"
     if isinstance(fault, UnicodeDecodeError):
         return "it is not UTF-8"
-    if "truncated" in str(fault):
+    if "truncated" in str(fault) or "hex escape" in str(fault):
         try:
             json.loads(raw)
         except (ValueError, RecursionError):

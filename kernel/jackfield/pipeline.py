@@ -17,13 +17,13 @@ from jackfield.exchange import LAST, Downstream, Exchange, Refused
 from jackfield.generation import Generation
 from jackfield.peek import peek
 from jackfield.resolution import resolve, usable
-from jackfield.shared import Shared, current
+from jackfield.shared import Shared
 
 
 def serve(shared: Shared, generation: Generation, downstream: Downstream) -> Awaitable[None]:
     """Serve one request of a client, from match to completion. Not `async`: a coroutine less to go through at each read."""
     try:
-        if not (has_rules := generation.has_access_rules()):
+        if not (doorkeepers := generation.doorkeepers()):
             refuse_strangers(downstream)
         match = generation.routes.match(downstream.method, downstream.path, downstream.headers)  # 0 match
         if match is None:
@@ -33,13 +33,12 @@ def serve(shared: Shared, generation: Generation, downstream: Downstream) -> Awa
     call = Call(shared.next_id(), match.dialect, match.endpoint, downstream.headers, downstream.query)
     call.peer = downstream.peer
     exchange = Exchange(generation, call, match, downstream)
-    exchange.has_rules = has_rules
+    exchange.doorkeepers = doorkeepers
     return run(shared, exchange)
 
 
 async def run(shared: Shared, exchange: Exchange) -> None:
     """Take one call through the stages, whatever happens on the way, and complete it exactly once."""
-    current.set(exchange)
     shared.begin(exchange)
     canceled = True
     try:
@@ -49,7 +48,9 @@ async def run(shared: Shared, exchange: Exchange) -> None:
             if (reason := exchange.stopped()) is None:
                 raise
             await answers.fail(exchange, reason)
-        except answers.FAULTS as fault:
+        except ConnectionError:
+            raise  # the client has left
+        except Exception as fault:  # noqa: BLE001 (what is wrong in the host must not leave a client without an answer)
             await answers.fail(exchange, fault)
         canceled = False
     except ConnectionError:
@@ -111,9 +112,11 @@ async def _intercept(exchange: Exchange, chain: Chain) -> Reply | None:
         if hook is None:
             break
         if change.respond is not None:
-            exchange.trace.note("intercept_request", hook.plugin, "answered")
-            exchange.sees_answer = hook.rank
-            return answers.given(exchange, change.respond)
+            if (reply := hook.guard(exchange.trace, answers.given, exchange, change.respond)) is not None:
+                exchange.trace.note("intercept_request", hook.plugin, "answered")
+                exchange.sees_answer = hook.rank
+                return reply
+            continue
         body = hook.guard(exchange.trace, change_request, exchange, call.body, change)
         exchange.request_headers.update(change.headers or {})
         if body is not None:

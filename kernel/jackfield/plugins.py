@@ -9,6 +9,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
+import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -115,6 +116,8 @@ def find(loaded: Loaded, given: Sequence[Given] = ()) -> list[Plugin]:
         plugin.config_path = f"{loaded.source}: plugins.{plugin.id}"
         if plugin.state == "active" and not plugin.settings.enabled:
             plugin.state = "disabled"
+        if plugin.origin == getattr(found.get(plugin.id), "origin", None):
+            plugin.fail(f"{plugin.id!r} is the id of two plugin objects; give each an `id` of its own")
         found[plugin.id] = plugin
     for missing in loaded.plugins.keys() - found.keys():
         found[missing] = _missing(missing, loaded, found)
@@ -142,10 +145,10 @@ def _from_entry_points(loaded: Loaded) -> Iterable[Plugin]:
         first = (fitting or points)[0]
         version = first.dist.version if first.dist else None
         plugin = Plugin(id=name, origin=f"entry point {name} = {first.value}", distribution=_holder(first), version=version, object=first)
-        if len(fitting) != 1:
-            plugin.fail(f"plugins.{name}: several have it ({', '.join(sorted(map(_holder, points)))}); name one with `distribution`")
-        elif name not in loaded.plugins and not loaded.autoload:
+        if name not in loaded.plugins and not loaded.autoload:
             plugin.state = "disabled"
+        elif len(fitting) != 1:
+            plugin.fail(f"plugins.{name}: several have it ({', '.join(sorted(map(_holder, points)))}); name one with `distribution`")
         yield plugin
 
 
@@ -155,7 +158,7 @@ def _holder(point: importlib.metadata.EntryPoint) -> str:
 
 def _from_files(loaded: Loaded) -> Iterable[Plugin]:
     paths = {name: settings.path for name, settings in loaded.plugins.items() if settings.path}
-    return (Plugin(id=name, origin=f"file {path}", object=(loaded.folder / path).expanduser()) for name, path in paths.items())
+    return (Plugin(id=name, origin=f"file {path}", object=loaded.folder / Path(path).expanduser()) for name, path in paths.items())
 
 
 def identify(thing: object) -> str:
@@ -196,8 +199,8 @@ def _load_one(plugin: Plugin, loaded: Loaded, host_for: HostFor, specs: pluggy.P
         plugin.object = _build(factory, config, host_for(plugin))
     else:
         plugin.object = home
-        if section:
-            plugin.problems.append(f"{plugin.config_path}: the plugin takes no settings, but there are some: {', '.join(sorted(section))}")
+    if section and not (isinstance(factory, type) and inspect.signature(factory).parameters.keys() - {"host"}):
+        plugin.problems.append(f"{plugin.config_path}: the plugin takes no settings, but there are some: {', '.join(sorted(section))}")
     plugin.problems += [f"{plugin.config_path}: {problem}" for problem in getattr(plugin.object, "problems", ())]
     _register(plugin, specs)
 
@@ -220,8 +223,9 @@ def _imported(plugin: Plugin) -> object:
 def config_type_of(factory: type[Any], home: object) -> type[msgspec.Struct] | None:
     """Return the struct that a plugin class takes as its configuration: the type of `config`, else its module's `Config`."""
     try:
-        hint: Any = typing.get_type_hints(factory.__init__).get("config")
-    except (NameError, TypeError, AttributeError):
+        said = types.SimpleNamespace(__annotations__={"config": factory.__init__.__annotations__["config"]})
+        hint: Any = typing.get_type_hints(said, vars(sys.modules[factory.__module__]))["config"]
+    except (NameError, TypeError, AttributeError, KeyError):
         hint = None
     hint = hint or getattr(home, "Config", None) or getattr(factory, "Config", None)
     return hint if isinstance(hint, type) and issubclass(hint, msgspec.Struct) else None
@@ -238,24 +242,31 @@ def _build(factory: type[Any], config: Any, host: Host) -> Any:
 def _register(plugin: Plugin, specs: pluggy.PluginManager) -> None:
     """Check a plugin's hooks against the contract and note its implementations."""
     specs.register(plugin.object, plugin.id)
-    for caller in sorted(specs.get_hookcallers(plugin.object) or (), key=lambda caller: list(HOOKS).index(caller.name)):
-        impl = next(i for i in caller.get_hookimpls() if i.plugin is plugin.object)
-        function, said = getattr(plugin.object, caller.name), plugin.settings.hooks.get(caller.name, HookSettings())
+    callers = {caller.name: caller for caller in specs.get_hookcallers(plugin.object) or ()}
+    for name in (name for name in HOOKS if name in callers):
+        function, said = getattr(plugin.object, name), plugin.settings.hooks.get(name, HookSettings())
         options = options_of(function)
         priority = said.priority if said.priority is not None else options.priority
         if not said.enabled:
             continue
-        if caller.name in _GUARDED and not plugin.named:
-            says = f"plugin {plugin.id!r}: {caller.name} needs a grant: name the plugin in the configuration (plugins.{plugin.id}: {{}})"
-            plugin.problems.append(says)
+        if name in _GUARDED and not plugin.named:
+            plugin.problems.append(
+                f"plugin {plugin.id!r}: {name} needs a grant: name the plugin in the configuration (plugins.{plugin.id}: {{}})"
+            )
             continue
-        plugin.implementations[caller.name] = Implementation(
-            hook=caller.name,
+        parameters = inspect.signature(function).parameters
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        plugin.implementations[name] = Implementation(
+            hook=name,
             function=function,
-            arguments=tuple(impl.argnames),
+            arguments=tuple(a for a in inspect.signature(getattr(hooks, name)).parameters if takes_all or a in parameters),
             options=options,
             priority=plugin.priority if priority is None else priority,
         )
+    has = ", ".join(callers) or "none"
+    plugin.problems += [
+        f"{plugin.config_path}.hooks.{name}: it has no such hook; it has: {has}" for name in plugin.settings.hooks if name not in callers
+    ]
     plugin.problems += _near_misses(plugin)
 
 

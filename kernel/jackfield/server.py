@@ -17,10 +17,12 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from jackfield import answers, pipeline
+from jackfield.access import strangeness
 from jackfield.api import Headers, Pairs
 from jackfield.exchange import Refused
 from jackfield.settings import Limits
 from jackfield.shared import Shared
+from jackfield.transport import LARGE
 
 log = logging.getLogger("jackfield")
 
@@ -40,6 +42,9 @@ class Spool:
     def __init__(self, *pieces: bytes) -> None:
         self._file = tempfile.TemporaryFile(prefix="jackfield-", buffering=0)  # noqa: SIM115 (closed with the last holder)
         self._size = sum(map(self._file.write, pieces))
+
+    def __del__(self) -> None:
+        self._file.close()
 
     def write(self, piece: bytes) -> None:
         """Append to the file."""
@@ -67,7 +72,8 @@ class HttpDownstream:
         """The answer, once it has begun."""
         self.write: Callable[[bytes], Coroutine[Any, Any, None]]
         """Sends whole events of a streamed answer that has begun; waits while the client reads slowly."""
-        self.method, self.path, self.peer = request.method, request.rel_url.raw_path, request.remote or None
+        method = "GET" if request.method == "HEAD" else request.method  # its body is left out where it is written
+        self.method, self.path, self.peer = method, request.rel_url.raw_path, request.remote or None
         self.query = Pairs(request.rel_url.query.items()) if request.rel_url.raw_query_string else _NO_PAIRS
         self.headers = Headers(request.headers.items(), request.headers)
 
@@ -79,7 +85,7 @@ class HttpDownstream:
         if encoding is None and content.is_eof() and content.exception() is None and content.total_bytes <= self._limits.json:
             self._hold(content.total_bytes)
             return content.read_nowait(-1)  # all of it came with the headers
-        self._hold(self._request.content_length or 0)
+        self._hold(self._request.content_length or content.total_bytes)
         unpack = _unpacker(encoding, self._limits.body)
         if (self.headers.get("expect") or "").lower() == "100-continue":
             await self._request._payload_writer.write(_CONTINUE)
@@ -90,7 +96,7 @@ class HttpDownstream:
             more, plain = bool(piece := await self._next()), unpack(piece)
             size += len(plain)
             self._hold(size)
-            if spool is None and size > self._limits.json:
+            if spool is None and size > max(self._limits.json, LARGE):
                 spool, pieces = Spool(*pieces), []
             (pieces.append if spool is None else spool.write)(plain)
         return b"".join(pieces) if spool is None else spool
@@ -169,8 +175,8 @@ def _unpacker(encoding: str | None, limit: int) -> Callable[[bytes], bytes]:
             raise Refused(400, f"the body is not valid {name}: {fault}", code="bad_encoding") from None
         if inflater.unconsumed_tail:
             raise _too_large(limit)
-        if not piece and not inflater.eof:
-            raise Refused(400, f"the {name} body ends too early", code="bad_encoding")
+        if (not piece and not inflater.eof) or inflater.unused_data:
+            raise Refused(400, f"the {name} body {'goes on after its end' if inflater.eof else 'ends too early'}", code="bad_encoding")
         return plain
 
     return unpack
@@ -184,11 +190,10 @@ class _Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         if status >= 500:
             log.error("a request failed inside the host", exc_info=exc)
-        said = (message or getattr(exc, "message", None) or str(exc or "")).partition("\n")[0] or "the request failed"
-        if "Got more than" in said or "too long" in said.lower():
-            status, said = 431, f"the request's headers are over the limit of {self.max_field_size} bytes (limits.headers)"
-        self.force_close()
-        return _json({"error": {"message": said, "type": "invalid_request_error"}}, status)
+        said = (message or "the request failed").partition("\n")[0].rstrip(":")
+        if "Got more than" in said or "Too many headers" in said:
+            status, said = 431, f"the request's headers are too many, or over the limit of {self.max_field_size} bytes (limits.headers)"
+        return _json({"error": {"message": said, "type": "invalid_request_error" if status < 500 else "server_error"}}, status)
 
 
 def _json(said: object, status: int) -> web.Response:
@@ -221,10 +226,10 @@ class Server:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         downstream = HttpDownstream(self._shared, self._limits, request)
-        if downstream.path in _HEALTH:
+        generation = self._shared.generation
+        if downstream.path in _HEALTH and (generation.doorkeepers() or strangeness(downstream) is None):
             reason = self._not_ready() if downstream.path == "/readyz" else None
             return _json({"status": "unavailable", "reason": reason} if reason else {"status": "ok"}, 503 if reason else 200)
-        generation = self._shared.generation
         try:
             limit, headers = self._limits.headers, request.raw_headers
             if len(headers) > _MANY_HEADERS and sum(len(name) + len(value) for name, value in headers) > limit:
@@ -234,9 +239,9 @@ class Server:
                 await pipeline.serve(self._shared, generation, downstream)
         finally:
             downstream.release()
-        if not downstream.complete and request.transport is not None:
-            # An answer that broke off must not look like one that ended: the client has to see a broken connection.
-            request.transport.abort()
+            if downstream.begun and not downstream.complete and request.transport is not None:
+                # An answer that broke off must not look like one that ended: the client has to see a broken connection.
+                request.transport.abort()
         return downstream.response if downstream.begun else web.Response()
 
     def _not_ready(self) -> str | None:

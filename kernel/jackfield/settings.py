@@ -1,6 +1,6 @@
 """The kernel's own part of the configuration, as typed structs. `config` reads files into it; plugins declare their own."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -108,7 +108,7 @@ class HookSettings(Settings, frozen=True):
 
     enabled: bool = True
     priority: int | None = None
-    on_error: Annotated[str, Meta(pattern="^(open|closed)$")] | None = None
+    on_error: Literal["open", "closed"] | None = None
     deadline: Seconds | None = None
 
 

@@ -15,9 +15,6 @@ from jackfield.settings import Config
 from jackfield.sweeper import Sweeper
 from jackfield.transport import Transport
 
-current: ContextVar[Exchange | None] = ContextVar("jackfield_exchange", default=None)
-"""The call that the running task serves: the parent of calls that plugins make in it."""
-
 _LAST_WORDS: Final = 2.0
 """Seconds in which calls that were stopped may still write their error."""
 
@@ -28,7 +25,9 @@ class Shared:
     def __init__(self, config: Config) -> None:
         times = config.timeouts
         self.sweeper = Sweeper(times.first_byte, times.idle, times.client_body, config.server.keepalive)
-        self.transport, self.completion, self.lasting = Transport(times, config.limits, self.sweeper), Completion(), Lasting()
+        self.current: ContextVar[Exchange | None] = ContextVar("jackfield_exchange", default=None)
+        """The call of this host that the running task serves: the parent of calls that plugins make in it."""
+        self.transport, self.completion, self.lasting = Transport(times, config.limits, self.sweeper), Completion(self.current), Lasting()
         self._generation: Generation | None = None
         self.bytes_in_flight = 0
         self.first_models: Callable[[], Awaitable[None]] = _nothing
@@ -58,7 +57,8 @@ class Shared:
         return f"{self._run}-{next(self._ids)}"
 
     def begin(self, exchange: Exchange) -> None:
-        """Count a call in."""
+        """Count a call in: the running task serves it."""
+        self.current.set(exchange)
         exchange.task = asyncio.current_task()
         self._calls.add(exchange)
 

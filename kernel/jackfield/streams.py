@@ -6,16 +6,16 @@ comment or an error can always follow.
 """
 
 import asyncio
-import re
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
-from jackfield.api import CallError, Dialect, Event, Failure, Reply, Response, StreamHead, failure
+from jackfield.api import CallError, Dialect, Event, Failure, Reply, Response, StreamHead, failure, locate, splice
 from jackfield.api.canonical import Assembler, Begin, Delta, Done, StreamError
-from jackfield.dispatch import Chain, HookFailed, ask
+from jackfield.dispatch import Chain, ask
 from jackfield.exchange import Exchange, Tried, error_of
 from jackfield.interception import Handler, Interception
 from jackfield.source import Source, events_of, sound
@@ -82,7 +82,7 @@ class Relay:
             self._normalizer = Interception(self._up, normalizers, exchange.trace) if normalizers else None
         else:
             handlers = normalizers + handlers
-            self._rename = _renaming(self._up, self._source.first, call.model) if renamed else None
+            self._rename = _renaming(self._up, call.model) if renamed else None
         if handlers or self._crossing is not None:
             self._interception = Interception(self._down, handlers, exchange.trace)
 
@@ -108,7 +108,7 @@ class Relay:
             if self._down.keepalive is not None:
                 sweeper.add(self)
             await self._flow()
-        except (CallError, HookFailed) as fault:
+        except CallError as fault:
             await self._break_off(fault)
         except (ConnectionError, asyncio.CancelledError):
             if (stopped := exchange.stopped()) is not None:
@@ -208,12 +208,11 @@ class Relay:
                 raise CallError(failure("network", "the provider's answer broke off before its end", code="broken_off"))
             await self._write(missing)
 
-    async def _break_off(self, fault: CallError | HookFailed) -> None:
+    async def _break_off(self, fault: CallError) -> None:
         """End the client's stream with an error in its dialect."""
-        told = fault.failure if isinstance(fault, CallError) else failure("plugin", str(fault), code="plugin_failed")
-        self._failed(told)
+        self._failed(fault.failure)
         await self.close()
-        await self._write(await self._ending().fail(error_of(told), self._exchange.outcome()))
+        await self._write(await self._ending().fail(error_of(fault.failure), self._exchange.outcome()))
 
     def _failed(self, told: Failure) -> None:
         self._exchange.failure = told
@@ -271,14 +270,17 @@ class _Crossing:
         return made, b"".join(event.raw for event in made)
 
 
-def _renaming(dialect: Dialect, first: bytes, model: str) -> Callable[[bytes], bytes] | None:
-    """Return what puts the name in place that the client asked for; None when the stream names no model.
+def _renaming(dialect: Dialect, model: str) -> Callable[[bytes], bytes]:
+    """Return what puts the name in place that the client asked for, in every event that names a model where the dialect says.
 
-    The member as the first event spells it is replaced wherever it stands: within a JSON text its
-    quotes would be escaped, so that nothing else can look like it.
+    What has the same key elsewhere in an event is another matter: tools and checks of content have models too.
     """
-    for key in {path[-1] for path in dialect.needles.model}:
-        if (found := re.search(rb'(%s\s*:\s*)"(?:[^"\\]|\\.)*"' % re.escape(msgspec.json.encode(key)), first)) is not None:
-            old, new = found[0], found[1] + msgspec.json.encode(model)
-            return lambda whole: whole.replace(old, new)
-    return None
+
+    def rename(whole: bytes) -> bytes:
+        for event in events_of(dialect, whole):
+            with contextlib.suppress(ValueError):  # what is not JSON names no model
+                named = {path: model for path in dialect.needles.model if locate(event.data, path) is not None}
+                whole = whole.replace(event.data, splice(event.data, named), 1)
+        return whole
+
+    return rename

@@ -6,6 +6,7 @@ import time
 from typing import Protocol, Self
 
 from jackfield.api import CallError, failure
+from jackfield.exchange import Refused
 
 
 class Waiting(Protocol):
@@ -98,5 +99,5 @@ class Watch:
     def settle(self) -> None:
         """Raise `CallError` if this watch cancelled the current task; return if somebody else did."""
         if self._fired and self.task is not None and self.task.uncancel() == 0:
-            own, says = self._what == "client_body", _SAYS[self._what].format(self._seconds)
-            raise CallError(failure("caller" if own else "network", says, code=f"{self._what}_timeout", status=408 if own else 0))
+            says, code = _SAYS[self._what].format(self._seconds), f"{self._what}_timeout"
+            raise Refused(408, says, code=code) if self._what == "client_body" else CallError(failure("network", says, code=code))

@@ -25,7 +25,8 @@ from jackfield.sweeper import Sweeper, Watch
 
 _PIECE: Final = 256 << 10
 """Bytes of a large body written at once: enough to keep a socket busy, few enough to keep memory flat."""
-_LARGE: Final = 1 << 20
+LARGE: Final = 1 << 20
+"""Bytes from which a body is sent piece by piece; smaller ones lie in memory."""
 _MAX_URLS: Final = 4096
 _HEADER_LIMIT: Final = 64 << 10
 _LAST_MOMENT: Final = 1.0
@@ -136,7 +137,7 @@ class Transport:
                 request.method,
                 url,
                 headers=_headers(request, account),
-                data=body if body is None or len(body) < _LARGE else _pieces(body if isinstance(body, bytes) else body.view()),
+                data=body if body is None or len(body) < LARGE else _pieces(body if isinstance(body, bytes) else body.view()),
                 allow_redirects=False,
             )
             watch.since = None
@@ -174,7 +175,7 @@ class Transport:
                 raise CallError(failure("plugin", f"not a URL that can be called: {text!r}"))
             url = URL(text, encoded=True)
             if ip_of(url.host or "") is not None and not is_public(url.host or "") and origin not in self.private:
-                raise CallError(failure("plugin", f"{origin} is a private address; name it in the configuration to allow it"))
+                raise CallError(_explained(_PrivateAddress(), text))
             if len(self._urls) >= _MAX_URLS:
                 self._urls.clear()
             self._urls[text] = url
@@ -206,7 +207,7 @@ def _headers(request: HttpRequest, account: Account | None) -> CIMultiDict[str]:
     body, prepared = request.body, account.prepared if account is not None else {}
     if (fixed := prepared.get(body is None)) is None:
         fixed = prepared[body is None] = _fixed(body is None, account)
-    large = body is not None and len(body) >= _LARGE
+    large = body is not None and len(body) >= LARGE
     if not request.headers and not large:
         return fixed
     merged = CIMultiDict(request.headers)
@@ -243,6 +244,10 @@ class _Maker(aiohttp.TCPConnector):
         return await super()._create_connection(*args)
 
 
+class _PrivateAddress(ValueError):
+    """The configuration does not name it. No `OSError`: aiohttp would take that for a name that cannot be resolved."""
+
+
 class _Resolver(aiohttp.ThreadedResolver):
     """Resolves names as the system does, and refuses private addresses that the configuration does not name."""
 
@@ -255,7 +260,7 @@ class _Resolver(aiohttp.ThreadedResolver):
         named = {f"http://{host}:{port}", f"https://{host}:{port}"} & self._transport.private
         fit = [address for address in found if named or is_public(address["host"])]
         if found and not fit:
-            raise OSError(None, f"{host} is a private address; name it in the configuration to allow it")
+            raise _PrivateAddress(host)
         return fit
 
 
@@ -263,13 +268,13 @@ def _socks(proxy: str) -> aiohttp.BaseConnector:
     try:
         from aiohttp_socks import ProxyConnector  # noqa: PLC0415 (an extra)
     except ImportError:
-        says = f"the proxy {origin_of(proxy)!r} needs the extra 'socks': pip install 'jackfield[socks]'"
-        raise CallError(failure("plugin", says)) from None
+        raise CallError(failure("plugin", f"{origin_of(proxy)!r} needs the extra 'socks': pip install 'jackfield[socks]'")) from None
     maker: Any = type("_SocksMaker", (ProxyConnector, _Maker), {})
     return maker.from_url(proxy, limit=0, rdns=True)  # type: ignore[no-any-return]
 
 
 _EXPLAINED: Final[tuple[tuple[tuple[type[BaseException], ...], str, str], ...]] = (
+    ((_PrivateAddress,), "private_address", "{} is a private address; name it in the configuration to allow it"),
     ((aiohttp.ClientConnectorCertificateError,), "bad_certificate", "the certificate of {} is not valid"),
     ((aiohttp.ClientSSLError, ssl.SSLError), "tls_failed", "no TLS connection to {}"),
     ((aiohttp.ClientConnectorDNSError,), "unknown_host", "the host name of {} cannot be resolved"),
@@ -289,6 +294,6 @@ def _explained(fault: BaseException, url: str) -> Any:
     code, says = next((code, says) for kinds, code, says in _EXPLAINED if isinstance(fault, kinds))
     if code == "tls_failed" and ("WRONG_VERSION_NUMBER" in detail or "record layer" in detail.lower().replace("_", " ")):
         says = "base_url says https, but {} speaks plain http"
-    if code == "not_http" and url.startswith("http://") and ("\\x15\\x03" in detail or "\\x16\\x03" in detail):
+    if code == "not_http" and url.startswith("http://") and ("\\x15" in detail or "\\x16" in detail) and "\\x03" in detail:  # TLS's records
         says = "base_url says http, but {} speaks https"
     return failure("network", says.format(origin), code=code, detail=detail)

@@ -263,7 +263,10 @@ def test_paced_streams_do_not_tick_in_step() -> None:
 
 # --------------------------------------------------------------------------------------------- accounting
 
-BUSY = "import time\nwhile time.process_time() < 0.2: pass\n"
+BUSY_SECONDS = 0.2
+BUSY = f"import time\nwhile time.process_time() < {BUSY_SECONDS}: pass\n"
+TICKS_LOST = 0.05
+"""User and system time of each process are counted in whole ticks, rounded down."""
 
 
 @pytest.fixture
@@ -285,7 +288,7 @@ def test_cpu_time_of_a_tree_holds_that_of_children_that_have_ended(parent: Calla
     assert process.stdout is not None
     assert process.stdin is not None
     assert process.stdout.readline() == "done\n"
-    assert 0.2 <= accounting.cpu_seconds(process.pid) < 1
+    assert BUSY_SECONDS - TICKS_LOST <= accounting.cpu_seconds(process.pid) < 1
     process.stdin.write("\n")
 
 
@@ -297,7 +300,7 @@ def test_cpu_time_of_a_tree_holds_that_of_living_grandchildren(parent: Callable[
     assert process.stdin is not None
     assert process.stdout.readline() == "done\n"
     assert len(accounting.tree(process.pid)) == 3
-    assert 0.2 <= accounting.cpu_seconds(process.pid) < 1
+    assert BUSY_SECONDS - TICKS_LOST <= accounting.cpu_seconds(process.pid) < 1
     process.stdin.write("\n")
 
 
@@ -328,7 +331,7 @@ def test_a_child_is_stopped_with_all_that_it_started_when_something_goes_wrong(t
     with contextlib.suppress(KeyboardInterrupt), Child("parent", [sys.executable, "-c", text], tmp_path / "log") as child:
         tree = grown(child.pid, 2)
         raise KeyboardInterrupt
-    assert not any(_lives(pid) for pid in tree)
+    assert all_end(tree)
 
 
 def all_end(pids: list[int]) -> bool:

@@ -39,7 +39,6 @@ from jackfield.api.dialect import (
 )
 from jackfield.api.event import CloseHandler, End, Event, StreamAnswer, StreamHandler
 from jackfield.api.failure import (
-    Answered,
     Blame,
     CallError,
     Cause,
@@ -68,7 +67,7 @@ from jackfield.api.state import StateStore
 from jackfield.api.units import Seconds, Size
 
 __all__ = [
-    "CALLS", "HOOKS", "SSE", "Allow", "Alternative", "Answered", "Attempt", "Auth", "BadRequest",
+    "CALLS", "HOOKS", "SSE", "Allow", "Alternative", "Attempt", "Auth", "BadRequest",
     "Bearer", "Blame", "Body", "Call", "CallError", "Candidate", "Cause", "Change", "CloseHandler", "Codec", "Command",
     "Credential", "CredentialSource", "Delegate", "Deny", "Dialect", "End", "Endpoint", "Error", "Event", "Failure", "Fidelity",
     "Follower", "Framing", "Glance", "Headers", "Help", "HookInfo", "HookOptions", "Host", "HostCredentials", "HostHttp", "HostInfo",

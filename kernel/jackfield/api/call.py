@@ -100,7 +100,7 @@ class Call:
     def headers(self) -> Headers:
         """The client's headers. Keys and cookies are seen by `authenticate` alone."""
         if self._headers is None:
-            hidden = {"authorization", "proxy-authorization", "cookie", *self._dialect.key_headers}
+            hidden = {"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", *self._dialect.key_headers}
             self._headers = Headers(pair for pair in self._full_headers if pair[0].lower() not in hidden)
         return self._headers
 

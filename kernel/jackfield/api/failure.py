@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from jackfield.api.canonical import Error
 from jackfield.api.headers import Headers
 
 Cause = Literal[
@@ -139,38 +140,27 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text, re.IGNORECASE)
 
 
-class Answered(msgspec.Struct, frozen=True, kw_only=True):
-    """An upstream's error answer, as rules look at it."""
-
-    status: int
-    headers: Headers
-    text: str
-    """The body as text, cut to a bounded length."""
-    code: str | None = None
-    message: str | None = None
-    param: str | None = None
-
-
-def classify(rules: Iterable[Rule], answer: Answered) -> Failure:
+def classify(rules: Iterable[Rule], error: Error, headers: Headers, text: str) -> Failure:
     """Turn an upstream's error answer into a `Failure`: by the first rule that fits, else by its status alone.
 
-    A caller's failure keeps the upstream's message; every other message is the kernel's own.
+    `error` is what the dialect read in the answer, `text` its body, cut to a bounded length. A caller's failure keeps the
+    upstream's message; every other message is the kernel's own. A code that speaks of a key or an account stays in `detail`
+    alone: a client would take it to speak of its own.
     """
-    rule = next((r for r in rules if r.fits(answer.status, answer.code, answer.text)), None)
-    cause = (
-        rule.cause if rule else _BY_STATUS.get(answer.status) or ("upstream" if answer.status >= 500 or answer.status < 400 else "unknown")
-    )
+    status = error.status
+    rule = next((r for r in rules if r.fits(status, error.code or error.type, text)), None)
+    cause = rule.cause if rule else _BY_STATUS.get(status) or ("upstream" if status >= 500 or status < 400 else "unknown")
     own_fault = cause in ("caller", "content", "unsupported")
     return Failure(
         cause=cause,
         blame=(rule and rule.blame) or _BLAME[cause],
         help=(rule and rule.help) or _HELP.get(cause, "another"),
-        message=(answer.message or answer.text[:300]) if own_fault else f"the provider answered {answer.status} ({cause})",
-        status=answer.status,
-        code=answer.code,
-        param=answer.param,
-        retry_after=_reset_after(answer.headers, rule.until_header if rule else None),
-        detail=answer.text[:2000],
+        message=(error.message or text[:300]) if own_fault else f"the provider answered {status} ({cause})",
+        status=status,
+        code=None if cause in ("credential", "account_action") else error.code,
+        param=error.param,
+        retry_after=_reset_after(headers, rule.until_header if rule else None),
+        detail=text[:2000],
     )
 
 
@@ -197,6 +187,7 @@ def seconds_until(value: str) -> float | None:
         number = float(text)
     except ValueError:
         return _from_words(text)
+    number = number / 1000 if number > 100 * _EPOCH_FLOOR else number  # a Unix time in milliseconds
     return max(0.0, number - time.time() if number > _EPOCH_FLOOR else number) if math.isfinite(number) else None
 
 

@@ -9,7 +9,7 @@ from io import BytesIO
 from itertools import repeat
 from typing import Final, Protocol
 
-_BLANK_LINE: Final = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)+")
+_BLANK_LINE: Final = re.compile(rb"(?>\r\n|\n|\r){2,}")  # atomic: the two bytes of one CRLF are no blank line
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 
 
@@ -163,7 +163,8 @@ def _sse_name(frame: bytes) -> str:
 
 def _values(frame: bytes, name: bytes) -> list[bytes]:
     """Return the values of an event's lines of one name, without the one space that may stand before each."""
-    lines = (line.partition(b":") for line in _LINE_END.split(frame))
+    unmarked = frame.removeprefix(b"\xef\xbb\xbf")  # a byte order mark may stand before a stream's first event
+    lines = (line.partition(b":") for line in _LINE_END.split(unmarked))
     return [value.removeprefix(b" ") for field, _, value in lines if field == name]
 
 

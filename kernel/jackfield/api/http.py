@@ -1,7 +1,7 @@
 """Requests to upstreams, in the kernel's pools and without any HTTP library in sight."""
 
 from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -28,8 +28,6 @@ class HttpRequest(msgspec.Struct, kw_only=True, gc=False):
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | Spooled | None = None
     timeouts: Timeouts | None = None
-    prepared: Any = None
-    """Headers that never change for a credential, made once by the kernel. Left alone by providers."""
 
 
 class HttpResponse(Protocol):

@@ -72,9 +72,11 @@ class Pool:
     - `direct`: a plugin's own provider runs the call, no scheduler is asked.
     """
 
-    def __init__(self, model: str, candidates: Sequence[Candidate], tried: frozenset[str] = frozenset(), direct: bool = False) -> None:
+    def __init__(
+        self, model: str, candidates: Sequence[Candidate], tried: frozenset[str] = frozenset(), direct: bool = False, turn: int = 0
+    ) -> None:
         self.model, self.all, self.revision, self.direct = model, candidates, 1, direct
-        self._tried, self._turn = tried, 0
+        self._tried, self._turn = tried, turn
         best = max((candidate.tier for candidate in candidates if candidate.id not in tried), default=0)
         self.eligible = [candidate for candidate in candidates if candidate.id not in tried and candidate.tier == best]
 
@@ -100,7 +102,7 @@ class Pool:
 
     def without(self, tried: frozenset[str]) -> "Pool":
         """Return the pool as it looks to a call that has tried some candidates."""
-        return Pool(self.model, self.all, tried)
+        return Pool(self.model, self.all, tried, turn=self._turn)
 
 
 class Delegate(msgspec.Struct, frozen=True):

@@ -4,10 +4,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
+import msgspec
+
 from jackfield.api.call import Attempt, Reply
 from jackfield.api.credential import Credential
 from jackfield.api.dialect import Dialect, Operation
-from jackfield.api.failure import Answered, CallError, Failure, Rule, classify, failure
+from jackfield.api.failure import CallError, Failure, Rule, classify, failure
 from jackfield.api.headers import Headers
 from jackfield.api.http import HttpRequest, HttpResponse, Timeouts
 from jackfield.api.models import ModelInfo
@@ -86,18 +88,8 @@ class Provider:
 
     def classify(self, dialect: Dialect, status: int, headers: Headers, body: bytes) -> Failure:
         """Say what an error answer means. The default goes by `failures`, then by the status."""
-        error = dialect.decode_error(status, headers, body)
-        return classify(
-            self.failures,
-            Answered(
-                status=status,
-                headers=headers,
-                text=body[:65536].decode(errors="replace"),
-                code=error.code or error.type,
-                message=error.message,
-                param=error.param,
-            ),
-        )
+        error = msgspec.structs.replace(dialect.decode_error(status, headers, body), status=status)
+        return classify(self.failures, error, headers, body[:65536].decode(errors="replace"))
 
     async def discover(self, credential: Credential, send: "Sender", dialects: Mapping[str, Dialect]) -> Sequence[ModelInfo]:
         """Ask the provider for the models that a credential may call. The default: what `models` lists."""

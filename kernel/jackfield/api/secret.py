@@ -1,12 +1,12 @@
 """Secrets: values that never show themselves by accident.
 
-A `Secret` is masked in `repr`, `str`, formatting, logs and JSON. Only code that was handed one and
+A `Secret` is masked in `repr`, `str`, formatting and logs, and is not encoded as JSON. Only code that was handed one and
 calls `reveal` sees the text.
 """
 
 import re
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NoReturn
 
 _PLACEHOLDER: Final = re.compile(
     r"(?:your|my|the)[-_ ]?(?:\w+[-_ ])*(?:key|token|secret)|change[-_ ]?me|replace[-_ ]?me|placeholder|insert[-_ ]"
@@ -45,6 +45,9 @@ class Secret:
 
     def __format__(self, spec: str) -> str:
         return format(repr(self), spec)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is neither pickled nor copied")
 
     def __bool__(self) -> bool:
         return bool(self._text)

@@ -75,7 +75,7 @@ def members(raw: bytes) -> list[Member]:
 
 def _members_slowly(raw: bytes) -> list[Member]:
     """Do the work of `members` for objects with doubled or escaped keys, of which a decoder keeps one alone."""
-    text = raw.decode()
+    text = bytes(raw).decode()  # a large body is a map of its file
     found: list[Member] = []
     at = byte = 0  # the same place, in characters and in bytes
     while head := _KEY_TEXT.match(text, at):
@@ -158,7 +158,7 @@ def _put(raw: bytes, path: Path, value: bytes) -> bytes:
 def _take_out(raw: bytes, path: Path) -> bytes:
     span = locate(raw, path[:-1])
     inner = raw[slice(*span)] if span is not None else b""
-    found = [(start, value[1]) for key, start, value in _entries(inner) if key == path[-1]]
+    found = [(start, value[1]) for key, start, value in _entries(inner) if (key,) == path[-1:]]
     if span is None or not found:
         return raw
     start, end = found[-1]

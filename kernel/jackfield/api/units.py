@@ -46,10 +46,11 @@ def read_unit(kind: type[Any], value: object) -> Any:
     raise NotImplementedError(kind)
 
 
-def _read(value: object, unit: str, expected: str) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
-        return value
+def _read(value: Any, unit: str, expected: str) -> float:
     found = _NUMBER.fullmatch(value.strip().lower()) if isinstance(value, str) else None
-    if found is None or found[2] not in _UNITS[unit]:
+    number = float(found[1]) * _UNITS[unit].get(found[2], math.nan) if found else value
+    whole = unit == "seconds" or not isinstance(value, float) or value.is_integer()
+    # Figures that a float does not hold exactly are mistakes.
+    if isinstance(number, bool) or not isinstance(number, int | float) or not whole or not 0 <= number <= 2**53:
         raise ValueError(f"expected {expected}, got {value!r}")
-    return float(found[1]) * _UNITS[unit][found[2]]
+    return number

@@ -1,19 +1,45 @@
 """`jackfield check`: name every problem of a configuration."""
 
+import asyncio
 from pathlib import Path
 
 import click
 
-from jackfield.cli.options import config_option, loaded
+from jackfield.cli.options import config_option, overrides, plugin_option
+from jackfield.config import ConfigError
+from jackfield.host import Jackfield
+from jackfield.plugins import PluginLoadError
 
 
 @click.command()
 @config_option
-def check(config_file: Path | None) -> None:
+@plugin_option
+def check(config_file: Path | None, files: tuple[Path, ...]) -> None:
     """Check a configuration and name every problem. Exits with 1 when there is one."""
-    problems = loaded(config_file, ()).problems
+    problems = _problems(config_file, files)
     for problem in problems:
         click.echo(problem, err=True)
     if problems:
         raise SystemExit(1)
     click.echo("the configuration is fine")
+
+
+def _problems(config_file: Path | None, files: tuple[Path, ...]) -> list[str]:
+    """Return all problems: a mistake in the host's own sections does not hide those in the plugins'."""
+    try:
+        return asyncio.run(_problems_of_plugins(Jackfield(config_file, overrides=overrides(files))))
+    except ConfigError as fault:
+        if fault.loaded is None:
+            return fault.problems
+        rest = Jackfield({})
+        rest.loaded = fault.loaded
+        return fault.problems + asyncio.run(_problems_of_plugins(rest))
+
+
+async def _problems_of_plugins(host: Jackfield) -> list[str]:
+    try:
+        await host.load()
+    except PluginLoadError as fault:
+        found = [line for plugin in host.plugins for problem in plugin.problems for line in problem.splitlines()]
+        return found + [line for line in str(fault).splitlines() if line not in found]
+    return host.problems

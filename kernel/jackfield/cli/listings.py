@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
@@ -15,6 +17,8 @@ from jackfield.api import HOOKS
 from jackfield.cli.options import CANNOT_START, config_option, json_option, loaded, overrides, plugin_option
 from jackfield.host import Jackfield
 from jackfield.plugins import Plugin
+
+_WIDTH_OF_FILES: Final = 240
 
 
 @click.command()
@@ -40,11 +44,16 @@ def plugins(config_file: Path | None, files: tuple[Path, ...], order: bool, as_j
             row["id"], row["version"] or "-", row["distribution"] or row["origin"], row["state"], str(row["priority"]),
             ", ".join(row["hooks"]) or "-", ", ".join(row["grants"]) or "-", row["config"],
         )  # fmt: skip
-    console = Console()
+    console = _console()
     console.print(table)
     for row in rows:
         for problem in row["problems"]:
             console.print(f"[yellow]problem[/]: {problem}", highlight=False, soft_wrap=True)
+
+
+def _console() -> Console:
+    """A terminal is as wide as it is; a program or a file that reads the table gets each row on one line."""
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_FILES)
 
 
 def _show_order(host: Jackfield, as_json: bool) -> None:
@@ -85,7 +94,7 @@ def models(config_file: Path | None, files: tuple[Path, ...], as_json: bool) -> 
         table.add_column(heading, overflow="fold")
     for info in infos:
         table.add_row(info.id, info.owner or "-", str(info.context or "-"), info.display_name or "-")
-    Console().print(table)
+    _console().print(table)
 
 
 async def _models(config_file: Path | None, files: tuple[Path, ...]) -> list[Any]:

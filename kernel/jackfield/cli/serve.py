@@ -60,6 +60,6 @@ def curl_line(host: Jackfield, address: str) -> str | None:
         if endpoint is not None and models:
             said = Request(model=models[0].id, messages=(Message(role="user", parts=(Text(text="Hello!"),)),))
             body = dialect.encode_request(said, "generate", []).decode()
-            key = ' -H "Authorization: Bearer $KEY"' if generation.has_access_rules() else ""
+            key = ' -H "Authorization: Bearer $KEY"' if generation.doorkeepers() else ""
             return f"curl {address}{endpoint.path} -H 'Content-Type: application/json'{key} -d '{body}'"
     return None

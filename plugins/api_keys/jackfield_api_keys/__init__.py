@@ -41,6 +41,8 @@ class KeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow: AllowSettings | None = None
 
     def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("name: a key must say whose it is")
         if sum(way is not None for way in (self.key, self.hash, self.env)) != 1:
             raise ValueError(f"the key {self.name!r} needs exactly one of `key`, `hash` and `env`")
         if self.hash is not None and _HASH.fullmatch(self.hash) is None:
@@ -67,8 +69,7 @@ class Plugin:
         self._by_hash: dict[bytes, Principal] = {}
         for index, given in enumerate(config.keys):
             self._add(index, given)
-        if config.generate and not config.keys:
-            self._generate(host)
+        self._generates, self._log = config.generate and not config.keys, host.log
 
     def _add(self, index: int, given: KeySettings | Secret) -> None:
         settings = KeySettings(name=f"key-{index + 1}", key=given) if isinstance(given, Secret) else given
@@ -98,19 +99,25 @@ class Plugin:
             place = f"keys[{index}] ({settings.name})"
             self.problems.append(f"{place}: a placeholder stands where a key should; it is not accepted, put in a real one")
             return None
-        return sha256(text.encode()).digest()
+        return _hashed(text)
 
-    def _generate(self, host: Host) -> None:
-        key = f"jf-{secrets.token_urlsafe(32)}"
-        self._by_hash[sha256(key.encode()).digest()] = Principal(name="generated")
-        host.log.warning("made an API key, shown only now: %s", key)
+    async def start(self) -> None:
+        """Make a key if one is wanted: now, and not when the plugin is only looked at."""
+        if self._generates:
+            key = f"jf-{secrets.token_urlsafe(32)}"
+            self._by_hash[_hashed(key)] = Principal(name="generated")
+            self._log.warning("made an API key, shown only now: %s", key)
 
     def authenticate(self, call: Call) -> Principal | Reject | None:
         """Accept a request that carries one of the keys; reject one with another key; pass over one without."""
         key = _key_of(call)
         if key is None:
             return None
-        return self._by_hash.get(sha256(key.encode()).digest()) or Reject()
+        return self._by_hash.get(_hashed(key)) or Reject()
+
+
+def _hashed(key: str) -> bytes:
+    return sha256(key.encode(errors="surrogateescape")).digest()  # a header may hold any bytes
 
 
 def _key_of(call: Call) -> str | None:

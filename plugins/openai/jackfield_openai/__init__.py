@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from jackfield.api import Dialect, Host, Provider
 from jackfield_openai.chat import ChatDialect
-from jackfield_openai.provider import BASE_URL, OpenAISettings, ServerSettings, TimeoutSettings, compatible, openai
+from jackfield_openai.provider import BASE_URL, OpenAISettings, ServerSettings, TimeoutSettings, check_base_url, compatible, openai
+
+_KEY: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,6 +25,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     providers: dict[str, ServerSettings] = {}
 
     def __post_init__(self) -> None:
+        check_base_url(self.base_url)
+        for key in self.providers:
+            if _KEY.fullmatch(key) is None:
+                raise ValueError(f"providers.{key}: a provider's key has lower-case letters, digits, '.', '_' and '-'")
         if "openai" in self.providers:
             raise ValueError("providers.openai: this key belongs to OpenAI itself; choose another")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Final, Literal
 
 import msgspec
 
@@ -13,6 +14,8 @@ BASE_URL = "https://api.openai.com/v1"
 
 PATTERNS = ("gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "text-embedding-*", "ft:*", "codex-*", "computer-use-*", "omni-moderation-*")
 """How OpenAI names its models: what is launched tomorrow passes without a new list."""
+
+_URL: Final = re.compile(r"https?://[^\s/?#@]+(?:[/?][^\s#]*)?")
 
 FAILURES = (
     # OpenAI's guide "Error codes": the same status 429 says "slow down" and "out of credit"; the code tells which.
@@ -37,6 +40,10 @@ class AuthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Environment variables that may hold the key."""
     header: str | None = None
     """The header that carries it, where that is not `Authorization`."""
+
+    def __post_init__(self) -> None:
+        if self.type == "header" and not self.header:
+            raise ValueError("header: missing; name the header that carries the key")
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,8 +73,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeouts: TimeoutSettings | None = None
 
     def __post_init__(self) -> None:
-        if not self.base_url.startswith(("http://", "https://")):
-            raise ValueError(f"base_url: expected a URL that begins with http:// or https://, got {self.base_url!r}")
+        check_base_url(self.base_url)
         unknown = self.paths.keys() - {"generate", "embed", "models"}
         if unknown:
             raise ValueError(f"paths: unknown operation {unknown.pop()!r}; known: generate, embed, models")
@@ -80,6 +86,13 @@ class TimeoutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_byte: Seconds | None = None
     idle: Seconds | None = None
     total: Seconds | None = None
+
+
+def check_base_url(url: str) -> None:
+    """Raise `ValueError` for what is no URL to which a path could be appended."""
+    if _URL.fullmatch(url) is None:
+        got = "one with a password in it: keys belong under `credentials`" if "@" in url else repr(url)
+        raise ValueError(f"base_url: expected a URL such as {BASE_URL}, got {got}")
 
 
 def openai(settings: OpenAISettings) -> HttpProvider:
@@ -139,7 +152,9 @@ def _auth(said: Literal["bearer", "none"] | AuthSettings | None) -> Auth | None:
         return Bearer()
     if said.type == "none":
         return None
-    return KeyHeader(said.header, env=said.env) if said.header and said.type == "header" else Bearer(env=said.env)
+    if said.type == "header" and said.header:
+        return KeyHeader(said.header, env=said.env)
+    return Bearer(env=said.env, header=said.header or "Authorization")
 
 
 def _model(said: str | ModelSettings) -> ModelInfo:

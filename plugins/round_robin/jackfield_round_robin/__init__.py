@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from jackfield.api import Call, Candidate, Pool
 
-MOST_MODELS = 10_000
-"""Models whose turn is remembered; callers can make up names, so the number must be bounded."""
-
-_turns: dict[str, int] = {}
+MOST_CANDIDATES: Final = 10_000
+"""Candidates whose turn is remembered; callers can make up names of models, so the number must be bounded."""
 
 
-def pick_credential(call: Call, pool: Pool) -> Candidate | None:
-    """Return the candidate after the one that was picked last for this model."""
-    eligible = pool.eligible
-    if not eligible:
-        return None
-    if len(_turns) > MOST_MODELS:
-        _turns.clear()
-    turn = _turns[pool.model] = _turns.get(pool.model, -1) + 1
-    return eligible[turn % len(eligible)]
+class Plugin:
+    """Picks who has waited longest, so that the turns stay even when candidates come, go or fail."""
+
+    def __init__(self) -> None:
+        self._turn = 0
+        self._latest: dict[str, int] = {}
+
+    def pick_credential(self, call: Call, pool: Pool) -> Candidate | None:
+        """Return the eligible candidate whose latest turn lies furthest back."""
+        picked = min(pool.eligible, key=self._latest_turn, default=None)
+        if picked is not None:
+            if len(self._latest) >= MOST_CANDIDATES:
+                self._latest.clear()
+            self._turn += 1
+            self._latest[picked.id] = self._turn
+        return picked
+
+    def _latest_turn(self, candidate: Candidate) -> int:
+        return self._latest.get(candidate.id, 0)

@@ -62,8 +62,8 @@ class ChatDialect(Dialect):
             "x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens",
         }
     )  # fmt: skip
-    # No SDK of OpenAI's sends its key elsewhere than in `authorization`; `api-key` is Azure's, on other paths.
-    key_headers = ()
+    # OpenAI's own SDKs send their key in `authorization` alone; programs that speak to several providers, and to Azure, in these.
+    key_headers = ("x-api-key", "x-goog-api-key", "api-key")
     # `prompt_cache_key` and, before it, `user` are what OpenAI itself routes by to reach a warm cache (API reference);
     # `session_id` is OpenRouter's; the headers are those of agents that name their session (opencode).
     session = SessionSignals(headers=("x-session-id", "x-session-affinity"), body=(("prompt_cache_key",), ("session_id",), ("user",)))
