@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from jackfield.api import Attempt, Call, Change, Headers, Path, Reply, Request, reply_text
-from jackfield.api.canonical import Message, Text
+from jackfield.api import Attempt, Call, Change, Headers, Path, Reply, Request, hook, reply_text
+from jackfield.api.canonical import Message, Sampling, Text
 from tests.kernel.conftest import WHOLE, ToyProvider, pieces, talk
 from tests.kernel.pipeline_kit import Made, Observer, ask, failing, toy_host
 from tests.kernel.toy import check_stream, stream_of
@@ -76,8 +76,8 @@ async def test_a_canonical_request_replaces_the_body_and_model_and_stream_stay()
     def look(call: Call) -> None:
         seen.append(call.request.messages[0].text)
 
-    for hook in ("intercept_request", "intercept_attempt"):
-        raw = await sent(Made("a", priority=1, **{hook: lambda: Change(request=said)}), Made("b", intercept_request=look))
+    for stage in ("intercept_request", "intercept_attempt"):
+        raw = await sent(Made("a", priority=1, **{stage: lambda: Change(request=said)}), Made("b", intercept_request=look))
         assert msgspec.json.decode(raw) == {"model": "m", "stream": False, "say": [{"who": "user", "words": "new"}]}
     assert seen == ["new", "hi"]
 
@@ -309,3 +309,41 @@ async def test_attempt_interceptors_begin_afresh_from_the_clients_body() -> None
     assert (one.body.json["model"], two.body.json["model"]) == ("m", "m")
     assert seen == [(1, 0), (2, 1)]
     assert [fault.cause for fault in two.before] == ["upstream"]
+
+
+# ---------------------------------------------------------------------------------------------- what is private
+
+
+@pytest.mark.parametrize("blocking", [False, True], ids=["in the loop", "in a thread"])
+async def test_a_plugins_state_of_a_call_is_its_own_in_every_hook(blocking: bool) -> None:
+    seen: dict[str, Any] = {}
+
+    def plugin(name: str) -> Made:
+        @hook(blocking=blocking)
+        def write(call: Call) -> None:
+            call.state["mine"] = [*call.state.get("mine", []), name]
+
+        @hook(blocking=blocking)
+        def add(attempt: Attempt) -> None:
+            attempt.call.state["mine"].append("attempt")
+
+        def read(call: Call, outcome: Any) -> None:
+            seen[name] = call.state.get("mine")
+
+        return Made(name, intercept_request=write, intercept_attempt=add, request_complete=read)
+
+    observer = Observer("z")
+    async with toy_host(plugin("a"), plugin("b"), observer) as host:
+        assert (await ask(host)).status == 200
+        await observer.completed()
+    assert seen == {"a": ["a", "attempt"], "b": ["b", "attempt"]}
+
+
+@pytest.mark.xfail(strict=True, reason="what a changed canonical request cannot say is not on the list of losses")
+async def test_what_a_canonical_change_cannot_say_in_the_clients_dialect_is_on_the_list_of_losses() -> None:
+    warm = Request(model="m", sampling=Sampling(temperature=0.7), messages=(Message(role="user", parts=(Text(text="hi"),)),))
+    observer = Observer()
+    async with toy_host(Made("warm", intercept_request=lambda: Change(request=warm)), observer) as host:
+        assert (await ask(host)).status == 200
+        [said] = await observer.completed()
+    assert [loss["path"] for loss in said.explain()["losses"] or ()] == ["sampling.temperature"]
