@@ -61,8 +61,9 @@ def change_request(exchange: Exchange, body: Body[Request], change: Change) -> B
 
 def change_response(body: Body[Response], change: Change) -> Body[Response] | None:
     """Return the body that a hook's change makes of an answer's; None when only headers change."""
-    if change.request is not None or change.respond is not None or (change.response is not None and body.codec is None):
-        raise ValueError("an answer is changed by `set`, `remove`, `response` or `body`")
+    typed = isinstance(change.response, Response | None) and isinstance(change.body, bytes | None)
+    if not typed or change.request is not None or change.respond is not None or (change.response is not None and body.codec is None):
+        raise ValueError("an answer is changed by `set`, `remove`, `response` (a Response) or `body` (bytes)")
     return _changed(body, change, change.response)
 
 

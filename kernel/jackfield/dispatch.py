@@ -96,10 +96,10 @@ class Hook:
         return now
 
     def guard(self, trace: Trace, function: Callable[..., Answer | None], *arguments: Any) -> Answer | None:
-        """Return what a function makes of the plugin's answer; an answer that it refuses (`ValueError`) is the plugin's failure."""
+        """Return what a function makes of the plugin's answer; an answer that it refuses or cannot use is the plugin's failure."""
         try:
             return function(*arguments)
-        except (ValueError, RecursionError) as fault:
+        except (ValueError, TypeError, AttributeError, RecursionError) as fault:
             self.give_up(trace, self.failed(fault))
             return None
 

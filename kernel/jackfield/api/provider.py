@@ -167,14 +167,11 @@ class HttpProvider(Provider):
 
     async def reply(self, attempt: Attempt, response: HttpResponse) -> Reply:
         """Turn an upstream's answer into a reply: a stream where one was asked for and comes, else the whole body."""
-        if attempt.stream and response.status < 300 and not self._is_whole(response):
+        # Some providers answer an error with 200, and whole.
+        whole = (response.headers.get("content-type") or "").startswith(("application/json", "text/html"))
+        if attempt.stream and response.status < 300 and not whole:
             return Reply(status=response.status, headers=response.headers, stream=response.__aiter__())
         return Reply(status=response.status, headers=response.headers, body=await response.read())
-
-    @staticmethod
-    def _is_whole(response: HttpResponse) -> bool:
-        """Tell whether an answer to a request for a stream is no stream: some providers answer errors so."""
-        return (response.headers.get("content-type") or "").startswith(("application/json", "text/html"))
 
     async def discover(self, credential: Credential, send: Sender, dialects: Mapping[str, Dialect]) -> Sequence[ModelInfo]:
         """Ask the provider's list of models, in the first of its dialects that has one."""
