@@ -186,8 +186,10 @@ def _decode(merged: dict[str, Any], own: dict[str, Any], source: str, problems: 
 
 def _placeholders(config: Config, source: str) -> typing.Iterator[str]:
     for index, credential in enumerate(config.credentials):
-        if credential.key is not None and is_placeholder(credential.key.reveal()):
-            yield f"{source}: credentials[{index}].key: a placeholder stands where a key should; it is not used, put in a real one"
+        key = (credential.key or Secret("")).reveal().strip()
+        if credential.key is not None and (not key or is_placeholder(key)):
+            what = "a placeholder stands where a key should" if key else "the key is empty"
+            yield f"{source}: credentials[{index}].key: {what}; it is not used, put in a real one"
 
 
 def _origins(value: Any) -> typing.Iterator[str]:
