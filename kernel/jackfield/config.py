@@ -279,7 +279,7 @@ class Reader:
         from_environment = isinstance(value, _FromEnvironment)
         try:
             return msgspec.convert(str(value) if from_environment else value, kind, strict=not from_environment, dec_hook=_from_config)
-        except (msgspec.ValidationError, NotImplementedError) as fault:
+        except (msgspec.ValidationError, NotImplementedError, TypeError) as fault:  # those that `convert` cannot tell apart, too
             bound = re.match(r"Expected `\w+` ([<>].*)$", str(fault))
             self._complain(where, f"expected {_in_words(kind)}{' ' + bound[1] if bound else ''}, got {_shown(value, kind)}")
 
