@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,3 +70,14 @@ async def test_an_error_is_a_whole_answer_also_where_a_stream_was_asked_for(mode
     async with Harness([Watcher()]) as house:
         await ask(house, model, stream=stream)
     assert [reply.failure is None for reply in replies] == [model == "sim/echo"] * seen
+
+
+@pytest.mark.parametrize("options", ["deadline='5s'", "on_error='shut'", "needs='body'", "priority='first'"])
+async def test_an_option_that_is_none_is_a_problem_of_its_plugin(options: str, tmp_path: Path) -> None:
+    path = tmp_path / "optional.py"
+    path.write_text(f"from jackfield.api import hook\n\n@hook({options})\ndef route_model(call):\n    pass\n")
+    async with Harness(config={"plugins": {"optional": {"path": str(path)}}}) as house:
+        (problem,) = house.host.problems
+        assert (await ask(house, "sim/echo")).status == 200
+    assert problem.startswith("plugin 'optional': ValidationError: ")
+    assert options.partition("=")[0] in problem
