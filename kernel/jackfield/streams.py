@@ -113,6 +113,9 @@ class Relay:
             if self._interception is not None:
                 await self._interception.closings(exchange.outcome(canceled=True))
             raise
+        except Exception as fault:  # noqa: BLE001 (what a dialect's reading of an upstream's stream may raise)
+            detail = f"{type(fault).__name__}: {fault}"
+            await self._break_off(CallError(failure("upstream", "the provider's stream cannot be read", code="bad_answer", detail=detail)))
         finally:
             sweeper.discard(self)
             await self.close()

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from jackfield.api import Attempt, Change, End, Event, Reply, Request, StreamHead, hook, reply_text
-from jackfield.api.canonical import Begin, Done, Finish, PartEnd, PartStart, Text, TextDelta
+from jackfield.api.canonical import Begin, Done, Finish, PartEnd, PartStart, StreamError, Text, TextDelta
 from jackfield.api.testing import Harness
 from tests.kernel.conftest import WHOLE, Toy, ToyProvider, pieces
 from tests.kernel.pipeline_kit import Made, Observer, ask, begun_stream, toy_host
@@ -323,3 +323,16 @@ async def test_a_request_interceptor_that_reads_the_stream_flag_cannot_be_fooled
         answer = await ask(host)
     assert answer.json == WHOLE
     assert provider.attempts[0].body.json["stream"] is False
+
+
+@pytest.mark.parametrize("broken", [b'event: words\ndata: {"seq":2,"id":"t-1","block":0}\n\n', b"event: words\ndata: no JSON\n\n"])
+async def test_an_upstreams_event_that_cannot_be_translated_ends_the_stream_with_an_error(broken: bytes) -> None:
+    observer = Observer()
+    provider = ToyProvider(lambda attempt: Reply(stream=pieces(begun_stream("one") + broken, 1000)))
+    async with toy_host(observer, provider=provider) as host:
+        said = Request(model="m", messages=())
+        deltas = [delta async for delta in host.host.stream(said)]
+        [outcome] = await observer.completed()
+    assert "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)) in ("", "one")
+    assert isinstance(deltas[-1], StreamError)
+    assert (outcome.status, outcome.cause) == ("failed", "upstream")
