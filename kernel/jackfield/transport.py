@@ -5,6 +5,7 @@ All of aiohttp's client side is here. Providers and plugins see `HttpRequest` an
 
 import asyncio
 import contextlib
+import contextvars
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -238,7 +239,8 @@ class _Maker(aiohttp.TCPConnector):
 
     async def _create_connection(self, *args: Any) -> Any:
         self.makers.add(asyncio.current_task())
-        return await super()._create_connection(*args)
+        # A connection keeps the context in which it is made: that of a call would hold the call as long as the connection lives.
+        return await asyncio.get_running_loop().create_task(super()._create_connection(*args), context=contextvars.Context())
 
 
 class _PrivateAddress(ValueError):
