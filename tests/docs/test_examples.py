@@ -83,3 +83,13 @@ class Keyed(Acme):
         (provider,) = super().register_providers()
         provider.auth = Bearer()
         return [provider]
+
+
+async def test_a_provider_with_one_dialect_and_one_pattern_may_name_them_as_texts() -> None:
+    class One:
+        def register_providers(self) -> list[HttpProvider]:
+            return [HttpProvider(key="acme", dialects="openai.chat", base_url="http://127.0.0.1:9", patterns="acme-*")]
+
+    async with Harness([One()]) as house:
+        assert house.host.problems == []
+        assert [(await ask(house, model)).status for model in ("acme-large", "other")] == [502, 404]
