@@ -193,11 +193,9 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
                         raise TypeError(f"answered {type(answer).__name__}, which it may not")
                 hook.cost.in_a_row = 0
             except BaseException as fault:
-                if not of_a_plugin(fault):
-                    raise
                 undecoded = isinstance(fault, NotDecoded | BadRequest)
-                refused = hook.judges and isinstance(fault, BadRequest)
-                if refused or isinstance(fault, HookFailed) or (undecoded and hook.closed):
+                refused = undecoded and (hook.closed or (hook.judges and isinstance(fault, BadRequest)))
+                if refused or isinstance(fault, HookFailed) or not of_a_plugin(fault):
                     raise
                 hook.give_up(trace, f"skipped: {fault}" if undecoded else hook.failed(fault))
                 answer = None
@@ -284,5 +282,10 @@ class Watchdog:
             who, since = running.who, running.since
             if who is not None and since != told and (held := (perf_counter_ns() - since) / 1e9) > self._limit:
                 told = since
-                stack = "".join(traceback.format_stack(sys._current_frames().get(self._loop_thread)))
-                log.error("plugin %r: %s has held the event loop for %.1f s; it stands here:\n%s", who.plugin, who.name, held, stack)
+                log.error(
+                    "plugin %r: %s has held the event loop for %.1f s; it stands here:\n%s",
+                    who.plugin,
+                    who.name,
+                    held,
+                    "".join(traceback.format_stack(sys._current_frames().get(self._loop_thread))),
+                )

@@ -36,8 +36,9 @@ class Routes:
 
     def match(self, method: str, path: str, headers: Headers) -> Match | None:
         """Return the route, also for the common wrong spellings of its path."""
-        variants = (m for variant in self._variants(path) if (m := self._lookup(method, variant, headers)))
-        return self._lookup(method, path, headers) or next(variants, None)
+        return self._lookup(method, path, headers) or next(
+            (m for variant in self._variants(path) if (m := self._lookup(method, variant, headers))), None
+        )
 
     def _lookup(self, method: str, path: str, headers: Headers) -> Match | None:
         rows = ((dialect, end, pattern.fullmatch(path)) for verb, pattern, dialect, end in self._templates if verb == method)
