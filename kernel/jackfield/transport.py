@@ -9,6 +9,7 @@ import contextvars
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Any, Final
 
 import aiohttp
@@ -141,6 +142,7 @@ class Transport:
                 data=body if body is None or len(body) < LARGE else _pieces(body if isinstance(body, bytes) else body.view()),
                 allow_redirects=False,
                 proxy=proxy if proxy and proxy.startswith("http") else None,
+                timeout=_connecting(limits.connect or ours.connect),
             )
             watch.disarm()
             return Response(self, inner, watch, limits.idle or ours.idle)
@@ -163,7 +165,6 @@ class Transport:
             self._sessions[kind] = aiohttp.ClientSession(
                 connector=_socks(kind) if kind else _Maker(limit=0, resolver=_Resolver(self)),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect),
                 max_line_size=_HEADER_LIMIT,
                 max_field_size=_HEADER_LIMIT,
             )
@@ -228,6 +229,12 @@ async def _pieces(body: Any) -> AsyncIterator[bytes]:
     """Yield a large body piece by piece, so that it is never copied whole and the loop is never held long."""
     for at in range(0, len(body), _PIECE):
         yield body[at : at + _PIECE]
+
+
+@lru_cache
+def _connecting(seconds: float) -> aiohttp.ClientTimeout:
+    """Return the one limit that aiohttp looks after; the others are the sweeper's."""
+    return aiohttp.ClientTimeout(total=None, sock_connect=seconds)
 
 
 class _Maker(aiohttp.TCPConnector):
