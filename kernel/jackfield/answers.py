@@ -99,6 +99,8 @@ def given(exchange: Exchange, answer: Reply | Response) -> Reply:
     call = exchange.call
     if isinstance(answer, Response):
         return Reply(response=answer if answer.model else msgspec.structs.replace(answer, model=call.model))
+    if not 200 <= answer.status < 600 or not isinstance(answer.body, Body | bytes | None):
+        raise ValueError("an answer has a status from 200 to 599, and bytes for its body")
     exchange.rejected, said = answer.status >= 400, answer.response
     if call.stream and answer.stream is None and answer.status < 300:
         said = bodies.whole_body(answer, exchange.dialect, call.operation).canonical

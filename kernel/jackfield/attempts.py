@@ -101,7 +101,7 @@ def _attempt(exchange: Exchange, candidate: Candidate) -> Attempt:
     else:
         attempt.endpoint = bodies.endpoint_for(attempt.dialect, call.operation, call.stream)
     if exchange.request_headers:
-        attempt.headers = attempt.headers.with_changes(exchange.request_headers)
+        attempt.headers = bodies.sendable(attempt.headers.with_changes(exchange.request_headers))
     return attempt
 
 

@@ -55,8 +55,8 @@ def change_request(exchange: Exchange, body: Body[Request], change: Change) -> B
     """
     if named := {*(change.set or ()), *change.remove}.intersection((exchange.endpoint.model, exchange.endpoint.stream)):
         raise ValueError(f"a change may not name {'.'.join(map(str, named.pop()))}: a hook that wants another model is a router")
-    if change.response is not None or change.respond is not None:
-        raise ValueError("an answer cannot be given here (`response`, `respond`)")
+    if change.response is not None or change.respond is not None or not isinstance(change.request, Request | None):
+        raise ValueError("a request is changed by `set`, `remove`, `request` (a Request) or `body`; no answer can be given here")
     if change.body is not None:
         members(change.body)  # raises for what is no JSON object
     return _changed(body, change, change.request)
@@ -104,7 +104,7 @@ async def edit_request(exchange: Exchange, attempt: Attempt, rest: Chain) -> boo
         if hook is not None:
             body = hook.guard(exchange.trace, change_request, exchange, attempt.body, change)
             attempt.body = attempt.body if body is None else body
-            attempt.headers = attempt.headers.with_changes(change.headers or {})
+            attempt.headers = sendable(attempt.headers.with_changes(change.headers or {}))
     return attempt.body is not before
 
 

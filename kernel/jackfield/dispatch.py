@@ -99,9 +99,13 @@ class Hook:
         """Return what a function makes of the plugin's answer; an answer that it refuses or cannot use is the plugin's failure."""
         try:
             return function(*arguments)
+        except NotDecoded as fault:
+            if self.closed:
+                raise
+            trace.note(self.name, self.plugin, f"skipped: {fault}")
         except (ValueError, TypeError, AttributeError, RecursionError) as fault:
             self.give_up(trace, self.failed(fault))
-            return None
+        return None
 
     def resting(self) -> bool:
         """Tell whether the hook failed so often that it is passed over for now."""

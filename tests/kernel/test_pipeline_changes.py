@@ -10,7 +10,8 @@ import pytest
 
 from jackfield.api import Attempt, Call, Change, Headers, Path, Reply, Request, hook, reply_text
 from jackfield.api.canonical import Message, Sampling, Text
-from tests.kernel.conftest import WHOLE, ToyProvider, pieces, talk
+from jackfield.api.testing import ScriptedUpstream, json_answer
+from tests.kernel.conftest import WHOLE, ToyProvider, http_toy, pieces, talk
 from tests.kernel.pipeline_kit import Made, Observer, ask, failing, toy_host
 from tests.kernel.toy import check_stream, stream_of
 
@@ -107,8 +108,9 @@ async def test_a_whole_body_that_is_no_body_is_the_plugins_failure(hook: str, bo
         Change(set={("nobody", "here"): 1}),
         Change(set={("z", 7): 1}),
         Change(response=reply_text("an answer to nothing")),
+        Change(request="say hi"),  # type: ignore[arg-type]
     ],
-    ids=["model", "stream", "no model", "no parent", "no place", "response"],
+    ids=["model", "stream", "no model", "no parent", "no place", "response", "no request"],
 )
 @pytest.mark.parametrize(("hook", "status"), [("intercept_request", 503), ("intercept_attempt", 503), ("normalize_request", 200)])
 async def test_a_change_that_may_not_be_is_the_plugins_failure(change: Change, hook: str, status: int) -> None:
@@ -135,6 +137,30 @@ async def test_headers_for_the_upstream_are_set_and_taken_away() -> None:
     async with toy_host(*plugins, provider=provider) as host:
         await ask(host, headers={"Toy-Feature": "on"})
     assert dict(provider.attempts[0].headers) == {"X-One": "changed", "X-Three": "3"}
+
+
+async def test_headers_of_the_connection_and_keys_are_nothing_that_a_plugin_sets() -> None:
+    wire = {"Host": "evil.example", "Content-Length": "1", "Transfer-Encoding": "gzip", "Cookie": "c=1", "Authorization": "Bearer x"}
+    hooks = ("intercept_request", "intercept_attempt", "normalize_request")
+    plugins = [Made(name, **{name: lambda: Change(headers=wire)}) for name in hooks]
+    async with ScriptedUpstream(json_answer(WHOLE)) as upstream, toy_host(*plugins, provider=[http_toy(upstream.url)]) as host:
+        assert (await ask(host)).status == 200
+        address = upstream.url.removeprefix("http://")
+    [received] = upstream.requests
+    assert received.json == talk()
+    assert received.headers["host"] == address
+    assert not {"cookie", "authorization", "transfer-encoding"} & {name.lower() for name, _ in received.headers}
+
+
+@pytest.mark.parametrize(("hook", "status"), [("intercept_request", 413), ("intercept_attempt", 413), ("normalize_request", 200)])
+async def test_a_body_over_the_limit_for_parsing_is_nobodys_failure(hook: str, status: int) -> None:
+    """What is closed ends the call, what is open is skipped; bytes that nobody parses pass."""
+    provider, large = ToyProvider(), talk(words="x" * 2000)
+    config = {"limits": {"json": 1000}, "hooks": {"failures": 1}}
+    async with toy_host(Made("editor", **{hook: lambda: Change(set={("note",): 1})}), provider=provider, config=config) as host:
+        assert (await host.post("/toy/v1/talk", large)).status == status
+        assert (await ask(host)).status == 200, "the plugin did nothing wrong"
+    assert [attempt.body.json.get("note") for attempt in provider.attempts[-1:]] == [1]
 
 
 # --------------------------------------------------------------------------------- answers that plugins give
@@ -181,6 +207,14 @@ async def test_a_given_answer_that_is_none_is_never_the_hosts_fault(body: bytes,
         assert "giver" in answer.json["oops"]
     else:
         assert (answer.status, answer.body) == (200, body)
+
+
+@pytest.mark.parametrize("given", [Reply(status=0), Reply(status=101), Reply(status=1000), Reply(body="text"), Reply(body={"a": 1})])  # type: ignore[arg-type]
+async def test_a_given_answer_that_cannot_be_sent_is_the_plugins_failure(given: Reply) -> None:
+    async with toy_host(Made("giver", intercept_request=lambda: Change(respond=given))) as host:
+        answer = await ask(host)
+    assert answer.status == 503
+    assert "giver" in answer.json["oops"]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
