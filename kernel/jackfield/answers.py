@@ -23,9 +23,8 @@ from jackfield.api import (
     canonical,
     failure,
 )
-from jackfield.dispatch import ask
 from jackfield.exchange import OWN_FAULT, Downstream, Exchange, Refused, error_of
-from jackfield.generation import NEVER_SENT, Generation
+from jackfield.generation import Generation
 from jackfield.source import Source
 from jackfield.streams import Relay
 
@@ -76,13 +75,7 @@ async def _iterate(events: Sequence[Event]) -> AsyncIterator[bytes]:
 
 async def send(exchange: Exchange, reply: Reply) -> None:
     """Let the response interceptors change a whole answer in turn, and send it."""
-    body = reply.body = bodies.whole_body(reply, exchange.dialect, exchange.call.operation)
-    rest = exchange.seeing(exchange.generation.chains.intercept_response)
-    while rest:
-        hook, change, rest = await ask(rest, exchange.trace, exchange.call, reply)
-        if hook is not None:
-            body = reply.body = hook.guard(exchange.trace, bodies.change_response, body, change) or body
-            reply.headers = _sendable(reply.headers.with_changes(change.headers or {}))
+    body = await bodies.edit_response(exchange, exchange.call, reply, exchange.dialect)
     exchange.http_status = reply.status
     await exchange.downstream.send(reply.status, [_JSON, *reply.headers], body.raw)
     exchange.first_byte = time.perf_counter() - exchange.started
@@ -93,20 +86,17 @@ def _let_through(exchange: Exchange, headers: Headers) -> Headers:
     return Headers(exchange.generation.response_policy[exchange.dialect.name].passed(headers))
 
 
-def _sendable(headers: Headers) -> Headers:
-    """Return those of a plugin's headers that may be sent."""
-    return Headers(pair for pair in headers if pair[0].lower() not in NEVER_SENT)
-
-
 def given(exchange: Exchange, answer: Reply | Response) -> Reply:
     """Return the answer that a request interceptor gave instead of a provider. Raises `ValueError` for one that cannot be streamed."""
     call = exchange.call
     if isinstance(answer, Response):
         return Reply(response=answer if answer.model else msgspec.structs.replace(answer, model=call.model))
+    if not 200 <= answer.status < 600 or not isinstance(answer.body, Body | bytes | None):
+        raise ValueError("an answer has a status from 200 to 599, and bytes for its body")
     exchange.rejected, said = answer.status >= 400, answer.response
     if call.stream and answer.stream is None and answer.status < 300:
         said = bodies.whole_body(answer, exchange.dialect, call.operation).canonical
-    return msgspec.structs.replace(answer, headers=_sendable(answer.headers), response=said)
+    return msgspec.structs.replace(answer, headers=bodies.sendable(answer.headers), response=said)
 
 
 # ------------------------------------------------------------------------------------------------- errors

@@ -20,7 +20,6 @@ from jackfield.api import (
     Reply,
     failure,
 )
-from jackfield.bodies import change_request
 from jackfield.dispatch import ask, of_a_plugin, without
 from jackfield.exchange import OWN_FAULT, Exchange, Tried
 from jackfield.resolution import Target
@@ -102,7 +101,7 @@ def _attempt(exchange: Exchange, candidate: Candidate) -> Attempt:
     else:
         attempt.endpoint = bodies.endpoint_for(attempt.dialect, call.operation, call.stream)
     if exchange.request_headers:
-        attempt.headers = attempt.headers.with_changes(exchange.request_headers)
+        attempt.headers = bodies.sendable(attempt.headers.with_changes(exchange.request_headers))
     return attempt
 
 
@@ -113,8 +112,9 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
     account.in_flight += 1
     account.last_used = time.time()
     try:
-        if exchange.generation.chains.intercept_attempt:
-            await _intercept(exchange, attempt)  # 7 attempt interceptors
+        chain = exchange.generation.chains.intercept_attempt
+        if chain and await bodies.edit_request(exchange, attempt, without(chain, exchange.skipped)):  # 7 attempt interceptors
+            attempt.fidelity = "edited"
         await bodies.request(exchange, attempt)  # 8 translate request
         started = time.perf_counter()
         reply = await _execute(shared, attempt, account)  # 9 execute
@@ -130,17 +130,6 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
     finally:
         if made.relay is None:  # a stream is counted out when it ends
             made.release()
-
-
-async def _intercept(exchange: Exchange, attempt: Attempt) -> None:
-    rest = without(exchange.generation.chains.intercept_attempt, exchange.skipped)
-    while rest:
-        hook, change, rest = await ask(rest, exchange.trace, attempt)
-        if hook is not None:
-            if (body := hook.guard(exchange.trace, change_request, exchange, attempt.body, change)) is not None:
-                attempt.body, attempt.fidelity = body, "edited"
-            if change.headers:
-                attempt.headers = attempt.headers.with_changes(change.headers)
 
 
 async def _execute(shared: Shared, attempt: Attempt, account: Any) -> Reply:

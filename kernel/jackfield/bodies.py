@@ -11,11 +11,13 @@ import msgspec
 from jackfield.api import (
     Attempt,
     Body,
+    Call,
     CallError,
     Change,
     Dialect,
     Endpoint,
     Failure,
+    Headers,
     Operation,
     Path,
     Reply,
@@ -27,8 +29,9 @@ from jackfield.api import (
     splice,
 )
 from jackfield.api.body import Codec
-from jackfield.dispatch import ask
+from jackfield.dispatch import Chain, ask
 from jackfield.exchange import Exchange, Tried
+from jackfield.generation import NEVER_SENT
 
 Canonical = TypeVar("Canonical")
 
@@ -52,8 +55,8 @@ def change_request(exchange: Exchange, body: Body[Request], change: Change) -> B
     """
     if named := {*(change.set or ()), *change.remove}.intersection((exchange.endpoint.model, exchange.endpoint.stream)):
         raise ValueError(f"a change may not name {'.'.join(map(str, named.pop()))}: a hook that wants another model is a router")
-    if change.response is not None or change.respond is not None:
-        raise ValueError("an answer cannot be given here (`response`, `respond`)")
+    if change.response is not None or change.respond is not None or not isinstance(change.request, Request | None):
+        raise ValueError("a request is changed by `set`, `remove`, `request` (a Request) or `body`; no answer can be given here")
     if change.body is not None:
         members(change.body)  # raises for what is no JSON object
     return _changed(body, change, change.request)
@@ -61,8 +64,9 @@ def change_request(exchange: Exchange, body: Body[Request], change: Change) -> B
 
 def change_response(body: Body[Response], change: Change) -> Body[Response] | None:
     """Return the body that a hook's change makes of an answer's; None when only headers change."""
-    if change.request is not None or change.respond is not None or (change.response is not None and body.codec is None):
-        raise ValueError("an answer is changed by `set`, `remove`, `response` or `body`")
+    typed = isinstance(change.response, Response | None) and isinstance(change.body, bytes | None)
+    if not typed or change.request is not None or change.respond is not None or (change.response is not None and body.codec is None):
+        raise ValueError("an answer is changed by `set`, `remove`, `response` (a Response) or `body` (bytes)")
     return _changed(body, change, change.response)
 
 
@@ -88,11 +92,20 @@ async def request(exchange: Exchange, attempt: Attempt) -> None:
     streams, rest = attempt.provider.streams, exchange.generation.chains.normalize_request
     stream = attempt.call.stream if streams == "both" else streams == "only"
     (_within if attempt.dialect is exchange.dialect else _across)(exchange, attempt, stream)
+    if rest:
+        await edit_request(exchange, attempt, rest)
+
+
+async def edit_request(exchange: Exchange, attempt: Attempt, rest: Chain) -> bool:
+    """Let hooks change an attempt's request in turn; tell whether they changed its body."""
+    before = attempt.body
     while rest:
         hook, change, rest = await ask(rest, exchange.trace, attempt)
         if hook is not None:
-            attempt.body = hook.guard(exchange.trace, change_request, exchange, attempt.body, change) or attempt.body
-            attempt.headers = attempt.headers.with_changes(change.headers or {})
+            body = hook.guard(exchange.trace, change_request, exchange, attempt.body, change)
+            attempt.body = attempt.body if body is None else body
+            attempt.headers = sendable(attempt.headers.with_changes(change.headers or {}))
+    return attempt.body is not before
 
 
 def _within(exchange: Exchange, attempt: Attempt, stream: bool) -> None:
@@ -160,17 +173,31 @@ def judge(attempt: Attempt, reply: Reply, made: Tried) -> Failure | None:
     return attempt.provider.classify(attempt.dialect, status, reply.headers, body.raw)
 
 
+async def edit_response(exchange: Exchange, seen: Attempt | Call, reply: Reply, dialect: Dialect) -> Body[Response]:
+    """Let hooks change a whole answer in turn: normalizers, which see an attempt, or response interceptors, which see the call."""
+    chains = exchange.generation.chains
+    rest = chains.normalize_response if isinstance(seen, Attempt) else exchange.seeing(chains.intercept_response)
+    body = reply.body = whole_body(reply, dialect, exchange.call.operation)
+    while rest:
+        hook, change, rest = await ask(rest, exchange.trace, seen, reply)
+        if hook is not None and not callable(change):
+            made = hook.guard(exchange.trace, change_response, body, change)
+            body = reply.body = body if made is None else made
+            reply.headers = sendable(reply.headers.with_changes(change.headers or {}))
+    return body
+
+
+def sendable(headers: Headers) -> Headers:
+    """Return those of a plugin's headers that may be sent."""
+    return Headers(pair for pair in headers if pair[0].lower() not in NEVER_SENT)
+
+
 async def response(exchange: Exchange, attempt: Attempt, reply: Reply) -> None:
     """Turn a whole answer into the client's dialect, after plugins have normalized it."""
-    rest, dialect, model = exchange.generation.chains.normalize_response, exchange.dialect, attempt.call.model
-    if not rest and attempt.dialect is dialect and attempt.model == model:
+    dialect, model, normalizers = exchange.dialect, attempt.call.model, exchange.generation.chains.normalize_response
+    if not normalizers and attempt.dialect is dialect and attempt.model == model:
         return
-    body = reply.body = whole_body(reply, attempt.dialect, attempt.call.operation)
-    while rest:
-        hook, change, rest = await ask(rest, exchange.trace, attempt, reply)
-        if hook is not None and not callable(change):
-            body = reply.body = hook.guard(exchange.trace, change_response, body, change) or body
-            reply.headers = reply.headers.with_changes(change.headers or {})
+    body = await edit_response(exchange, attempt, reply, attempt.dialect)
     if attempt.dialect is not dialect:
         try:
             said = body.canonical or Response()

@@ -186,8 +186,10 @@ def _decode(merged: dict[str, Any], own: dict[str, Any], source: str, problems: 
 
 def _placeholders(config: Config, source: str) -> typing.Iterator[str]:
     for index, credential in enumerate(config.credentials):
-        if credential.key is not None and is_placeholder(credential.key.reveal()):
-            yield f"{source}: credentials[{index}].key: a placeholder stands where a key should; it is not used, put in a real one"
+        key = (credential.key or Secret("")).reveal().strip()
+        if credential.key is not None and (not key or is_placeholder(key)):
+            what = "a placeholder stands where a key should" if key else "the key is empty"
+            yield f"{source}: credentials[{index}].key: {what}; it is not used, put in a real one"
 
 
 def _origins(value: Any) -> typing.Iterator[str]:
@@ -277,7 +279,7 @@ class Reader:
         from_environment = isinstance(value, _FromEnvironment)
         try:
             return msgspec.convert(str(value) if from_environment else value, kind, strict=not from_environment, dec_hook=_from_config)
-        except (msgspec.ValidationError, NotImplementedError) as fault:
+        except (msgspec.ValidationError, NotImplementedError, TypeError) as fault:  # those that `convert` cannot tell apart, too
             bound = re.match(r"Expected `\w+` ([<>].*)$", str(fault))
             self._complain(where, f"expected {_in_words(kind)}{' ' + bound[1] if bound else ''}, got {_shown(value, kind)}")
 

@@ -36,11 +36,11 @@ class Account:
 
 
 def from_config(loaded: Loaded) -> Iterable[Credential]:
-    """Return the credentials that the configuration lists. Placeholders are left out."""
+    """Return the credentials that the configuration lists. Those whose key is empty or a placeholder are left out."""
     for index, given in enumerate(loaded.config.credentials):
-        if given.key is None or not is_placeholder(given.key.reveal()):
-            place = f"credentials[{index}]"
-            yield replace(given, label=given.label or place, origin=f"{loaded.source}: {place}")
+        place, key = f"credentials[{index}]", given.key and Secret(given.key.reveal().strip())
+        if key is None or (key and not is_placeholder(key.reveal())):
+            yield replace(given, key=key, label=given.label or place, origin=f"{loaded.source}: {place}")
 
 
 def from_environment(providers: Iterable[Provider]) -> Iterable[Credential]:

@@ -89,12 +89,16 @@ class Hook:
             self.function = lambda *arguments: asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
 
     def guard(self, trace: Trace, function: Callable[..., Answer | None], *arguments: Any) -> Answer | None:
-        """Return what a function makes of the plugin's answer; an answer that it refuses (`ValueError`) is the plugin's failure."""
+        """Return what a function makes of the plugin's answer; an answer that it refuses or cannot use is the plugin's failure."""
         try:
             return function(*arguments)
-        except (ValueError, RecursionError) as fault:
+        except NotDecoded as fault:
+            if self.closed:
+                raise
+            trace.note(self.name, self.plugin, f"skipped: {fault}")
+        except (ValueError, TypeError, AttributeError, RecursionError) as fault:
             self.give_up(trace, self.failed(fault))
-            return None
+        return None
 
     def resting(self) -> bool:
         """Tell whether the hook failed so often that it is passed over for now."""
@@ -183,11 +187,9 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
                     if answer is not None and not isinstance(answer, hook.expected):
                         raise TypeError(f"answered {type(answer).__name__}, which it may not")
             except BaseException as fault:
-                if not of_a_plugin(fault):
-                    raise
                 undecoded = isinstance(fault, NotDecoded | BadRequest)
-                refused = hook.judges and isinstance(fault, BadRequest)
-                if refused or isinstance(fault, HookFailed) or (undecoded and hook.closed):
+                refused = undecoded and (hook.closed or (hook.judges and isinstance(fault, BadRequest)))
+                if refused or isinstance(fault, HookFailed) or not of_a_plugin(fault):
                     raise
                 hook.give_up(trace, f"skipped: {fault}" if undecoded else hook.failed(fault))
                 answer = None
@@ -278,5 +280,10 @@ class Watchdog:
             who, since = running.who, running.since
             if who is not None and since != told and (held := (perf_counter_ns() - since) / 1e9) > self._limit:
                 told = since
-                stack = "".join(traceback.format_stack(sys._current_frames().get(self._loop_thread)))
-                log.error("plugin %r: %s has held the event loop for %.1f s; it stands here:\n%s", who.plugin, who.name, held, stack)
+                log.error(
+                    "plugin %r: %s has held the event loop for %.1f s; it stands here:\n%s",
+                    who.plugin,
+                    who.name,
+                    held,
+                    "".join(traceback.format_stack(sys._current_frames().get(self._loop_thread))),
+                )

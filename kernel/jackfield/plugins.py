@@ -100,8 +100,11 @@ class _Specs(pluggy.PluginManager):
     """pluggy, told that a function named like a hook is an implementation of it."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
-        plain = pluggy.HookimplOpts(wrapper=False, hookwrapper=False, optionalhook=False, tryfirst=False, trylast=False, specname=None)
-        return plain if name in HOOKS and callable(getattr(plugin, name, None)) else None
+        return (
+            pluggy.HookimplOpts(wrapper=False, hookwrapper=False, optionalhook=False, tryfirst=False, trylast=False, specname=None)
+            if name in HOOKS and callable(getattr(plugin, name, None))
+            else None
+        )
 
 
 def find(loaded: Loaded, given: Sequence[Given] = ()) -> list[Plugin]:
@@ -143,8 +146,13 @@ def _from_entry_points(loaded: Loaded) -> Iterable[Plugin]:
             continue
         fitting = [p for p in points if settings.distribution in (None, _holder(p))]
         first = (fitting or points)[0]
-        version = first.dist.version if first.dist else None
-        plugin = Plugin(id=name, origin=f"entry point {name} = {first.value}", distribution=_holder(first), version=version, object=first)
+        plugin = Plugin(
+            id=name,
+            origin=f"entry point {name} = {first.value}",
+            distribution=_holder(first),
+            version=first.dist.version if first.dist else None,
+            object=first,
+        )
         if name not in loaded.plugins and not loaded.autoload:
             plugin.state = "disabled"
         elif len(fitting) != 1:
@@ -157,8 +165,11 @@ def _holder(point: importlib.metadata.EntryPoint) -> str:
 
 
 def _from_files(loaded: Loaded) -> Iterable[Plugin]:
-    paths = {name: settings.path for name, settings in loaded.plugins.items() if settings.path}
-    return (Plugin(id=name, origin=f"file {path}", object=loaded.folder / Path(path).expanduser()) for name, path in paths.items())
+    return (
+        Plugin(id=name, origin=f"file {settings.path}", object=loaded.folder / Path(settings.path).expanduser())
+        for name, settings in loaded.plugins.items()
+        if settings.path
+    )
 
 
 def identify(thing: object) -> str:
@@ -263,9 +274,10 @@ def _register(plugin: Plugin, specs: pluggy.PluginManager) -> None:
             options=options,
             priority=plugin.priority if priority is None else priority,
         )
-    has = ", ".join(callers) or "none"
     plugin.problems += [
-        f"{plugin.config_path}.hooks.{name}: it has no such hook; it has: {has}" for name in plugin.settings.hooks if name not in callers
+        f"{plugin.config_path}.hooks.{name}: it has no such hook; it has: {', '.join(callers) or 'none'}"
+        for name in plugin.settings.hooks
+        if name not in callers
     ]
     plugin.problems += _near_misses(plugin)
 

@@ -68,7 +68,8 @@ class Relay:
         """Ask the plugins for their handlers, and find out what has to be done to this stream."""
         exchange, reply, call = self._exchange, self._reply, self._exchange.call
         chains, attempt = exchange.generation.chains, self._made.attempt if self._made is not None else None
-        model, provider = (attempt.model, attempt.provider.key) if attempt is not None else (call.model, "")
+        by = exchange.attempt  # who answered; the stream may be played from what was a whole answer
+        model, provider = (by.model, by.provider.key) if by is not None else (call.model, "")
         head = StreamHead(status=reply.status, headers=reply.headers, model=model, provider=provider)
         try:
             normalizers = await self._bound(chains.normalize_response, attempt, reply) if attempt is not None else []
@@ -76,7 +77,7 @@ class Relay:
         except BaseException:
             await self.close()
             raise
-        renamed = model != call.model
+        renamed = attempt is not None and attempt.model != call.model
         if self._up is not self._down:
             self._crossing = _Crossing(self._up, exchange, renamed)
             self._normalizer = Interception(self._up, normalizers, exchange.trace) if normalizers else None
@@ -116,6 +117,9 @@ class Relay:
             else:  # the client has left
                 await self._interception.closings(exchange.outcome(canceled=True)) if self._interception is not None else None
                 raise
+        except Exception as fault:  # noqa: BLE001 (what a dialect's reading of an upstream's stream may raise)
+            detail = f"{type(fault).__name__}: {fault}"
+            await self._break_off(CallError(failure("upstream", "the provider's stream cannot be read", code="bad_answer", detail=detail)))
         finally:
             sweeper.discard(self)
             for part in filter(None, (self._normalizer, self._interception)):

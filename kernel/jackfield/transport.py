@@ -5,9 +5,11 @@ All of aiohttp's client side is here. Providers and plugins see `HttpRequest` an
 
 import asyncio
 import contextlib
+import contextvars
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Any, Final
 
 import aiohttp
@@ -139,6 +141,7 @@ class Transport:
                 headers=_headers(request, account),
                 data=body if body is None or len(body) < LARGE else _pieces(body if isinstance(body, bytes) else body.view()),
                 allow_redirects=False,
+                timeout=_connecting(limits.connect or ours.connect),
             )
             watch.since = None
             return Response(self, inner, watch, limits.idle or ours.idle)
@@ -161,7 +164,6 @@ class Transport:
             connector=_socks(proxy or "") if socks else _Maker(limit=0, resolver=_Resolver(self)),
             proxy=None if socks else proxy,
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect),
             max_line_size=_HEADER_LIMIT,
             max_field_size=_HEADER_LIMIT,
         )
@@ -232,6 +234,12 @@ async def _pieces(body: Any) -> AsyncIterator[bytes]:
         yield body[at : at + _PIECE]
 
 
+@lru_cache
+def _connecting(seconds: float) -> aiohttp.ClientTimeout:
+    """Return the one limit that aiohttp looks after; the others are the sweeper's."""
+    return aiohttp.ClientTimeout(total=None, sock_connect=seconds)
+
+
 class _Maker(aiohttp.TCPConnector):
     """Notes which tasks had to make a new connection, so that one taken from the pool can be told from it."""
 
@@ -241,7 +249,8 @@ class _Maker(aiohttp.TCPConnector):
 
     async def _create_connection(self, *args: Any) -> Any:
         self.makers.add(asyncio.current_task())
-        return await super()._create_connection(*args)
+        # A connection keeps the context in which it is made: that of a call would hold the call as long as the connection lives.
+        return await asyncio.get_running_loop().create_task(super()._create_connection(*args), context=contextvars.Context())
 
 
 class _PrivateAddress(ValueError):

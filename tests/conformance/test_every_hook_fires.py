@@ -7,10 +7,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from jackfield import Jackfield
-from jackfield.api import Attempt, Body, Call, Dialect, Endpoint, Event, Nested, Principal, Provider, Reply, Request, canonical, reply_text
+from jackfield.api import Attempt, Call, Dialect, Endpoint, Event, Nested, Principal, Provider, Reply, Request, canonical, reply_text
 from jackfield.api.canonical import Message, Text, Usage
 from jackfield.api.hooks import HOOKS
 from jackfield.api.testing import Harness
@@ -174,17 +175,18 @@ def caller(nested: Nested, stream: bool, said: list[str]) -> type[Any]:
 async def _said(host: Any, nested: Nested, stream: bool) -> str:
     """Make a call without HTTP and return the words of its answer."""
     if stream:
-        return "".join([event.text async for event in host.stream(nested)])
+        return "".join([getattr(said, "text", "") async for said in host.stream(nested)])
     reply = await host.execute(nested)
-    assert isinstance(reply.body, Body)
-    return str(reply.body.canonical.text)
+    return str((reply if isinstance(reply, canonical.Response) else reply.canonical).text)
+
+
+SAID = Request(model="m", messages=(Message(role="user", parts=(Text(text="hi"),)),))
 
 
 def _request(dialect: Dialect, stream: bool) -> tuple[Endpoint, bytes]:
     """Return the route for a call of the model `m`, and its body."""
     fitting = [e for e in dialect.endpoints if e.operation == "generate" and (isinstance(e.stream, tuple) or e.stream is stream)]
-    said = Request(model="m", stream=stream, messages=(Message(role="user", parts=(Text(text="hi"),)),))
-    return fitting[0], dialect.encode_request(said, "generate", [])
+    return fitting[0], dialect.encode_request(msgspec.structs.replace(SAID, stream=stream), "generate", [])
 
 
 @pytest.mark.parametrize("way", ["client", "nested", "embedded"])
@@ -192,11 +194,27 @@ def _request(dialect: Dialect, stream: bool) -> tuple[Endpoint, bytes]:
 @pytest.mark.parametrize("kind", [Native, Foreign], ids=["same_dialect", "translated"])
 @pytest.mark.parametrize("name", sorted(DIALECTS))
 async def test_every_hook_fires_once_and_in_order(name: str, kind: Any, stream: bool, way: str) -> None:
-    dialect, seen = DIALECTS[name], Seen()
+    dialect = DIALECTS[name]
     endpoint, body = _request(dialect, stream)
-    nested, said = Nested(dialect=name, body=body), list[str]()
     provider = Native(dialect) if kind is Native else Foreign()
-    plugins = [World(dialect, provider), Witness("first", 10, seen), Witness("second", 0, seen, admits=True)]
+    await _check(World(dialect, provider), endpoint, body, Nested(dialect=name, body=body), stream, way)
+
+
+@pytest.mark.parametrize("way", ["nested", "embedded"])
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("name", ["canonical", *sorted(DIALECTS)])
+async def test_every_hook_fires_for_canonical_requests_that_no_client_makes(name: str, stream: bool, way: str) -> None:
+    """They reach providers of the canonical model and of every dialect."""
+    client = DIALECTS.get(name, ToyDialect())
+    endpoint, body = _request(client, stream)
+    world = World(client, Foreign() if name == "canonical" else Native(client))
+    await _check(world, endpoint, body, Nested(request=SAID), stream, way)
+
+
+async def _check(world: World, endpoint: Endpoint, body: bytes, nested: Nested, stream: bool, way: str) -> None:
+    """Make a call in one way, and see that every hook saw it as it should."""
+    seen, said = Seen(), list[str]()
+    plugins = [world, Witness("first", 10, seen), Witness("second", 0, seen, admits=True)]
     config = {"plugins": {"simulator": {"enabled": False}}, "scheduler": "first"}
     async with Harness([*plugins, *([caller(nested, stream, said)] if way == "nested" else [])], config) as host:
         if way == "embedded":

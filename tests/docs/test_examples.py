@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jackfield.api import Bearer, Call, HttpProvider, Reply
+from jackfield.api import Bearer, HttpProvider
 from jackfield.api.testing import Answer, Harness, ScriptedUpstream, json_answer
 from tests.docs.markdown import document
 
@@ -61,19 +61,6 @@ async def test_a_stream_is_shouted_and_gets_its_last_mark(tmp_path: Path) -> Non
     assert answer.body.endswith(b"data: [DONE]\n\n")
 
 
-@pytest.mark.parametrize(("model", "stream", "seen"), [("sim/echo", False, 1), ("sim/echo", True, 0), ("sim/error-429", True, 1)])
-async def test_an_error_is_a_whole_answer_also_where_a_stream_was_asked_for(model: str, stream: bool, seen: int) -> None:
-    replies: list[Reply] = []
-
-    class Watcher:
-        def intercept_response(self, call: Call, reply: Reply) -> None:
-            replies.append(reply)
-
-    async with Harness([Watcher()]) as house:
-        await ask(house, model, stream=stream)
-    assert [reply.failure is None for reply in replies] == [model == "sim/echo"] * seen
-
-
 async def test_what_calls_cost_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "accounts")
     async with Harness(config=example("Logs what each call cost", tmp_path)) as house:
@@ -96,3 +83,13 @@ class Keyed(Acme):
         (provider,) = super().register_providers()
         provider.auth = Bearer()
         return [provider]
+
+
+async def test_a_provider_with_one_dialect_and_one_pattern_may_name_them_as_texts() -> None:
+    class One:
+        def register_providers(self) -> list[HttpProvider]:
+            return [HttpProvider(key="acme", dialects="openai.chat", base_url="http://127.0.0.1:9", patterns="acme-*")]
+
+    async with Harness([One()]) as house:
+        assert house.host.problems == []
+        assert [(await ask(house, model)).status for model in ("acme-large", "other")] == [502, 404]

@@ -176,6 +176,20 @@ async def test_a_server_gets_its_key_as_it_wants_it(
         assert {name: headers[name] for name in ("authorization", "api-key", "x-auth") if name in headers} == sent
 
 
+@pytest.mark.parametrize("key", ["", " \n", "sk-your-key"])
+async def test_a_key_that_is_none_is_a_problem_and_is_not_sent(house: MakeHouse, key: str) -> None:
+    async with house(serving(), config={"credentials": [{"provider": "acme", "key": key}]}) as h:
+        assert "credentials[0].key" in "\n".join(h.host.host.problems)
+        await h.sdk().chat("m")
+        assert "authorization" not in h.upstream.requests[0].headers
+
+
+async def test_white_space_around_a_key_is_not_part_of_it(house: MakeHouse) -> None:
+    async with house(serving(), credential={"key": f" {ACME_KEY}\n"}) as h:
+        await h.sdk().chat("m")
+        assert h.upstream.requests[0].headers["authorization"] == f"Bearer {ACME_KEY}"
+
+
 async def test_a_server_without_its_key_serves_nothing_and_says_what_is_missing(house: MakeHouse) -> None:
     async with house(server={"auth": {"env": "KEY_OF_ACME"}}, config={"credentials": []}) as h:
         for name in ("acme/m", "acme://m"):

@@ -173,6 +173,20 @@ async def test_a_whole_answer_to_a_call_for_a_stream_is_streamed(house: MakeHous
         assert {one.id for one in chunks} == {"chatcmpl-1"}
 
 
+async def test_a_stream_to_a_call_for_a_whole_answer_is_put_together(house: MakeHouse, manner: str) -> None:
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}\n\n'
+    async with house(sse_answer([chunk("Hi"), chunk(" there", "stop"), usage, DONE])) as h:
+        said = await h.sdk(manner).chat("m")
+        assert (said.id, said.object, said.model) == ("c-1", "chat.completion", "m")
+        assert (said.choices[0].message.content, said.choices[0].finish_reason) == ("Hi there", "stop")
+        assert said.usage.total_tokens == 5
+        outcome = await h.outcome()
+        assert (outcome.status, outcome.usage and outcome.usage.output) == ("succeeded", 2)
+    async with house(sse_answer([chunk("Hi")])) as h:
+        with pytest.raises(openai.InternalServerError, match="broke off"):
+            await h.sdk(manner).chat("m")
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_headers_that_programs_read_come_through(house: MakeHouse, manner: str, stream: bool) -> None:
     told = {**SHOWN, **HIDDEN}

@@ -162,7 +162,7 @@ def test_a_secret_shows_itself_in_no_way_but_when_asked(caplog: pytest.LogCaptur
     credential = Credential(provider="a", key=secret)
     logging.getLogger("jackfield").warning("%s %r %s", secret, credential, [secret])
     shown = [
-        repr(secret), str(secret), f"{secret}", f"{secret:>30}", str(secret), f"{secret}", repr({"k": secret}),
+        repr(secret), str(secret), f"{secret}", f"{secret:>30}", f"{secret!s}", repr({"k": secret}),
         repr(credential), caplog.text,
     ]  # fmt: skip
     assert all("hidden" not in text for text in shown)

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from jackfield.api import Attempt, Call, Change, Headers, Path, Reply, Request, reply_text
-from jackfield.api.canonical import Message, Text
-from tests.kernel.conftest import WHOLE, ToyProvider, pieces, talk
+from jackfield.api import Attempt, Call, Change, Headers, Path, Reply, Request, hook, reply_text
+from jackfield.api.canonical import Message, Sampling, Text
+from jackfield.api.testing import ScriptedUpstream, json_answer
+from tests.kernel.conftest import WHOLE, ToyProvider, http_toy, pieces, talk
 from tests.kernel.pipeline_kit import Made, Observer, ask, failing, toy_host
 from tests.kernel.toy import check_stream, stream_of
 
@@ -76,8 +77,8 @@ async def test_a_canonical_request_replaces_the_body_and_model_and_stream_stay()
     def look(call: Call) -> None:
         seen.append(call.request.messages[0].text)
 
-    for hook in ("intercept_request", "intercept_attempt"):
-        raw = await sent(Made("a", priority=1, **{hook: lambda: Change(request=said)}), Made("b", intercept_request=look))
+    for stage in ("intercept_request", "intercept_attempt"):
+        raw = await sent(Made("a", priority=1, **{stage: lambda: Change(request=said)}), Made("b", intercept_request=look))
         assert msgspec.json.decode(raw) == {"model": "m", "stream": False, "say": [{"who": "user", "words": "new"}]}
     assert seen == ["new", "hi"]
 
@@ -107,8 +108,9 @@ async def test_a_whole_body_that_is_no_body_is_the_plugins_failure(hook: str, bo
         Change(set={("nobody", "here"): 1}),
         Change(set={("z", 7): 1}),
         Change(response=reply_text("an answer to nothing")),
+        Change(request="say hi"),  # type: ignore[arg-type]
     ],
-    ids=["model", "stream", "no model", "no parent", "no place", "response"],
+    ids=["model", "stream", "no model", "no parent", "no place", "response", "no request"],
 )
 @pytest.mark.parametrize(("hook", "status"), [("intercept_request", 503), ("intercept_attempt", 503), ("normalize_request", 200)])
 async def test_a_change_that_may_not_be_is_the_plugins_failure(change: Change, hook: str, status: int) -> None:
@@ -135,6 +137,30 @@ async def test_headers_for_the_upstream_are_set_and_taken_away() -> None:
     async with toy_host(*plugins, provider=provider) as host:
         await ask(host, headers={"Toy-Feature": "on"})
     assert dict(provider.attempts[0].headers) == {"X-One": "changed", "X-Three": "3"}
+
+
+async def test_headers_of_the_connection_and_keys_are_nothing_that_a_plugin_sets() -> None:
+    wire = {"Host": "evil.example", "Content-Length": "1", "Transfer-Encoding": "gzip", "Cookie": "c=1", "Authorization": "Bearer x"}
+    hooks = ("intercept_request", "intercept_attempt", "normalize_request")
+    plugins = [Made(name, **{name: lambda: Change(headers=wire)}) for name in hooks]
+    async with ScriptedUpstream(json_answer(WHOLE)) as upstream, toy_host(*plugins, provider=[http_toy(upstream.url)]) as host:
+        assert (await ask(host)).status == 200
+        address = upstream.url.removeprefix("http://")
+    [received] = upstream.requests
+    assert received.json == talk()
+    assert received.headers["host"] == address
+    assert not {"cookie", "authorization", "transfer-encoding"} & {name.lower() for name, _ in received.headers}
+
+
+@pytest.mark.parametrize(("hook", "status"), [("intercept_request", 413), ("intercept_attempt", 413), ("normalize_request", 200)])
+async def test_a_body_over_the_limit_for_parsing_is_nobodys_failure(hook: str, status: int) -> None:
+    """What is closed ends the call, what is open is skipped; bytes that nobody parses pass."""
+    provider, large = ToyProvider(), talk(words="x" * 2000)
+    config = {"limits": {"json": 1000}, "hooks": {"failures": 1}}
+    async with toy_host(Made("editor", **{hook: lambda: Change(set={("note",): 1})}), provider=provider, config=config) as host:
+        assert (await host.post("/toy/v1/talk", large)).status == status
+        assert (await ask(host)).status == 200, "the plugin did nothing wrong"
+    assert [attempt.body.json.get("note") for attempt in provider.attempts[-1:]] == [1]
 
 
 # --------------------------------------------------------------------------------- answers that plugins give
@@ -183,6 +209,14 @@ async def test_a_given_answer_that_is_none_is_never_the_hosts_fault(body: bytes,
         assert (answer.status, answer.body) == (200, body)
 
 
+@pytest.mark.parametrize("given", [Reply(status=0), Reply(status=101), Reply(status=1000), Reply(body="text"), Reply(body={"a": 1})])  # type: ignore[arg-type]
+async def test_a_given_answer_that_cannot_be_sent_is_the_plugins_failure(given: Reply) -> None:
+    async with toy_host(Made("giver", intercept_request=lambda: Change(respond=given))) as host:
+        answer = await ask(host)
+    assert answer.status == 503
+    assert "giver" in answer.json["oops"]
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 async def test_only_the_response_interceptors_before_the_one_that_answers_see_its_answer(stream: bool) -> None:
     seen: list[str] = []
@@ -214,11 +248,13 @@ async def test_an_answer_is_changed_by_path_by_canonical_form_or_whole(hook: str
     assert (await changed(Change(set={("stop",): "length"}), hook, provider)).body == raw.replace(b'"stop":"stop"', b'"stop":"length"')
     assert (await changed(Change(remove=[("stop",)]), hook, provider)).body == raw.replace(b',"stop":"stop"', b"")
     assert (await changed(Change(response=reply_text("other", model="m")), hook, provider)).json["blocks"] == [{"text": "other"}]
-    assert (await changed(Change(body=b'{"all":"new"}'), hook, provider)).body == b'{"all":"new"}'
+    for whole in (b'{"all":"new"}', b""):
+        assert (await changed(Change(body=whole), hook, provider)).body == whole
 
 
-async def test_the_headers_of_an_answer_can_be_changed_but_not_those_of_the_connection() -> None:
-    answer = await changed(Change(headers={"X-Mine": "1", "Toy-Request-Id": None, "Set-Cookie": "a=b", "Content-Length": "3"}))
+@pytest.mark.parametrize("hook", ["intercept_response", "normalize_response"])
+async def test_the_headers_of_an_answer_can_be_changed_but_not_those_of_the_connection(hook: str) -> None:
+    answer = await changed(Change(headers={"X-Mine": "1", "Toy-Request-Id": None, "Set-Cookie": "a=b", "Content-Length": "3"}), hook)
     assert answer.headers["x-mine"] == "1"
     assert "toy-request-id" not in answer.headers
     assert "set-cookie" not in answer.headers
@@ -309,3 +345,41 @@ async def test_attempt_interceptors_begin_afresh_from_the_clients_body() -> None
     assert (one.body.json["model"], two.body.json["model"]) == ("m", "m")
     assert seen == [(1, 0), (2, 1)]
     assert [fault.cause for fault in two.before] == ["upstream"]
+
+
+# ---------------------------------------------------------------------------------------------- what is private
+
+
+@pytest.mark.parametrize("blocking", [False, True], ids=["in the loop", "in a thread"])
+async def test_a_plugins_state_of_a_call_is_its_own_in_every_hook(blocking: bool) -> None:
+    seen: dict[str, Any] = {}
+
+    def plugin(name: str) -> Made:
+        @hook(blocking=blocking)
+        def write(call: Call) -> None:
+            call.state["mine"] = [*call.state.get("mine", []), name]
+
+        @hook(blocking=blocking)
+        def add(attempt: Attempt) -> None:
+            attempt.call.state["mine"].append("attempt")
+
+        def read(call: Call, outcome: Any) -> None:
+            seen[name] = call.state.get("mine")
+
+        return Made(name, intercept_request=write, intercept_attempt=add, request_complete=read)
+
+    observer = Observer("z")
+    async with toy_host(plugin("a"), plugin("b"), observer) as host:
+        assert (await ask(host)).status == 200
+        await observer.completed()
+    assert seen == {"a": ["a", "attempt"], "b": ["b", "attempt"]}
+
+
+@pytest.mark.xfail(strict=True, reason="what a changed canonical request cannot say is not on the list of losses")
+async def test_what_a_canonical_change_cannot_say_in_the_clients_dialect_is_on_the_list_of_losses() -> None:
+    warm = Request(model="m", sampling=Sampling(temperature=0.7), messages=(Message(role="user", parts=(Text(text="hi"),)),))
+    observer = Observer()
+    async with toy_host(Made("warm", intercept_request=lambda: Change(request=warm)), observer) as host:
+        assert (await ask(host)).status == 200
+        [said] = await observer.completed()
+    assert [loss["path"] for loss in said.explain()["losses"] or ()] == ["sampling.temperature"]

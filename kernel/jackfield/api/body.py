@@ -1,7 +1,8 @@
 """Bodies of requests and answers, and what hooks may change about them."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -136,6 +137,10 @@ class Body(Generic[Canonical]):
         return f"Body({self.media_type}, {len(self)} bytes)"
 
 
+_NAME: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+"""The name of a header is a token (RFC 9110, section 5.1)."""
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What a chain hook answers when it wants something changed. Name one of the four ways, headers beside it if need be.
 
@@ -158,3 +163,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     stream was asked for. For hooks that see a request."""
     headers: Mapping[str, str | None] | None = None
     """Headers to set, or with None to take away: of the request to the upstream, or of the answer to the client."""
+
+    def __post_init__(self) -> None:
+        """Refuse headers that cannot be sent, so that it is the plugin's own code which fails."""
+        for name, value in self.headers.items() if self.headers is not None else ():
+            if _NAME.fullmatch(name) is None or not (value is None or value.isprintable()):
+                raise ValueError(f"a header cannot be sent: {name!r}: {value!r}")

@@ -86,9 +86,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 def failure(cause: Cause, message: str, **fields: object) -> Failure:
     """Make a `Failure` whose blame and help follow from its cause unless they are given."""
-    fields.setdefault("blame", _BLAME[cause])
-    fields.setdefault("help", _HELP.get(cause, "another"))
-    return Failure(cause=cause, message=message, **fields)  # type: ignore[arg-type]
+    follows = {"blame": _BLAME[cause], "help": _HELP.get(cause, "another")}
+    return Failure(cause=cause, message=message, **(follows | fields))  # type: ignore[arg-type]
 
 
 class CallError(Exception):

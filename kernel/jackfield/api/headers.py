@@ -82,10 +82,6 @@ class Headers(Pairs):
             self._index = {name.lower(): value for name, value in reversed(self._pairs)}
         return self._index
 
-    def get(self, name: str, default: str | None = None) -> str | None:
-        """Return the first value of `name`, in any case, or `default`."""
-        return self._first().get(name.lower(), default)
-
     def has_none_of(self, names: frozenset[str]) -> bool:
         """Tell whether none of the names, given in lower case, stands here."""
         return self._first().keys().isdisjoint(names)

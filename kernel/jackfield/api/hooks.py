@@ -87,7 +87,8 @@ class HookOptions(msgspec.Struct, frozen=True, kw_only=True):
     """In seconds."""
 
     def __call__(self, function: Function) -> Function:
-        """Mark a function with these options."""
+        """Mark a function with these options. Raises `ValueError` for options that are none."""
+        msgspec.convert(msgspec.structs.asdict(self), HookOptions)
         function.jackfield_hook = self  # type: ignore[attr-defined]
         return function
 

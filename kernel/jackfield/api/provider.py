@@ -32,11 +32,16 @@ class Auth(Protocol):
         """Return the headers that carry the secret."""
 
 
+def _names(said: str | Sequence[str]) -> tuple[str, ...]:
+    """Return one name or several as a tuple; a text is one, although it is a sequence of texts too."""
+    return (said,) if isinstance(said, str) else tuple(said)
+
+
 class Bearer:
     """`Authorization: Bearer <key>` (RFC 6750, section 2.1), or the same under another header or scheme."""
 
     def __init__(self, env: str | Sequence[str] = (), *, header: str = "Authorization", scheme: str = "Bearer") -> None:
-        self.env: Sequence[str] = (env,) if isinstance(env, str) else tuple(env)
+        self.env: Sequence[str] = _names(env)
         self._header, self._scheme = header, f"{scheme} " if scheme else ""
 
     def headers(self, secret: Secret) -> Sequence[tuple[str, str]]:
@@ -112,25 +117,25 @@ class HttpProvider(Provider):
         self,
         *,
         key: str,
-        dialects: Sequence[str],
+        dialects: str | Sequence[str],
         base_url: str,
         auth: Auth | None = None,
         models: Sequence[ModelInfo | str] | Literal["discover"] = (),
-        patterns: Sequence[str] = (),
+        patterns: str | Sequence[str] = (),
         failures: Sequence[Rule] = (),
         headers: Mapping[str, str] | None = None,
         paths: Mapping[Operation, str] | None = None,
         query: Mapping[str, str] | None = None,
-        forward: Sequence[str] = (),
+        forward: str | Sequence[str] = (),
         streams: Streams = "both",
         serves: Serves = "any",
         timeouts: Timeouts | None = None,
     ) -> None:
         self.key, self.base_url, self.auth, self.models = key, base_url, auth, models
         self.streams, self.serves, self.timeouts = streams, serves, timeouts
-        self.dialects, self.patterns, self.failures = tuple(dialects), tuple(patterns), tuple(failures)
+        self.dialects, self.patterns, self.failures = _names(dialects), _names(patterns), tuple(failures)
         self.fixed_headers, self.fixed_query, self.paths = tuple((headers or {}).items()), dict(query or {}), dict(paths or {})
-        self.forward = frozenset(name.lower() for name in forward)
+        self.forward = frozenset(name.lower() for name in _names(forward))
         """Client headers that go to this provider beside those of its dialect."""
         self._urls: dict[tuple[str, str], str] = {}
 
@@ -166,15 +171,16 @@ class HttpProvider(Provider):
         return parts._replace(path=parts.path.rstrip("/") + path, query="&".join(filter(None, (parts.query, pairs)))).geturl()
 
     async def reply(self, attempt: Attempt, response: HttpResponse) -> Reply:
-        """Turn an upstream's answer into a reply: a stream where one was asked for and comes, else the whole body."""
-        if attempt.stream and response.status < 300 and not self._is_whole(response):
+        """Turn an upstream's answer into a reply: a stream where one comes, else the whole body."""
+        if response.status < 300 and self._is_stream(attempt, response):
             return Reply(status=response.status, headers=response.headers, stream=response.__aiter__())
         return Reply(status=response.status, headers=response.headers, body=await response.read())
 
     @staticmethod
-    def _is_whole(response: HttpResponse) -> bool:
-        """Tell whether an answer to a request for a stream is no stream: some providers answer errors so."""
-        return (response.headers.get("content-type") or "").startswith(("application/json", "text/html"))
+    def _is_stream(attempt: Attempt, response: HttpResponse) -> bool:
+        """Tell whether an answer is a stream, whatever was asked for: some providers always stream, some answer errors whole."""
+        kind = response.headers.get("content-type") or ""
+        return kind.startswith("text/event-stream") or (attempt.stream and not kind.startswith(("application/json", "text/html")))
 
     async def discover(self, credential: Credential, send: Sender, dialects: Mapping[str, Dialect]) -> Sequence[ModelInfo]:
         """Ask the provider's list of models, in the first of its dialects that has one."""

@@ -12,13 +12,14 @@ import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from jackfield.api import HOOKS
 from jackfield.cli.options import CANNOT_START, config_option, json_option, loaded, overrides, plugin_option
 from jackfield.host import Jackfield
 from jackfield.plugins import Plugin
 
-_WIDTH_OF_FILES: Final = 240
+_WIDTH_OF_FILES: Final = 1000
 
 
 @click.command()
@@ -48,12 +49,13 @@ def plugins(config_file: Path | None, files: tuple[Path, ...], order: bool, as_j
     console.print(table)
     for row in rows:
         for problem in row["problems"]:
-            console.print(f"[yellow]problem[/]: {problem}", highlight=False, soft_wrap=True)
+            console.print(Text.assemble(("problem", "yellow"), f": {problem}"), soft_wrap=True)
 
 
 def _console() -> Console:
     """A terminal is as wide as it is; a program or a file that reads the table gets each row on one line."""
-    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_FILES)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_FILES
+    return Console(width=width, markup=False, highlight=False)
 
 
 def _show_order(host: Jackfield, as_json: bool) -> None:

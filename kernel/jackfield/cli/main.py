@@ -50,7 +50,10 @@ class _Later(click.Command):
         self._point = point
 
     def make_context(self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object) -> click.Context:
-        command = self._point.load()
+        try:
+            command = self._point.load()
+        except Exception as fault:
+            raise click.ClickException(f"{self._point.value} cannot be imported: {type(fault).__name__}: {fault}") from fault
         if not isinstance(command, click.Command):
             raise click.ClickException(f"{self._point.value} is no click command")
         return command.make_context(info_name, args, parent, **extra)

@@ -69,7 +69,7 @@ def config_schema(plugins: Sequence[Plugin]) -> Schema:
     root, common = kernel.struct(Config), kernel.struct(PluginSettings)
     sections = {plugin.id: _section(plugin, common, _Schemas(plugin.id, definitions)) for plugin in plugins}
     root["properties"]["plugins"] = {
-        "type": "object",
+        "type": ["object", "null"],
         "description": "One section a plugin, and `autoload`: whether installed plugins that no section names are loaded.",
         "properties": {"autoload": {"anyOf": [{"type": "boolean"}, _VARIABLE], "default": True}, **sections},
         "additionalProperties": {"type": ["object", "null"], "properties": common["properties"]},

@@ -1,8 +1,11 @@
 """`jackfield serve`: start the host and tell how to try it."""
 
 import logging
+import os
 import sys
+import threading
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -14,6 +17,9 @@ from jackfield.cli.process import run_until_signal
 from jackfield.host import Jackfield
 
 log = logging.getLogger("jackfield")
+
+_THREADS_MAY_TAKE: Final = 1.0
+"""Seconds that each thread still has, once the host has stopped."""
 
 
 @click.command()
@@ -31,6 +37,18 @@ def serve(config_file: Path | None, host: str | None, port: int | None, files: t
         run_until_signal(Jackfield(config_file, overrides=overrides(files, host, port)), _announce)
     except CANNOT_START as fault:
         raise SystemExit(str(fault)) from None
+    _leave_stuck_threads()
+
+
+def _leave_stuck_threads() -> None:
+    """End the process where a plugin's thread would keep it for ever: nothing else can end a blocking hook."""
+    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread() and not thread.daemon]
+    for thread in others:
+        thread.join(_THREADS_MAY_TAKE)
+    if stuck := [thread.name for thread in others if thread.is_alive()]:
+        log.warning("threads that do not end are left: %s", ", ".join(stuck))
+        logging.shutdown()
+        os._exit(0)
 
 
 def _announce(host: Jackfield) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from jackfield.api.testing import Received, json_answer
+from jackfield.api.testing import Harness, Received, json_answer
 from jackfield.api.testing.upstream import Wire
 from tests.e2e.conftest import House, MakeHouse
 from tests.e2e.server.raw import ANSWER, CHAT, QUESTION, RawClient, chunk, connect, exchange, get, head, request
@@ -272,3 +275,43 @@ async def test_a_target_with_an_authority_is_no_way_to_other_hosts(house: MakeHo
         assert told.status == 404
         assert (await exchange(h.host.url, head("CONNECT", "example.com:443"))).status in (404, 405)
         assert (await exchange(h.host.url, request(target=f"{h.host.url}{CHAT}"))).status == 200
+
+
+@asynccontextmanager
+async def _deaf_server() -> AsyncIterator[str]:
+    """A port whose queue of connections is full: nobody is refused and nobody is let in."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        waiting = []
+        try:
+            for _ in range(4):
+                waiting.append(socket.socket())
+                waiting[-1].setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    waiting[-1].connect(listening.getsockname())
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        finally:
+            for one in waiting:
+                one.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses")
+@pytest.mark.parametrize("where", ["general", "server"])
+async def test_a_connection_that_is_not_made_in_time_is_given_up(house: MakeHouse, where: str) -> None:
+    limit = {"timeouts": {"connect": "300ms"}}
+    async with _deaf_server() as url:
+        server = {"base_url": url, **(limit if where == "server" else {})}
+        async with house(server=server, config=limit if where == "general" else {}) as h:
+            async with asyncio.timeout(5):
+                told = await exchange(h.host.url, request())
+            assert (told.status, told.error["code"]) == (502, "connect_timeout")
+            assert "timeouts.connect" in told.error["message"]
+
+
+@pytest.mark.parametrize(("target", "status"), [("/healthz", 200), ("/readyz", 503), ("/v1/models", 404), (CHAT, 404)])
+async def test_a_host_without_plugins_says_so(target: str, status: int) -> None:
+    async with Harness(bare=True) as host:
+        told = await host.get(target)
+        assert told.status == status
+        assert target == "/healthz" or b"plugged in" in told.body

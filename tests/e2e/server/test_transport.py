@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import msgspec
 import pytest
 
-from jackfield.api import CallError, Host, HttpRequest
+from jackfield.api import Call, CallError, Host, HttpRequest
 from jackfield.api.testing import Received, ScriptedUpstream, json_answer, sse_answer
 from jackfield.api.testing.upstream import Wire
 from tests.e2e.conftest import ACME_KEY, House, MakeHouse
@@ -334,3 +335,19 @@ async def test_a_proxy_that_is_not_there_is_named(house: MakeHouse) -> None:
     async with house(credential={"proxy": "http://127.0.0.1:1"}) as h:
         told = await _ask(h)
         assert (told.status, told.error["code"]) == (502, "proxy_failed")
+
+
+async def test_pooled_connections_do_not_hold_the_calls_that_they_were_made_for(house: MakeHouse) -> None:
+    together = asyncio.Barrier(20)
+
+    async def answer(received: Received, wire: Wire) -> None:
+        await together.wait()
+        await json_answer(ANSWER)(received, wire)
+
+    async with house(answer) as h:
+        assert {told.status for told in await asyncio.gather(*(_ask(h) for _ in range(20)))} == {200}
+        for _ in range(20):
+            await h.outcome()
+        assert h.upstream.open == 20
+        gc.collect()
+        assert sum(isinstance(thing, Call) for thing in gc.get_objects()) <= 3  # the latest may still be known

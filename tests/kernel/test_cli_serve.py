@@ -1,0 +1,114 @@
+"""`jackfield serve` as a process: what it prints when it is ready, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+class Served:
+    """A host in a process of its own."""
+
+    def __init__(self, folder: Path, *words: str, **environment: str) -> None:
+        command = [sys.executable, "-u", "-c", "from jackfield.cli.main import main; main()", "serve", "--port", "0", *words]
+        self.process = subprocess.Popen(
+            command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **environment}
+        )
+
+    def announced(self) -> str:
+        """Return what it prints until it says how to try it."""
+        assert self.process.stdout is not None
+        said = ""
+        for line in self.process.stdout:
+            said += line
+            if line.strip().startswith("curl") or "none: nothing is plugged in" in line:
+                return said
+        raise AssertionError(f"it ended: {said}{self.process.stderr.read() if self.process.stderr else ''}")
+
+    def stop(self, number: int = signal.SIGTERM) -> str:
+        """Send a signal, wait for the end, and return what it wrote to its log."""
+        self.process.send_signal(number)
+        return self.process.communicate(timeout=20)[1]
+
+
+def do(curl: str) -> str:
+    """Do what a line with `curl` would do, and return the answer."""
+    _, url, *options = shlex.split(curl)
+    values = list(zip(options[::2], options[1::2], strict=True))
+    headers = dict(value.split(": ", 1) for option, value in values if option == "-H")
+    (data,) = (value for option, value in values if option == "-d")
+    with urllib.request.urlopen(urllib.request.Request(url, data.encode(), headers)) as answer:
+        return str(answer.read().decode())
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[type[Served] | object]:
+    """Starts hosts in an empty folder; none of them outlives the test."""
+    started: list[Served] = []
+
+    def _serve(*words: str, **environment: str) -> Served:
+        started.append(Served(tmp_path, *words, **environment))
+        return started[-1]
+
+    yield _serve
+    for served in started:
+        if served.process.poll() is None:
+            served.process.kill()
+        served.process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_where_it_listens_and_how_to_try_it_and_stops_on_a_signal(serve: object, number: int, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def route_model(call): pass\ndef rout_model(call): pass\n")
+    served = serve("--plugin", "mine.py")  # type: ignore[operator]
+    said = served.announced()
+    url = re.search(r"jackfield listens on (http://127\.0\.0\.1:\d+)", said)
+    assert url is not None
+    assert re.search(r"^plugins: .*\bmine\b.*\bsimulator\b", said, re.MULTILINE)
+    line = next(line.strip() for line in said.splitlines() if line.strip().startswith("curl"))
+    assert line.startswith(f"curl {url[1]}/")
+    assert "Hello" in do(line)
+    with urllib.request.urlopen(f"{url[1]}/healthz") as health:
+        assert health.status == 200
+    log = served.stop(number)
+    assert served.process.returncode == 0
+    assert "did you mean 'route_model'" in log
+    assert "Traceback" not in log
+
+
+def test_with_nothing_plugged_in_it_says_so_and_still_answers_the_health_check(serve: object, tmp_path: Path) -> None:
+    names = ("api_keys", "memory", "openai", "round_robin", "simulator")
+    off = ", ".join(f"{name}: {{enabled: false, required: false}}" for name in names)
+    (tmp_path / "my.yaml").write_text(f"plugins: {{autoload: false, {off}}}")
+    served = serve("-c", "my.yaml")  # type: ignore[operator]
+    said = served.announced()
+    assert "plugins: none: nothing is plugged in, so nothing but /healthz is served" in said
+    with urllib.request.urlopen(re.search(r"http://\S+", said)[0] + "/healthz") as health:  # type: ignore[index]
+        assert health.status == 200
+    served.stop()
+    assert served.process.returncode == 0
+
+
+def test_a_thread_of_a_plugin_that_never_ends_does_not_keep_the_process(serve: object, tmp_path: Path) -> None:
+    code = """
+    import threading
+    from jackfield.api import hook
+    @hook(blocking=True, deadline=0.1)
+    def route_model(call):
+        threading.Event().wait()
+    """
+    (tmp_path / "stuck.py").write_text("\n".join(line[4:] for line in code.splitlines()))
+    served = serve("--plugin", "stuck.py")  # type: ignore[operator]
+    line = next(line.strip() for line in served.announced().splitlines() if line.strip().startswith("curl"))
+    do(line)
+    assert "threads that do not end are left: jackfield-stuck" in served.stop()
+    assert served.process.returncode == 0
