@@ -305,3 +305,18 @@ async def test_a_websocket_is_asked_for_in_vain(house: MakeHouse) -> None:
         told = await exchange(h.host.url, get("/v1/realtime", upgrade))
         assert told.status in (404, 426)
         assert told.error["message"]
+
+
+@pytest.mark.parametrize("target", ["/v1/models/", "/models", "/v1/v1/models", "/api/models", "//v1/models", "/v1/models?limit=1"])
+async def test_the_list_of_models_is_found_by_common_wrong_paths(house: MakeHouse, target: str) -> None:
+    async with house() as h:
+        told = await exchange(h.host.url, get(target))
+        assert told.status == 200
+        assert "m" in [model["id"] for model in told.json["data"]]
+
+
+@pytest.mark.parametrize("name", ["sim/echo", "sim%2Fecho", "acme://m", "acme%3A%2F%2Fm"])
+async def test_a_model_is_found_by_a_name_with_slashes(house: MakeHouse, name: str) -> None:
+    async with house() as h:
+        told = await exchange(h.host.url, get(f"/v1/models/{name}"))
+        assert (told.status, told.json["id"]) == (200, name.replace("%2F", "/").replace("%3A", ":"))
