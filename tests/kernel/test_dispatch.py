@@ -471,7 +471,6 @@ async def test_what_a_blocking_hook_raises_is_its_failure(fault: BaseException) 
         assert host.provider.attempts[0].model == "n"
 
 
-@pytest.mark.xfail(strict=True, reason="the state of a call goes by whose code the event loop runs, also in a thread")
 async def test_a_blocking_hook_has_the_state_of_its_own_plugin() -> None:
     seen: list[Any] = []
     loop, waits = asyncio.get_running_loop(), threading.Event()
