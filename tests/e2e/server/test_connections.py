@@ -180,12 +180,12 @@ async def test_a_body_that_stands_still_is_given_up(house: MakeHouse) -> None:
 
 
 async def test_a_slow_body_that_goes_on_is_not_given_up(house: MakeHouse) -> None:
-    async with house(json_answer(ANSWER), config={"timeouts": {"client_body": "300ms"}}) as h, connect(h.host.url) as client:
+    async with house(json_answer(ANSWER), config={"timeouts": {"client_body": "500ms"}}) as h, connect(h.host.url) as client:
         await client.send(head(headers={"Content-Length": str(len(_BODY))}))
-        for byte in _BODY[:6]:
+        for byte in _BODY[:8]:
             await client.send(bytes([byte]))
             await asyncio.sleep(0.1)  # this is the client's pace, not a wait for something
-        assert (await client.exchange(_BODY[6:])).status == 200
+        assert (await client.exchange(_BODY[8:])).status == 200
 
 
 async def _silence(received: Received, wire: Wire) -> None:
