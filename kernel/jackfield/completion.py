@@ -16,6 +16,8 @@ calls_log = logging.getLogger("jackfield.calls")
 
 MOST_WAITING: Final = 10_000
 """Calls that may wait for observers; further ones are not reported to them, and counted."""
+_LAST_WORDS: Final = 5.0
+"""Seconds in which observers may still be told of calls when the host stops."""
 _NO_USAGE: Final = Usage(source="absent")
 
 
@@ -40,10 +42,14 @@ class Completion:
                 log.warning("observers are too slow: %d calls were not reported to them", self.dropped)
 
     async def drain(self) -> None:
-        """Complete what still waits, then stop. May be called again."""
-        await self._waiting.join()
+        """Complete what still waits, for some seconds at most, then stop. May be called again."""
+        joined = asyncio.ensure_future(self._waiting.join())
+        await asyncio.wait((joined, self._task), timeout=_LAST_WORDS, return_when=asyncio.FIRST_COMPLETED)
+        if not joined.done() and not self._task.done():
+            log.warning("observers are too slow: the host stops, and %d calls were not reported to them", self._waiting.qsize())
+        joined.cancel()
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.gather(joined, self._task, return_exceptions=True)
 
     async def _work(self) -> None:
         while True:
@@ -59,7 +65,12 @@ class Completion:
 def _report(exchange: "Exchange", canceled: bool) -> None:
     """Write one line about a call: information when it went well, a warning when it did not."""
     call, fault, outcome = exchange.call, exchange.failure, exchange.outcome(canceled)
-    what = f"{call.id} {call.principal.name} {call.dialect} {call.operation} model={call.model or '-'}"
-    why = f": {fault.message} {fault.detail}".rstrip() if fault is not None else ""
-    log_it = calls_log.info if fault is None or fault.cause == "caller" else calls_log.warning
-    log_it("%s -> %s %d %.0f ms%s", what, outcome.status, outcome.http_status, outcome.duration * 1000, why)
+    calls_log.log(
+        logging.INFO if fault is None or fault.cause == "caller" else logging.WARNING,
+        "%s -> %s %d %.0f ms%s",
+        f"{call.id} {call.principal.name} {call.dialect} {call.operation} model={call.model or '-'}",
+        outcome.status,
+        outcome.http_status,
+        outcome.duration * 1000,
+        f": {fault.message} {fault.detail}".rstrip() if fault is not None else "",
+    )

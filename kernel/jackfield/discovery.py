@@ -49,9 +49,13 @@ class Discovery:
                 failures = 0
             except Exception as fault:  # noqa: BLE001 (a provider's own code may raise anything)
                 failures += 1
-                why = fault.failure.message if isinstance(fault, CallError) else f"{type(fault).__name__}: {fault}"
-                level, who = logging.WARNING if failures == 1 else logging.DEBUG, f"{account.provider.key} ({account.credential.label})"
-                log.log(level, "the models of %s cannot be listed: %s", who, why)
+                log.log(
+                    logging.WARNING if failures == 1 else logging.DEBUG,
+                    "the models of %s (%s) cannot be listed: %s",
+                    account.provider.key,
+                    account.credential.label,
+                    fault.failure.message if isinstance(fault, CallError) else f"{type(fault).__name__}: {fault}",
+                )
             if not first.done():
                 first.set_result(None)
             await asyncio.sleep(_AGAIN if not failures else _AFTER_FAILURE[min(failures, len(_AFTER_FAILURE)) - 1])

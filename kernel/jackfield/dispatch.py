@@ -86,7 +86,12 @@ class Hook:
         if options.blocking and not inspect.iscoroutinefunction(implementation.function):
             pool = self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"jackfield-{self.plugin}")
             function = self.function
-            self.function = lambda *arguments: asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
+            self.function = lambda *arguments: asyncio.get_running_loop().run_in_executor(pool, self._in_thread, function, *arguments)
+
+    def _in_thread(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
+        """Call the plugin's function in a thread of its pool, where its state is its own, too."""
+        running.who = self
+        return function(*arguments)
 
     def guard(self, trace: Trace, function: Callable[..., Answer | None], *arguments: Any) -> Answer | None:
         """Return what a function makes of the plugin's answer; an answer that it refuses or cannot use is the plugin's failure."""
@@ -266,6 +271,7 @@ class Watchdog:
 
     def __init__(self, limit: float) -> None:
         self._limit, self._loop_thread, self._stop = limit, threading.get_ident(), threading.Event()
+        self._running = vars(running)  # of the thread that the event loop runs in
         self._thread = threading.Thread(target=self._watch, name="jackfield-watchdog", daemon=True)
         self._thread.start()
 
@@ -277,7 +283,7 @@ class Watchdog:
     def _watch(self) -> None:
         told = 0
         while not self._stop.wait(min(self._limit / 4, 0.25)):
-            who, since = running.who, running.since
+            who, since = self._running.get("who"), self._running.get("since", 0)
             if who is not None and since != told and (held := (perf_counter_ns() - since) / 1e9) > self._limit:
                 told = since
                 log.error(

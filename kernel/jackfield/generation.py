@@ -208,8 +208,7 @@ class Generation:
 
 
 def _has_rules(thing: object) -> bool:
-    rules = getattr(thing, "has_rules", True)
-    return bool(rules() if callable(rules) else rules)
+    return bool(rules() if callable(rules := getattr(thing, "has_rules", True)) else rules)
 
 
 async def build(number: int, loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> Generation:

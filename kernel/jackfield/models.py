@@ -99,8 +99,11 @@ class Registry:
     def listing(self, principal: Principal) -> list[ModelInfo]:
         """Return the models that a principal can call now, in the order in which they were found."""
         allow = principal.allow
-        names = dict.fromkeys((*self._infos, *self._aliases))
-        return [info for name in names if (allow is None or allow.model(name)) and (info := self.info(name)) is not None]
+        return [
+            info
+            for name in dict.fromkeys((*self._infos, *self._aliases))
+            if (allow is None or allow.model(name)) and (info := self.info(name)) is not None
+        ]
 
     def info(self, name: str) -> ModelInfo | None:
         """Return what is known of one model; None when nobody could serve it."""

@@ -117,10 +117,9 @@ class HttpDownstream:
         shared, limits = self._shared, self._limits
         if size <= self._held:
             return
-        if size > limits.body:
-            raise _too_large(limits.body)
-        if shared.bytes_in_flight + size - self._held > limits.in_flight:
-            limit = limits.in_flight
+        if size > (limit := limits.body):
+            raise Refused(413, f"the request body is over the limit of {limit} bytes (limits.body)", code="body_too_large")
+        if shared.bytes_in_flight + size - self._held > (limit := limits.in_flight):
             raise Refused(503, f"too many request bytes are being held: the limit is {limit} (limits.in_flight)", code="too_busy")
         shared.bytes_in_flight += size - self._held
         self._held = size
@@ -156,12 +155,8 @@ class HttpDownstream:
         self.complete = True
 
 
-def _too_large(limit: int) -> Refused:
-    return Refused(413, f"the request body is over the limit of {limit} bytes (limits.body)", code="body_too_large")
-
-
 def _unpacker(encoding: str | None, limit: int) -> Callable[[bytes], bytes]:
-    """Return a function that unpacks a body piece by piece and stops at the limit."""
+    """Return a function that unpacks a body piece by piece, and just beyond the limit where there is more."""
     if (name := (encoding or "identity").strip().lower()) == "identity":
         return bytes
     if name not in ("gzip", "x-gzip", "deflate"):
@@ -173,8 +168,6 @@ def _unpacker(encoding: str | None, limit: int) -> Callable[[bytes], bytes]:
             plain = inflater.decompress(piece, limit + 1) if piece else inflater.flush()
         except zlib.error as fault:
             raise Refused(400, f"the body is not valid {name}: {fault}", code="bad_encoding") from None
-        if inflater.unconsumed_tail:
-            raise _too_large(limit)
         if (not piece and not inflater.eof) or inflater.unused_data:
             raise Refused(400, f"the {name} body {'goes on after its end' if inflater.eof else 'ends too early'}", code="bad_encoding")
         return plain

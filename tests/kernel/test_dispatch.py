@@ -471,7 +471,6 @@ async def test_what_a_blocking_hook_raises_is_its_failure(fault: BaseException) 
         assert host.provider.attempts[0].model == "n"
 
 
-@pytest.mark.xfail(strict=True, reason="the state of a call goes by whose code the event loop runs, also in a thread")
 async def test_a_blocking_hook_has_the_state_of_its_own_plugin() -> None:
     seen: list[Any] = []
     loop, waits = asyncio.get_running_loop(), threading.Event()
@@ -526,6 +525,18 @@ async def test_calls_that_observers_cannot_keep_up_with_are_dropped_and_counted(
         release.set()
     assert 1 <= len(told) <= 3
     assert "observers are too slow: 1 calls were not reported to them" in caplog.text
+
+
+async def test_observers_that_take_long_hold_the_end_of_the_host_for_some_seconds_at_most(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("jackfield.completion._LAST_WORDS", 0.05)
+    async with Host(plugin("a", request_complete=hook(deadline=60)(lambda call, outcome: never()))) as host:
+        for _ in range(3):
+            await host.call()
+        async with asyncio.timeout(5):
+            await host.host.stop(grace=0)
+    assert "the host stops, and 2 calls were not reported to them" in caplog.text
 
 
 def reads_request(call: Call, outcome: Outcome) -> None:

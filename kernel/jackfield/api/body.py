@@ -162,7 +162,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """End the call with this answer: a reply in the client's dialect, or a canonical one, which is streamed when a
     stream was asked for. For hooks that see a request."""
     headers: Mapping[str, str | None] | None = None
-    """Headers to set, or with None to take away: of the request to the upstream, or of the answer to the client."""
+    """Headers to set, or with None to take away: of the request to the upstream, or of the answer to the client. Keys,
+    cookies, hop-by-hop and forwarding headers and those of the body are not a plugin's to set; a `respond` has its own."""
 
     def __post_init__(self) -> None:
         """Refuse headers that cannot be sent, so that it is the plugin's own code which fails."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -141,8 +142,8 @@ class Owner(msgspec.Struct, frozen=True):
     name: str
 
 
-class Running(msgspec.Struct):
-    """Whose code runs right now, and since when. The dispatcher keeps it; plugins have no use for it."""
+class Running(threading.local):
+    """Whose code runs right now in a thread, and since when. The dispatcher keeps it; plugins have no use for it."""
 
     who: Any = None
     """An `Owner` or what has its attributes; None while no plugin's code runs."""

@@ -271,7 +271,10 @@ def intercept_stream(call: Call, head: StreamHead) -> StreamHandler | Awaitable[
 
 @_spec("observe", "open", "request.complete")
 def request_complete(call: Call, outcome: Outcome) -> Awaitable[None] | None:
-    """Learn what came of a call. Stage 12, exactly once for every matched request, after the answer's last byte."""
+    """Learn what came of a call. Stage 12, exactly once for every matched request, after the answer's last byte.
+
+    What it answers is ignored. Calls that it makes are nested ones, within the call that it is told of.
+    """
 
 
 @_spec("observe", "open", "usage.handle")

@@ -74,9 +74,11 @@ class Host(Protocol):
     async def execute(self, call: Request | Nested) -> Response | Reply:
         """Make a call and return its answer: a `Response` to a canonical request, else a `Reply` in the dialect.
 
-        Within a call it is a nested call: the routers and interceptors of every plugin that made one of its
-        ancestors are skipped, it is cancelled with its parent, and it may be at most four deep. Else it is a
-        root call of the principal `plugin:<id>`. Raises `CallError` with the status, code and retry_after of the failure.
+        Within a call it is a nested call: the routers and interceptors of every plugin that made it or one of its
+        ancestors are skipped, it is cancelled with its parent, and it may be at most four deep. Else, or detached, it is
+        a root call of the principal `plugin:<id>`, which the plugin's own router and interceptors do not see either. A
+        body in a dialect need not say whether it is streamed: `execute` and `stream` decide. Raises `CallError` with the
+        status, code and retry_after of the failure.
         """
 
     def stream(self, call: Request | Nested) -> AsyncIterator[Delta | Event]:

@@ -77,14 +77,12 @@ ROWS: dict[str, tuple[Any, ...]] = {
 }
 
 
-@pytest.mark.parametrize("padding", [0, 1 << 20], ids=["in memory", "in a file"])
 @pytest.mark.parametrize(("body", "status", "code", "param", "words"), ROWS.values(), ids=ROWS)
 async def test_a_bad_body_is_told_in_the_clients_shape(
-    house: MakeHouse, padding: int, body: object, status: int, code: str, param: str | None, words: tuple[str, ...]
+    house: MakeHouse, body: object, status: int, code: str, param: str | None, words: tuple[str, ...]
 ) -> None:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    async with house(json_answer(ANSWER), config={"limits": {"json": 100_000}}) as h, connect(h.host.url) as client:
-        told = await client.exchange(request(raw + b" " * padding))
+    async with house(json_answer(ANSWER)) as h, connect(h.host.url) as client:
+        told = await client.exchange(request(body))
         assert (told.status, told.error["code"], told.error["type"]) == (status, code, "invalid_request_error")
         assert told.error["param"] == param
         assert told.headers["content-type"].startswith("application/json")
@@ -92,6 +90,16 @@ async def test_a_bad_body_is_told_in_the_clients_shape(
             assert word in told.error["message"]
         assert not h.upstream.requests
         assert (await client.exchange(request())).status == 200  # the connection can still be used
+
+
+async def test_a_large_bad_body_is_told_the_same(house: MakeHouse) -> None:
+    padding = b" " * (1 << 20)  # lies in a file, not in memory
+    async with house(json_answer(ANSWER), config={"limits": {"json": 100_000}}) as h, connect(h.host.url) as client:
+        for name, (body, status, code, param, _) in ROWS.items():
+            raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+            told = await client.exchange(request(raw + padding))
+            assert (name, told.status, told.error["code"], told.error["param"]) == (name, status, code, param)
+        assert (await client.exchange(request(json.dumps(QUESTION).encode() + padding))).status == 200
 
 
 # What the kernel does not read it does not judge: the upstream does.
@@ -297,3 +305,18 @@ async def test_a_websocket_is_asked_for_in_vain(house: MakeHouse) -> None:
         told = await exchange(h.host.url, get("/v1/realtime", upgrade))
         assert told.status in (404, 426)
         assert told.error["message"]
+
+
+@pytest.mark.parametrize("target", ["/v1/models/", "/models", "/v1/v1/models", "/api/models", "//v1/models", "/v1/models?limit=1"])
+async def test_the_list_of_models_is_found_by_common_wrong_paths(house: MakeHouse, target: str) -> None:
+    async with house() as h:
+        told = await exchange(h.host.url, get(target))
+        assert told.status == 200
+        assert "m" in [model["id"] for model in told.json["data"]]
+
+
+@pytest.mark.parametrize("name", ["sim/echo", "sim%2Fecho", "acme://m", "acme%3A%2F%2Fm"])
+async def test_a_model_is_found_by_a_name_with_slashes(house: MakeHouse, name: str) -> None:
+    async with house() as h:
+        told = await exchange(h.host.url, get(f"/v1/models/{name}"))
+        assert (told.status, told.json["id"]) == (200, name.replace("%2F", "/").replace("%3A", ":"))

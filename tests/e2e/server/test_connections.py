@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from jackfield.api.testing import Harness, Received, json_answer
+from jackfield.api.testing import Harness, Received, json_answer, sse_answer
 from jackfield.api.testing.upstream import Wire
 from tests.e2e.conftest import House, MakeHouse
 from tests.e2e.server.raw import ANSWER, CHAT, QUESTION, RawClient, chunk, connect, exchange, get, head, request
@@ -126,6 +126,14 @@ async def test_an_announced_body_over_the_limit_is_refused_before_it_comes(house
         assert told.error["code"] == "body_too_large"
 
 
+@pytest.mark.parametrize("size", [20_000, 5_000_000])
+async def test_a_client_that_sends_on_regardless_still_reads_why_it_was_refused(house: MakeHouse, size: int) -> None:
+    async with house(config={"limits": {"body": "1 KiB"}}) as h, connect(h.host.url) as client:
+        told = await client.exchange(request(b"x" * size))
+        assert told.error["code"] == "body_too_large"
+        assert (await client.exchange(get("/healthz"))).status == 200  # what was sent in vain has been read away
+
+
 @asynccontextmanager
 async def _holding(h: House, size: int) -> AsyncIterator[RawClient]:
     """Have the host hold that many bytes of an unfinished body."""
@@ -172,12 +180,12 @@ async def test_a_body_that_stands_still_is_given_up(house: MakeHouse) -> None:
 
 
 async def test_a_slow_body_that_goes_on_is_not_given_up(house: MakeHouse) -> None:
-    async with house(json_answer(ANSWER), config={"timeouts": {"client_body": "300ms"}}) as h, connect(h.host.url) as client:
+    async with house(json_answer(ANSWER), config={"timeouts": {"client_body": "500ms"}}) as h, connect(h.host.url) as client:
         await client.send(head(headers={"Content-Length": str(len(_BODY))}))
-        for byte in _BODY[:6]:
+        for byte in _BODY[:8]:
             await client.send(bytes([byte]))
             await asyncio.sleep(0.1)  # this is the client's pace, not a wait for something
-        assert (await client.exchange(_BODY[6:])).status == 200
+        assert (await client.exchange(_BODY[8:])).status == 200
 
 
 async def _silence(received: Received, wire: Wire) -> None:
@@ -267,6 +275,19 @@ async def test_http_1_0_is_served(house: MakeHouse) -> None:
         told = await client.answer()
         assert (told.status, told.json) == (200, ANSWER)
         assert await client.closed()
+
+
+async def test_http_1_0_is_served_a_stream_too(house: MakeHouse) -> None:
+    async with house(sse_answer([EVENT, b"data: [DONE]\n\n"])) as h, connect(h.host.url) as client:
+        await client.send(request({**QUESTION, "stream": True}).replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1))
+        assert (await client.answer()).body == EVENT + b"data: [DONE]\n\n"
+
+
+async def test_requests_behind_a_stream_wait_for_its_end(house: MakeHouse) -> None:
+    async with house(sse_answer([EVENT, b"data: [DONE]\n\n"]), json_answer(ANSWER)) as h, connect(h.host.url) as client:
+        await client.send(request({**QUESTION, "stream": True}) + request())
+        assert (await client.answer()).body == EVENT + b"data: [DONE]\n\n"
+        assert (await client.answer()).json == ANSWER
 
 
 async def test_a_target_with_an_authority_is_no_way_to_other_hosts(house: MakeHouse) -> None:

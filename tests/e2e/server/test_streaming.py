@@ -91,7 +91,7 @@ async def test_a_silent_stream_is_kept_alive_by_comments(house: MakeHouse) -> No
 
 
 async def test_a_stream_that_flows_needs_no_comments(house: MakeHouse) -> None:
-    async with house(sse_answer(EVENTS), config={"server": {"keepalive": "50ms"}}) as h:
+    async with house(sse_answer(EVENTS), config={"server": {"keepalive": "1s"}}) as h:
         assert (await exchange(h.host.url, STREAMED)).body == STREAM
 
 
