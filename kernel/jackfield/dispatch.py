@@ -19,7 +19,7 @@ from time import perf_counter_ns
 from typing import Any, Final, TypeVar
 
 from jackfield.api import HOOKS, BadRequest, CallError, Change, NotDecoded, Principal, Reject, Route, failure, hooks
-from jackfield.api.call import Owner, running
+from jackfield.api.call import Owner, in_thread, running
 from jackfield.plugins import Implementation, Plugin
 from jackfield.settings import Hooks
 from jackfield.trace import Trace
@@ -90,7 +90,7 @@ class Hook:
 
     def _in_thread(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
         """Call the plugin's function in a thread of its pool, where its state is its own, too."""
-        running.who = self
+        in_thread.who = self
         return function(*arguments)
 
     def guard(self, trace: Trace, function: Callable[..., Answer | None], *arguments: Any) -> Answer | None:
@@ -271,7 +271,6 @@ class Watchdog:
 
     def __init__(self, limit: float) -> None:
         self._limit, self._loop_thread, self._stop = limit, threading.get_ident(), threading.Event()
-        self._running = vars(running)  # of the thread that the event loop runs in
         self._thread = threading.Thread(target=self._watch, name="jackfield-watchdog", daemon=True)
         self._thread.start()
 
@@ -283,7 +282,7 @@ class Watchdog:
     def _watch(self) -> None:
         told = 0
         while not self._stop.wait(min(self._limit / 4, 0.25)):
-            who, since = self._running.get("who"), self._running.get("since", 0)
+            who, since = running.who, running.since
             if who is not None and since != told and (held := (perf_counter_ns() - since) / 1e9) > self._limit:
                 told = since
                 log.error(

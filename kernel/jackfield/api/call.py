@@ -124,7 +124,8 @@ class Call:
     @property
     def state(self) -> dict[str, Any]:
         """A place for the calling plugin's own data, for the life of the call."""
-        return self._states.setdefault(running.who.plugin if running.who is not None else "", {})
+        who = getattr(in_thread, "who", running.who)
+        return self._states.setdefault(who.plugin if who is not None else "", {})
 
     def __repr__(self) -> str:
         return f"Call({self.id}, {self.dialect} {self.operation}, model={self.model!r}, stream={self.stream})"
@@ -142,8 +143,8 @@ class Owner(msgspec.Struct, frozen=True):
     name: str
 
 
-class Running(threading.local):
-    """Whose code runs right now in a thread, and since when. The dispatcher keeps it; plugins have no use for it."""
+class Running(msgspec.Struct):
+    """Whose code the event loop runs right now, and since when. The dispatcher keeps it; plugins have no use for it."""
 
     who: Any = None
     """An `Owner` or what has its attributes; None while no plugin's code runs."""
@@ -152,6 +153,8 @@ class Running(threading.local):
 
 
 running = Running()
+in_thread = threading.local()
+"""Holds `who` in the threads of plugins' blocking hooks."""
 
 
 class Attempt:
