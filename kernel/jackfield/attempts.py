@@ -112,7 +112,7 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
     account.in_flight += 1
     account.last_used = time.time()
     try:
-        chain = exchange.generation.chains.intercept_attempt
+        chain = exchange.generation.chains["intercept_attempt"]
         if chain and await bodies.edit_request(exchange, attempt, without(chain, exchange.skipped)):  # 7 attempt interceptors
             attempt.fidelity = "edited"
         await bodies.request(exchange, attempt)  # 8 translate request

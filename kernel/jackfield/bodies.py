@@ -89,7 +89,7 @@ def endpoint_for(dialect: Dialect, operation: Operation, stream: bool) -> Endpoi
 
 async def request(exchange: Exchange, attempt: Attempt) -> None:
     """Turn an attempt's body from the client's dialect into the upstream's, and let plugins normalize it."""
-    streams, rest = attempt.provider.streams, exchange.generation.chains.normalize_request
+    streams, rest = attempt.provider.streams, exchange.generation.chains["normalize_request"]
     stream = attempt.call.stream if streams == "both" else streams == "only"
     (_within if attempt.dialect is exchange.dialect else _across)(exchange, attempt, stream)
     if rest:
@@ -176,7 +176,7 @@ def judge(attempt: Attempt, reply: Reply, made: Tried) -> Failure | None:
 async def edit_response(exchange: Exchange, seen: Attempt | Call, reply: Reply, dialect: Dialect) -> Body[Response]:
     """Let hooks change a whole answer in turn: normalizers, which see an attempt, or response interceptors, which see the call."""
     chains = exchange.generation.chains
-    rest = chains.normalize_response if isinstance(seen, Attempt) else exchange.seeing(chains.intercept_response)
+    rest = chains["normalize_response"] if isinstance(seen, Attempt) else exchange.seeing(chains["intercept_response"])
     body = reply.body = whole_body(reply, dialect, exchange.call.operation)
     while rest:
         hook, change, rest = await ask(rest, exchange.trace, seen, reply)
@@ -194,7 +194,7 @@ def sendable(headers: Headers) -> Headers:
 
 async def response(exchange: Exchange, attempt: Attempt, reply: Reply) -> None:
     """Turn a whole answer into the client's dialect, after plugins have normalized it."""
-    dialect, model, normalizers = exchange.dialect, attempt.call.model, exchange.generation.chains.normalize_response
+    dialect, model, normalizers = exchange.dialect, attempt.call.model, exchange.generation.chains["normalize_response"]
     if not normalizers and attempt.dialect is dialect and attempt.model == model:
         return
     body = await edit_response(exchange, attempt, reply, attempt.dialect)

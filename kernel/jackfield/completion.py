@@ -34,9 +34,9 @@ class Completion:
         if exchange.failure is not None or calls_log.isEnabledFor(logging.INFO):
             _report(exchange, canceled)
         chains = exchange.generation.chains
-        if (chains.request_complete or chains.handle_usage) and not self._waiting.full():
+        if (chains["request_complete"] or chains["handle_usage"]) and not self._waiting.full():
             self._waiting.put_nowait((exchange, exchange.outcome(canceled)))
-        elif chains.request_complete or chains.handle_usage:
+        elif chains["request_complete"] or chains["handle_usage"]:
             self.dropped += 1
             if self.dropped % 1000 == 1:
                 log.warning("observers are too slow: %d calls were not reported to them", self.dropped)
@@ -57,8 +57,8 @@ class Completion:
             chains, trace = exchange.generation.chains, exchange.trace
             self._current.set(exchange)  # what observers call now, they call within the call that they are told of
             for tried in (t for t in exchange.tried if t.attempt._send is not None):  # else no provider was asked
-                await ask(chains.handle_usage, trace, tried.attempt, tried.usage or _NO_USAGE)
-            await ask(chains.request_complete, trace, exchange.call, outcome)
+                await ask(chains["handle_usage"], trace, tried.attempt, tried.usage or _NO_USAGE)
+            await ask(chains["request_complete"], trace, exchange.call, outcome)
             self._waiting.task_done()
 
 

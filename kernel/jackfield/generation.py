@@ -6,6 +6,7 @@ providers, models. What must outlive it (accounts, pools of connections, costs) 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -50,21 +51,6 @@ class Policy:
         return name not in self._never and matches_any(name, self._allow) and not matches_any(name, self._deny)
 
 
-class Chains(msgspec.Struct, frozen=True, kw_only=True):
-    """The hooks of every stage, in the order in which they are called."""
-
-    authenticate: Chain
-    route_model: Chain
-    intercept_request: Chain
-    intercept_attempt: Chain
-    normalize_request: Chain
-    normalize_response: Chain
-    intercept_response: Chain
-    intercept_stream: Chain
-    request_complete: Chain
-    handle_usage: Chain
-
-
 class Lasting(msgspec.Struct, kw_only=True):
     """What outlives generations, by id."""
 
@@ -86,11 +72,12 @@ class Generation:
         self.accounts: list[Account] = []
         self._take_objects()
         hooks = self._hooks(lasting)
-        self.chains = Chains(**{name: chain_of(hooks, name) for name in Chains.__struct_fields__})
-        self.schedulers = {hook.plugin: hook for hook in hooks if hook.name == "pick_credential"}
+        self.chains = {name: chain_of(hooks, name) for name, info in HOOKS.items() if info.shape != "objects"}
+        """The hooks of every stage, by name, in the order in which they are called."""
+        self.schedulers = {hook.plugin: hook for hook in self.chains["pick_credential"]}
         self._scheduler = self._chosen_scheduler()
         self._keep_one_doorkeeper()
-        self._doorkeepers = [(hook, plugin.object) for hook in self.chains.authenticate for plugin in found if plugin.id == hook.plugin]
+        self._doorkeepers = [(hook, plugin.object) for hook in self.chains["authenticate"] for plugin in found if plugin.id == hook.plugin]
         self.routes = Routes(self.dialects.values())
         rules, spoken = self.config.headers, self.dialects.items()
         self.request_policy = {name: Policy(d.request_headers, rules.request, d.key_headers) for name, d in spoken}
@@ -123,7 +110,7 @@ class Generation:
 
     def close(self) -> None:
         """Let go of the threads of its hooks."""
-        for hook in (*(hook for name in Chains.__struct_fields__ for hook in getattr(self.chains, name)), *self.schedulers.values()):
+        for hook in chain.from_iterable(self.chains.values()):
             hook.close()
 
     # --------------------------------------------------------------------------------------------- built
@@ -186,9 +173,8 @@ class Generation:
 
     def _keep_one_doorkeeper(self) -> None:
         if (only := self.config.access.only) is not None:
-            chain = tuple(hook for hook in self.chains.authenticate if hook.plugin == only)
-            self.chains = msgspec.structs.replace(self.chains, authenticate=chain)
-            if not chain:
+            self.chains["authenticate"] = tuple(hook for hook in self.chains["authenticate"] if hook.plugin == only)
+            if not self.chains["authenticate"]:
                 raise PluginLoadError(f"{self.loaded.source}: access.only: no plugin {only!r} that authenticates is active")
 
     def from_environment(self) -> list[Provider]:

@@ -72,11 +72,11 @@ async def _stages(shared: Shared, exchange: Exchange) -> None:
     await _peek(exchange)  # 2 peek
     if not exchange.inside:
         check_allowed(call, model=True)
-    if chains.route_model:
-        call.route = await _route(exchange, chains.route_model)  # 3 model router
+    if chains["route_model"]:
+        call.route = await _route(exchange, chains["route_model"])  # 3 model router
     targets = resolve(exchange)  # 4 model resolution
     exchange.sees_answer = LAST
-    reply = await _intercept(exchange, chains.intercept_request) if chains.intercept_request else None  # 5 request interceptors
+    reply = await _intercept(exchange, chains["intercept_request"]) if chains["intercept_request"] else None  # 5 request interceptors
     if reply is None:
         reply = await attempts.answer(shared, exchange, targets)  # 6 scheduler to 9 execute, for each attempt
     relay = await answers.prepare(exchange, reply)  # 10 translate response, 11 response interceptors

@@ -72,8 +72,8 @@ class Relay:
         model, provider = (by.model, by.provider.key) if by is not None else (call.model, "")
         head = StreamHead(status=reply.status, headers=reply.headers, model=model, provider=provider)
         try:
-            normalizers = await self._bound(chains.normalize_response, attempt, reply) if attempt is not None else []
-            handlers = await self._bound(exchange.seeing(chains.intercept_stream), call, head)
+            normalizers = await self._bound(chains["normalize_response"], attempt, reply) if attempt is not None else []
+            handlers = await self._bound(exchange.seeing(chains["intercept_stream"]), call, head)
         except BaseException:
             await self.close()
             raise

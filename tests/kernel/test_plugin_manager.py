@@ -225,7 +225,7 @@ async def test_a_wrong_signature_is_listed_with_hook_and_argument(distributions:
 )
 async def test_a_hook_takes_the_arguments_that_it_names_in_any_order(tmp_path: Path, signature: str) -> None:
     (tmp_path / "one.py").write_text(f"def intercept_stream({signature}):\n    return dict(locals())")
-    (hook,) = (await load({"one": {"path": str(tmp_path / "one.py")}})).generation.chains.intercept_stream
+    (hook,) = (await load({"one": {"path": str(tmp_path / "one.py")}})).generation.chains["intercept_stream"]
     got = hook.function("CALL", "HEAD")
     got.update(got.pop("more") if isinstance(got.get("more"), dict) else {})
     assert (got.get("call", "CALL"), got.get("head", "HEAD")) == ("CALL", "HEAD")
@@ -304,8 +304,8 @@ def router(id: str, priority: Any = None) -> Any:
 async def test_order_is_by_priority_then_by_id_and_the_operator_has_the_last_word() -> None:
     sections = {"autoload": False, "d": {"priority": -1}, "e": {"hooks": {"route_model": {"priority": 9}}}, "f": {"priority": 2}}
     chains = (await load(sections, router("b"), router("a"), router("c", 3), router("d", 9), router("e"), router("f", 1))).generation.chains
-    assert [hook.plugin for hook in chains.route_model] == ["e", "c", "f", "a", "b", "d"]
-    assert [hook.plugin for hook in chains.intercept_response] == ["d", "e", "b", "a", "f", "c"]
+    assert [hook.plugin for hook in chains["route_model"]] == ["e", "c", "f", "a", "b", "d"]
+    assert [hook.plugin for hook in chains["intercept_response"]] == ["d", "e", "b", "a", "f", "c"]
 
 
 async def test_a_broken_priority_counts_as_none() -> None:
@@ -503,7 +503,7 @@ async def test_a_plugin_that_cannot_start_is_listed_and_not_called(monkeypatch: 
     other.id = "other"
     found = await load({"autoload": False}, Living(start=start), other, start=True)
     assert (found["living"].state, found["living"].problems) == ("failed", [says])
-    assert [hook.plugin for hook in found.generation.chains.route_model] == ["other"]
+    assert [hook.plugin for hook in found.generation.chains["route_model"]] == ["other"]
     with pytest.raises(PluginLoadError, match="plugin 'living': start"):
         await load({"autoload": False, "living": {"required": True}}, Living(start=start), start=True)
 

@@ -76,8 +76,8 @@ def hook_order(host: Jackfield) -> dict[str, list[str]]:
             chosen = generation.scheduler_for("", "")
             first = [chosen.plugin] if chosen else []
             order[name] = first + sorted(generation.schedulers.keys() - set(first))
-        elif not name.startswith("register_"):
-            order[name] = [hook.plugin for hook in getattr(generation.chains, name)]
+        elif name in generation.chains:
+            order[name] = [hook.plugin for hook in generation.chains[name]]
     return order
 
 
