@@ -88,8 +88,9 @@ def _first_answer(handlers: Sequence[Handler], events: Sequence[Event], start: i
                     answer = handler.function(event)
                     if answer is None:
                         continue
-                    if hasattr(answer, "__await__"):
-                        coroutine = answer if answer.__class__ is CoroutineType else as_coroutine(answer)
+                    plain = answer.__class__ is CoroutineType
+                    if plain or hasattr(answer, "__await__"):
+                        coroutine = answer if plain else as_coroutine(answer)
                         try:
                             answer = _Waiting(coroutine, coroutine.send(None))
                         except StopIteration as stop:

@@ -54,15 +54,17 @@ def _reason(raw: bytes, fault: Exception) -> str:
 
 
 def _unambiguous(raw: bytes, endpoint: Endpoint) -> Mapping[str, bytes]:
-    """Return an object's members by key. Raises `Refused` where one that is peeked at is doubled or written with escapes."""
-    found = members(raw)
-    for path in (endpoint.model, endpoint.stream):
-        key = str(path[0]) if isinstance(path, tuple) else None
-        same = [member for member in found if member.key == key]
-        if len(same) > 1 or (same and same[0].escaped):
-            how, code = ("stands twice", "doubled_key") if len(same) > 1 else ("is written with escapes", "escaped_key")
+    """Return by key the members that are peeked at. Raises `Refused` where one that is peeked at is doubled or written with escapes."""
+    named = {path[0] for path in (endpoint.model, endpoint.stream) if isinstance(path, tuple)}
+    values: dict[str, bytes] = {}
+    for member in members(raw):
+        key = member.key
+        if key in named and (key in values or member.escaped):
+            how, code = ("stands twice", "doubled_key") if key in values else ("is written with escapes", "escaped_key")
             raise Refused(400, f"the key {key!r} {how}", code=code, param=key)
-    return {member.key: raw[slice(*member.value)] for member in found}
+        if key in named:
+            values[key] = raw[slice(*member.value)]
+    return values
 
 
 def _value(values: Mapping[str, bytes], path: Path, kind: tuple[msgspec.json.Decoder[Kind], str]) -> Kind:

@@ -124,17 +124,17 @@ class Sse:
     def plain_frames(self, whole: bytes) -> list[bytes] | None:
         """Return the frames of events that are one `data:` line each; None when some are not.
 
-        Most streams are so simple. Splitting at single line ends is several times faster than at blank lines.
+        Most streams are so simple. To read lines is several times faster than to split at blank lines.
         """
         if whole.find(b"\r") >= 0 or not whole.startswith(b"data: "):
             return None
         if whole.find(b"\n") == len(whole) - 2 > 6:
             return [whole[:-2]]  # a slow stream's reads are one event each
-        lines = whole.split(b"\n")
-        if len(lines) % 2 == 0 or any(lines[1::2]):
+        lines = BytesIO(whole).readlines()
+        frames = lines[::2]
+        if lines[1::2] != [b"\n"] * len(frames) or b"data: \n" in frames or not all(map(bytes.startswith, frames, repeat(b"data: "))):
             return None
-        frames = lines[0:-1:2]
-        return frames if all(map(bytes.startswith, frames, repeat(b"data: "))) and b"data: " not in frames else None
+        return [frame[:-1] for frame in frames]
 
     def payload(self, frame: bytes) -> bytes:
         """Return the data lines of an event, joined by line feeds."""
