@@ -331,10 +331,10 @@ async def test_what_could_open_the_house_acts_only_for_plugins_that_the_configur
         f"plugin 'one': {hook} needs a grant: name the plugin in the configuration (plugins.one: {{}})"
         for hook in ("authenticate", "register_credential_sources", "register_routes")
     ]
-    assert not loaded.generation.has_access_rules()
+    assert not loaded.generation.doorkeepers()
     loaded = await load({"one": {}})
     assert set(loaded["one"].grants) == {"authenticate", "register_credential_sources", "register_routes"}
-    assert loaded.generation.has_access_rules()
+    assert loaded.generation.doorkeepers()
 
 
 def provider(key: str, env: str = "", **options: Any) -> str:
