@@ -101,7 +101,7 @@ class Jackfield:
         plugins.load(self.plugins, self.loaded, partial(self._host_for, shared=shared))
         for plugin in (p for p in self.plugins if start and p.state == "active"):
             await self._start_plugin(plugin)
-        shared.generation = await build(1, self.loaded, self.plugins, shared.lasting)
+        shared.generation = await build(self.loaded, self.plugins, shared.lasting)
         self._parts.callback(shared.generation.close)
         return shared.generation
 
