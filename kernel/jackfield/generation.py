@@ -160,7 +160,7 @@ class Generation:
     def _chosen_scheduler(self) -> Schedulers:
         said, by_id = self.config.scheduler, {plugin.id: plugin for plugin in self.plugins}
         # What the operator named goes before what is merely installed.
-        ranked = sorted(self.schedulers, key=lambda name: (not by_id[name].by_operator, -by_id[name].priority, name))
+        ranked = sorted(self.schedulers, key=lambda name: (by_id[name].named != "operator", -by_id[name].priority, name))
         default = (said.default if isinstance(said, Schedulers) else said) or next(iter(ranked), None)
         chosen = msgspec.structs.replace(said if isinstance(said, Schedulers) else Schedulers(), default=default)
         for name in {*chosen.providers.values(), *chosen.models.values(), default} - self.schedulers.keys() - {None}:
