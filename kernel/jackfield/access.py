@@ -14,22 +14,22 @@ _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forw
 
 async def authenticate(exchange: Exchange) -> Principal:
     """Ask who calls: the first plugin that knows decides. Raises `Refused`: 401, or 503 where a plugin was broken."""
-    rest, refused = exchange.doorkeepers, (401, "missing API key: send it as 'Authorization: Bearer <key>'", "missing_api_key")
+    rest = exchange.doorkeepers
     if not rest:
         return LOCAL
+    refused: Refused | None = None
     while rest:
         try:
             _, answer, rest = await ask(rest, exchange.trace, exchange.call)
         except HookFailed as fault:
             rest = rest[rest.index(fault.who) + 1 :]
-            refused = (503, f"access cannot be decided: plugin {fault.plugin!r} failed", "access_unavailable")
+            refused = Refused(503, f"access cannot be decided: plugin {fault.plugin!r} failed", code="access_unavailable")
             continue
         if isinstance(answer, Principal):
             return answer
-        if answer is not None and refused[0] == 401:
-            refused = (401, answer.message, "invalid_api_key")
-    status, message, code = refused
-    raise Refused(status, message, code=code)
+        if answer is not None and (refused is None or refused.failure.status == 401):
+            refused = Refused(401, answer.message, code="invalid_api_key")
+    raise refused or Refused(401, "missing API key: send it as 'Authorization: Bearer <key>'", code="missing_api_key")
 
 
 def refuse_strangers(downstream: Downstream) -> None:

@@ -18,7 +18,7 @@ import msgspec
 import yaml
 
 from jackfield.addresses import origin_of
-from jackfield.api import Secret, is_placeholder
+from jackfield.api import Secret
 from jackfield.api.units import Seconds, Size, read_unit
 from jackfield.settings import Config, PluginSettings
 
@@ -56,8 +56,6 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """What messages call the configuration: the file's name."""
     folder: Path = Path()
     """Where relative paths start."""
-    problems: tuple[str, ...] = ()
-    """What is wrong but keeps nobody from starting, such as a key that is a placeholder."""
     origins: frozenset[str] = frozenset()
     """Every `scheme://host:port` that stands anywhere in the configuration: the operator's word for private addresses."""
 
@@ -82,7 +80,7 @@ def load(
         document = _read_file(Path(given), source, problems)
     own = _merge(document, extra or {})
     merged = _merge(_expand(_defaults() if defaults else {}, "", problems, "defaults"), own)
-    loaded = msgspec.structs.replace(_decode(merged, own, source, problems), folder=folder)
+    loaded = _decode(merged, own, Reader(source, problems), folder)
     if problems:
         raise ConfigError(problems, loaded)
     return loaded
@@ -159,37 +157,27 @@ def _merge(below: Any, above: Any) -> Any:
     return {**below, **{key: _merge(below.get(key), value) for key, value in (above or {}).items()}} if both else above
 
 
-def _decode(merged: dict[str, Any], own: dict[str, Any], source: str, problems: list[str]) -> Loaded:
-    reader = Reader(source, problems)
+def _decode(merged: dict[str, Any], own: dict[str, Any], reader: "Reader", folder: Path) -> Loaded:
     config: Config = reader.read(Config, {key: value for key, value in merged.items() if key != "plugins"}, "") or Config()
     given = _merge({"plugins": {"autoload": True}}, merged)["plugins"]
     autoload = reader.read(bool, given.pop("autoload"), "plugins.autoload") if isinstance(given, dict) else True
     sections: dict[str, Any] = reader.read(dict[str, dict | None], given, "plugins") or {}  # type: ignore[type-arg]  # a section is left as it is
     kernel = {field.encode_name for field in msgspec.structs.fields(PluginSettings)}
     told = {name: section or {} for name, section in sections.items()}
-    settings = {
-        name: reader.read(PluginSettings, {k: v for k, v in section.items() if k in kernel}, f"plugins.{name}") or PluginSettings()
-        for name, section in told.items()
-    }
     mine = own.get("plugins")
     return Loaded(
         config=config,
         sections={name: {k: v for k, v in section.items() if k not in kernel} for name, section in told.items()},
-        plugins=settings,
+        plugins={
+            name: reader.read(PluginSettings, {k: v for k, v in section.items() if k in kernel}, f"plugins.{name}") or PluginSettings()
+            for name, section in told.items()
+        },
         named=frozenset(mine if isinstance(mine, dict) else ()),
         autoload=bool(autoload),
-        source=source,
-        problems=tuple(_placeholders(config, source)),
+        source=reader.source,
+        folder=folder,
         origins=frozenset(_origins(merged)),
     )
-
-
-def _placeholders(config: Config, source: str) -> typing.Iterator[str]:
-    for index, credential in enumerate(config.credentials):
-        key = (credential.key or Secret("")).reveal().strip()
-        if credential.key is not None and (not key or is_placeholder(key)):
-            what = "a placeholder stands where a key should" if key else "the key is empty"
-            yield f"{source}: credentials[{index}].key: {what}; it is not used, put in a real one"
 
 
 def _origins(value: Any) -> typing.Iterator[str]:
@@ -237,7 +225,7 @@ class Reader:
     """Decodes plain values into structs, and goes on after a problem to find the next."""
 
     def __init__(self, source: str, problems: list[str]) -> None:
-        self._source, self._problems = source, problems
+        self.source, self._problems = source, problems
 
     def read(self, kind: Any, value: Any, where: str) -> Any:
         """Return `value` as a `kind`; None, with problems added, where it is not one."""
@@ -284,7 +272,7 @@ class Reader:
             self._complain(where, f"expected {_in_words(kind)}{' ' + bound[1] if bound else ''}, got {_shown(value, kind)}")
 
     def _complain(self, where: str, what: str) -> None:
-        self._problems.append(f"{self._source}: {where}: {what}" if where else f"{self._source}: {what}")
+        self._problems.append(f"{self.source}: {where}: {what}" if where else f"{self.source}: {what}")
 
 
 def _from_config(kind: type[Any], value: object) -> Any:

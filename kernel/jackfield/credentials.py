@@ -35,12 +35,15 @@ class Account:
         self.latency = seconds if self.latency is None else self.latency * 0.8 + seconds * 0.2
 
 
-def from_config(loaded: Loaded) -> Iterable[Credential]:
-    """Return the credentials that the configuration lists. Those whose key is empty or a placeholder are left out."""
+def from_config(loaded: Loaded, problems: list[str]) -> Iterable[Credential]:
+    """Return the credentials that the configuration lists. One whose key is empty or a placeholder is a problem instead."""
     for index, given in enumerate(loaded.config.credentials):
         place, key = f"credentials[{index}]", given.key and Secret(given.key.reveal().strip())
         if key is None or (key and not is_placeholder(key.reveal())):
             yield replace(given, key=key, label=given.label or place, origin=f"{loaded.source}: {place}")
+        else:
+            what = "a placeholder stands where a key should" if key else "the key is empty"
+            problems.append(f"{loaded.source}: {place}.key: {what}; it is not used, put in a real one")
 
 
 def from_environment(providers: Iterable[Provider]) -> Iterable[Credential]:

@@ -29,7 +29,6 @@ NEVER_SENT: Final = frozenset({
     "x-forwarded-port", "x-real-ip", "x-api-key", "api-key", "origin", "referer",
 })  # fmt: skip
 """Headers that no policy lets through, either way: keys, cookies, hop-by-hop and forwarding headers, and those of the body."""
-_NO_PAIRS: Final = Pairs()
 
 
 class Policy:
@@ -61,9 +60,9 @@ class Lasting(msgspec.Struct, kw_only=True):
 class Generation:
     """Everything that one configuration and one set of plugins amount to. `build` makes one; then it changes no more."""
 
-    def __init__(self, number: int, loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> None:
-        self.number, self.loaded, self.config, self.plugins = number, loaded, loaded.config, found
-        self.problems, self.providers = list(loaded.problems), dict[str, Provider]()
+    def __init__(self, loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> None:
+        self.loaded, self.config, self.plugins = loaded, loaded.config, found
+        self.problems, self.providers = list[str](), dict[str, Provider]()
         self.dialects: dict[str, Dialect] = {"canonical": CanonicalDialect()}
         self.owner: dict[str, Plugin] = {}
         """Each provider's plugin, by the provider's key."""
@@ -71,7 +70,8 @@ class Generation:
         self.sources, self.extra_models = list[tuple[str, CredentialSource]](), list[tuple[str, ModelInfo]]()
         self.accounts: list[Account] = []
         self._take_objects()
-        hooks = self._hooks(lasting)
+        asked = [(p, i) for p in found for i in p.implementations.values() if HOOKS[i.hook].shape != "objects"]
+        hooks = [Hook(p, i, self.config.hooks, lasting.costs.setdefault((p.id, i.hook), Cost())) for p, i in asked]
         self.chains = {name: chain_of(hooks, name) for name, info in HOOKS.items() if info.shape != "objects"}
         """The hooks of every stage, by name, in the order in which they are called."""
         self.schedulers = {hook.plugin: hook for hook in self.chains["pick_credential"]}
@@ -100,7 +100,7 @@ class Generation:
 
     def upstream_query(self, dialect: Dialect, query: Pairs) -> Pairs:
         """Return the query keys that belong to the dialect's protocol."""
-        return Pairs(pair for pair in query if pair[0] in dialect.request_query) if query else _NO_PAIRS
+        return Pairs(pair for pair in query if pair[0] in dialect.request_query) if query else query
 
     def private_origins(self) -> frozenset[str]:
         """Return the origins that may be private addresses: those that the configuration spells out, and those of plugins that it names."""
@@ -125,8 +125,11 @@ class Generation:
             ("register_credential_sources", self._put_source),
             ("register_state_stores", self._put_store),
         ):
-            for plugin in ordered:
-                for thing in _objects(plugin, hook):
+            for plugin in (p for p in ordered if hook in p.implementations):
+                things: Sequence[Any] = ()
+                with _blaming(plugin, hook):
+                    things = list(plugin.implementations[hook].function() or ())
+                for thing in things:
                     with _blaming(plugin, hook):
                         put(plugin, thing)
 
@@ -154,14 +157,10 @@ class Generation:
         if pair[0] == self.config.state and self.state is None:
             self.state = pair[1]({})
 
-    def _hooks(self, lasting: Lasting) -> list[Hook]:
-        asked = [(p, i) for p in self.plugins for i in p.implementations.values() if HOOKS[i.hook].shape != "objects"]
-        return [Hook(p, i, self.config.hooks, lasting.costs.setdefault((p.id, i.hook), Cost())) for p, i in asked]
-
     def _chosen_scheduler(self) -> Schedulers:
         said, by_id = self.config.scheduler, {plugin.id: plugin for plugin in self.plugins}
         # What the operator named goes before what is merely installed.
-        ranked = sorted(self.schedulers, key=lambda name: (not by_id[name].by_operator, -by_id[name].priority, name))
+        ranked = sorted(self.schedulers, key=lambda name: (by_id[name].named != "operator", -by_id[name].priority, name))
         default = (said.default if isinstance(said, Schedulers) else said) or next(iter(ranked), None)
         chosen = msgspec.structs.replace(said if isinstance(said, Schedulers) else Schedulers(), default=default)
         for name in {*chosen.providers.values(), *chosen.models.values(), default} - self.schedulers.keys() - {None}:
@@ -197,11 +196,11 @@ def _has_rules(thing: object) -> bool:
     return bool(rules() if callable(rules := getattr(thing, "has_rules", True)) else rules)
 
 
-async def build(number: int, loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> Generation:
+async def build(loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> Generation:
     """Make a generation of plugins that are loaded. What is wrong becomes a listed problem."""
-    made = Generation(number, loaded, found, lasting)
+    made = Generation(loaded, found, lasting)
     outside = await from_sources(made.sources, made.problems)
-    held = [*from_config(loaded), *outside, *from_environment(made.from_environment()), *implied(made.providers.values())]
+    held = [*from_config(loaded, made.problems), *outside, *from_environment(made.from_environment()), *implied(made.providers.values())]
     made.accounts = accounts(held, made.providers, lasting.accounts, made.problems)
     lasting.accounts.update({account.credential.id: account for account in made.accounts})
     made.models = Registry(made.accounts, made.config.models.aliases, made.extra_models)
@@ -215,12 +214,6 @@ def _blaming(plugin: Plugin, hook: str) -> Iterator[None]:
         yield
     except (Exception, SystemExit) as fault:  # noqa: BLE001 (a plugin may raise anything)
         plugin.problems.append(f"plugin {plugin.id!r}: {hook}: {type(fault).__name__}: {fault}")
-
-
-def _objects(plugin: Plugin, hook: str) -> list[Any]:
-    with _blaming(plugin, hook):
-        return list(plugin.implementations[hook].function() or ()) if hook in plugin.implementations else []
-    return []
 
 
 def _put(table: dict[str, Any], key: str, thing: object, plugin: Plugin) -> bool:

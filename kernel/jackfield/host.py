@@ -17,7 +17,7 @@ from jackfield.calls import PluginHost
 from jackfield.discovery import Discovery
 from jackfield.dispatch import Watchdog, as_plugin, of_a_plugin
 from jackfield.generation import Generation, build
-from jackfield.plugins import Given, Plugin, PluginLoadError, identify
+from jackfield.plugins import Plugin, PluginLoadError
 from jackfield.server import Server
 from jackfield.shared import Shared
 
@@ -64,8 +64,7 @@ class Jackfield:
         self.port = 0
         """The port that the host listens on, once it has started."""
         self.plugins: list[Plugin] = []
-        self._given = [p if isinstance(p, Given) else Given(identify(p), p) for p in plugins]
-        self._listen, self._before, self._after = listen, before_start, after_start
+        self._given, self._listen, self._before, self._after = plugins, listen, before_start, after_start
         self._shared: Shared | None = None
         self._server: Server | None = None
         self._parts = AsyncExitStack()
@@ -101,7 +100,7 @@ class Jackfield:
         plugins.load(self.plugins, self.loaded, partial(self._host_for, shared=shared))
         for plugin in (p for p in self.plugins if start and p.state == "active"):
             await self._start_plugin(plugin)
-        shared.generation = await build(1, self.loaded, self.plugins, shared.lasting)
+        shared.generation = await build(self.loaded, self.plugins, shared.lasting)
         self._parts.callback(shared.generation.close)
         return shared.generation
 

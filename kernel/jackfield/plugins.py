@@ -28,6 +28,8 @@ State = Literal["active", "disabled", "failed"]
 
 _GUARDED: Final = frozenset({"authenticate", "register_credential_sources", "register_routes"})
 """Hooks that could open the house: they act only for plugins that the configuration names."""
+_NOT_CALLED: Final = frozenset({"register_translators", "register_routes", "register_commands"})
+"""Hooks of the contract that nothing calls yet."""
 _NEAR: Final = 0.82
 """How alike a name must be to a hook's to be taken for a misspelling of it."""
 
@@ -53,10 +55,8 @@ class Plugin(msgspec.Struct, kw_only=True, eq=False):
     version: str | None = None
     state: State = "active"
     settings: PluginSettings = PluginSettings()
-    named: bool = False
-    """The configuration names it, or the embedder handed it over."""
-    by_operator: bool = False
-    """The operator's own configuration does, not the defaults alone."""
+    named: Literal["operator", "defaults"] | None = None
+    """Who names it: the operator's own configuration or the embedder, or the defaults alone; None: it is merely installed."""
     config_path: str = ""
     config_type: type[msgspec.Struct] | None = None
     problems: list[str] = []
@@ -89,13 +89,6 @@ HostFor = Callable[[Plugin], Host]
 """Makes the host that a plugin is handed: as that plugin sees it."""
 
 
-class Given(msgspec.Struct, frozen=True):
-    """A plugin object that an embedder hands over, under the id it is to have."""
-
-    id: str
-    object: Any
-
-
 class _Specs(pluggy.PluginManager):
     """pluggy, told that a function named like a hook is an implementation of it."""
 
@@ -107,41 +100,32 @@ class _Specs(pluggy.PluginManager):
         )
 
 
-def find(loaded: Loaded, given: Sequence[Given] = ()) -> list[Plugin]:
+def find(loaded: Loaded, given: Sequence[object] = ()) -> list[Plugin]:
     """Find all plugins, without importing any: entry points, files, objects handed over. Sorted by id."""
     found: dict[str, Plugin] = {}
-    objects = [Plugin(id=one.id, origin="object", named=True, by_operator=True, object=one.object) for one in given]
+    objects = [Plugin(id=identify(thing), origin="object", object=thing) for thing in given]
     for plugin in (*_from_entry_points(loaded), *_from_files(loaded), *objects):
-        settings = loaded.plugins.get(plugin.id)
-        plugin.settings = settings or PluginSettings()
-        plugin.named = plugin.named or settings is not None
-        plugin.by_operator = plugin.by_operator or plugin.id in loaded.named
-        plugin.config_path = f"{loaded.source}: plugins.{plugin.id}"
-        if plugin.state == "active" and not plugin.settings.enabled:
-            plugin.state = "disabled"
         if plugin.origin == getattr(found.get(plugin.id), "origin", None):
             plugin.fail(f"{plugin.id!r} is the id of two plugin objects; give each an `id` of its own")
         found[plugin.id] = plugin
-    for missing in loaded.plugins.keys() - found.keys():
-        found[missing] = _missing(missing, loaded, found)
-    return [found[name] for name in sorted(found)]
-
-
-def _missing(name: str, loaded: Loaded, known: Iterable[str]) -> Plugin:
-    near, settings, path = difflib.get_close_matches(name, known, 1), loaded.plugins[name], f"{loaded.source}: plugins.{name}"
-    missing = Plugin(id=name, origin="configuration", state="disabled", settings=settings, named=True, config_path=path)
-    if settings.enabled:
-        hint = f"did you mean {near[0]!r}?" if near else "install it, or name a file with `path`"
-        missing.fail(f"{path}: no plugin of that name is installed; {hint}")
-    return missing
+    missing = [Plugin(id=name, origin="configuration") for name in loaded.plugins if name not in found]
+    for plugin in (*found.values(), *missing):
+        plugin.settings, plugin.config_path = loaded.plugins.get(plugin.id, plugin.settings), f"{loaded.source}: plugins.{plugin.id}"
+        by_operator = plugin.origin == "object" or plugin.id in loaded.named
+        plugin.named = "operator" if by_operator else "defaults" if plugin.id in loaded.plugins else None
+        if plugin.state == "active" and not plugin.settings.enabled:
+            plugin.state = "disabled"
+        elif plugin in missing:
+            near = difflib.get_close_matches(plugin.id, found, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "install it, or name a file with `path`"
+            plugin.fail(f"{plugin.config_path}: no plugin of that name is installed; {hint}")
+    return sorted((*found.values(), *missing), key=lambda plugin: plugin.id)
 
 
 def _from_entry_points(loaded: Loaded) -> Iterable[Plugin]:
-    by_id: dict[str, list[importlib.metadata.EntryPoint]] = {}
-    for point in importlib.metadata.entry_points(group=GROUP):
-        by_id.setdefault(point.name, []).append(point)
-    for name, points in by_id.items():
-        settings = loaded.plugins.get(name, PluginSettings())
+    installed = importlib.metadata.entry_points(group=GROUP)
+    for name in installed.names:
+        points, settings = list(installed.select(name=name)), loaded.plugins.get(name, PluginSettings())
         if settings.path:
             continue
         fitting = [p for p in points if settings.distribution in (None, _holder(p))]
@@ -256,23 +240,21 @@ def _register(plugin: Plugin, specs: pluggy.PluginManager) -> None:
     callers = {caller.name: caller for caller in specs.get_hookcallers(plugin.object) or ()}
     for name in (name for name in HOOKS if name in callers):
         function, said = getattr(plugin.object, name), plugin.settings.hooks.get(name, HookSettings())
-        options = options_of(function)
-        priority = said.priority if said.priority is not None else options.priority
         if not said.enabled:
             continue
-        if name in _GUARDED and not plugin.named:
-            plugin.problems.append(
-                f"plugin {plugin.id!r}: {name} needs a grant: name the plugin in the configuration (plugins.{plugin.id}: {{}})"
-            )
+        if (refusal := _refusal(plugin, name, function)) is not None:
+            plugin.problems.append(f"plugin {plugin.id!r}: {name} {refusal}")
             continue
-        parameters = inspect.signature(function).parameters
+        if name in _NOT_CALLED:
+            plugin.problems.append(f"plugin {plugin.id!r}: {name} is not called by this version")
+        parameters, options = inspect.signature(function).parameters, options_of(function)
         takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         plugin.implementations[name] = Implementation(
             hook=name,
             function=function,
             arguments=tuple(a for a in inspect.signature(getattr(hooks, name)).parameters if takes_all or a in parameters),
             options=options,
-            priority=plugin.priority if priority is None else priority,
+            priority=next(p for p in (said.priority, options.priority, plugin.priority) if p is not None),
         )
     plugin.problems += [
         f"{plugin.config_path}.hooks.{name}: it has no such hook; it has: {', '.join(callers) or 'none'}"
@@ -280,6 +262,15 @@ def _register(plugin: Plugin, specs: pluggy.PluginManager) -> None:
         if name not in callers
     ]
     plugin.problems += _near_misses(plugin)
+    if not (callers or plugin.problems or any(callable(getattr(plugin.object, part, None)) for part in ("start", "close"))):
+        plugin.problems.append(f"plugin {plugin.id!r}: it does nothing: it has no hook, and neither `start` nor `close`")
+
+
+def _refusal(plugin: Plugin, hook: str, function: Callable[..., Any]) -> str | None:
+    """Say why a plugin's function for a hook may not be called; None when it may."""
+    if hook in _GUARDED and plugin.named is None:
+        return f"needs a grant: name the plugin in the configuration (plugins.{plugin.id}: {{}})"
+    return "must be `def`" if HOOKS[hook].shape == "objects" and inspect.iscoroutinefunction(function) else None
 
 
 def _near_misses(plugin: Plugin) -> Iterable[str]:

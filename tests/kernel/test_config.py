@@ -12,6 +12,7 @@ import pytest
 from jackfield import config
 from jackfield.api import Secret
 from jackfield.config import ConfigError, Loaded
+from jackfield.credentials import from_config
 
 Read = Callable[[str | bytes], Loaded]
 Problems = Callable[[str | bytes], list[str]]
@@ -412,4 +413,6 @@ def test_every_field_of_a_credential_is_read(read: Read) -> None:
 
 def test_a_placeholder_is_listed_and_not_used(read: Read) -> None:
     loaded = read("credentials: [{provider: a, key: your-api-key}, {provider: a, key: sk-real-1}]")
-    assert loaded.problems == ("my.yaml: credentials[0].key: a placeholder stands where a key should; it is not used, put in a real one",)
+    told: list[str] = []
+    assert [held.key for held in from_config(loaded, told)] == [Secret("sk-real-1")]
+    assert told == ["my.yaml: credentials[0].key: a placeholder stands where a key should; it is not used, put in a real one"]

@@ -221,6 +221,30 @@ async def test_a_wrong_signature_is_listed_with_hook_and_argument(distributions:
 
 
 @pytest.mark.parametrize(
+    ("code", "says", "used"),
+    [
+        ("async def register_providers(): raise AssertionError('asked')", "register_providers must be `def`", []),
+        ("async def register_models(): return []", "register_models must be `def`", []),
+        ("def register_translators(): return []", "register_translators is not called by this version", ["register_translators"]),
+        ("def register_routes(): return []", "register_routes is not called by this version", ["register_routes"]),
+        ("def register_commands(): return []", "register_commands is not called by this version", ["register_commands"]),
+        ("VALUE = 3", "it does nothing: it has no hook, and neither `start` nor `close`", []),
+        ("class Plugin: pass", "it does nothing: it has no hook, and neither `start` nor `close`", []),
+    ],
+)
+async def test_what_is_never_called_is_listed(tmp_path: Path, code: str, says: str, used: list[str]) -> None:
+    (tmp_path / "one.py").write_text(code)
+    found = (await load({"one": {"path": str(tmp_path / "one.py")}}))["one"]
+    assert (found.state, found.problems, list(found.implementations)) == ("active", [f"plugin 'one': {says}"], used)
+
+
+@pytest.mark.parametrize("part", ["start", "close"])
+async def test_a_plugin_without_hooks_may_live_by_start_or_close_alone(tmp_path: Path, part: str) -> None:
+    (tmp_path / "one.py").write_text(f"async def {part}(): pass")
+    assert (await load({"one": {"path": str(tmp_path / "one.py")}}))["one"].problems == []
+
+
+@pytest.mark.parametrize(
     "signature", ["call, head", "head, call", "head", "", "call=None, head=None", "head, more=3", "*, head, call", "call, **more", "**more"]
 )
 async def test_a_hook_takes_the_arguments_that_it_names_in_any_order(tmp_path: Path, signature: str) -> None:
@@ -331,10 +355,10 @@ async def test_what_could_open_the_house_acts_only_for_plugins_that_the_configur
         f"plugin 'one': {hook} needs a grant: name the plugin in the configuration (plugins.one: {{}})"
         for hook in ("authenticate", "register_credential_sources", "register_routes")
     ]
-    assert not loaded.generation.has_access_rules()
+    assert not loaded.generation.doorkeepers()
     loaded = await load({"one": {}})
     assert set(loaded["one"].grants) == {"authenticate", "register_credential_sources", "register_routes"}
-    assert loaded.generation.has_access_rules()
+    assert loaded.generation.doorkeepers()
 
 
 def provider(key: str, env: str = "", **options: Any) -> str:

@@ -21,7 +21,7 @@ from jackfield.api.call import (
     StreamHead,
 )
 from jackfield.api.canonical import Error, Request, Response, Usage, reply_text
-from jackfield.api.credential import Credential, CredentialSource, LoginStep, RefreshingSource
+from jackfield.api.credential import Credential, CredentialSource, LoginStep, RefreshingSource, Secret, is_placeholder
 from jackfield.api.dialect import (
     CALLS,
     Dialect,
@@ -53,17 +53,25 @@ from jackfield.api.failure import (
 from jackfield.api.framing import SSE, Framing
 from jackfield.api.headers import Headers, Pairs
 from jackfield.api.hooks import HOOKS, HookInfo, HookOptions, hook
-from jackfield.api.host import Host, HostCredentials, HostHttp, HostInfo, Nested
-from jackfield.api.http import HttpRequest, HttpResponse, Timeouts
+from jackfield.api.host import (
+    Command,
+    Host,
+    HostCredentials,
+    HostHttp,
+    HostInfo,
+    HttpRequest,
+    HttpResponse,
+    Nested,
+    PluginRoute,
+    StateStore,
+    Timeouts,
+)
 from jackfield.api.models import ModelInfo
 from jackfield.api.patterns import matches, matches_any
 from jackfield.api.pool import Candidate, Delegate, Deny, Pick, Pool, QuotaWindow
 from jackfield.api.provider import Auth, Bearer, HttpProvider, KeyHeader, Provider, Sender, Serves, Streams
 from jackfield.api.route import Alternative, Route
-from jackfield.api.secret import Secret, is_placeholder
-from jackfield.api.serving import Command, PluginRoute
 from jackfield.api.splice import Member, Path, Span, items, locate, members, splice
-from jackfield.api.state import StateStore
 from jackfield.api.units import Seconds, Size
 
 __all__ = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -62,6 +63,11 @@ class Reject(msgspec.Struct, frozen=True, kw_only=True):
 class Call:
     """One call of one model, from the client's request to the answer's last byte.
 
+    - `id`: unique over restarts.
+    - `dialect`: the client's, by its name.
+    - `operation`: `generate`, `embed`, `count`; or `models`, `model`, `resource`.
+    - `method`: of the request; `path`: likewise.
+
     Everything but `state` is read-only to plugins.
     """
 
@@ -85,8 +91,7 @@ class Call:
         self.method, self.path = endpoint.method, endpoint.path
         self._dialect, self._endpoint = dialect, endpoint
         self._full_headers, self._full_query = headers, query
-        self._headers: Headers | None = headers
-        self._query: Pairs | None = query
+        self.headers, self.query = headers, query  # those without keys take their place: see `hide_keys`
         self._states: dict[str, dict[str, Any]] = {}
 
     @property
@@ -97,24 +102,20 @@ class Call:
         """
         return self.body.canonical or _EMPTY_REQUEST
 
-    @property
+    @cached_property
     def headers(self) -> Headers:
         """The client's headers. Keys and cookies are seen by `authenticate` alone."""
-        if self._headers is None:
-            hidden = {"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", *self._dialect.key_headers}
-            self._headers = Headers(pair for pair in self._full_headers if pair[0].lower() not in hidden)
-        return self._headers
+        hidden = {"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", *self._dialect.key_headers}
+        return Headers(pair for pair in self._full_headers if pair[0].lower() not in hidden)
 
-    @property
+    @cached_property
     def query(self) -> Pairs:
         """The query of the client's URL. Keys in it are seen by `authenticate` alone."""
-        if self._query is None:
-            self._query = Pairs(pair for pair in self._full_query if pair[0] not in self._dialect.key_query)
-        return self._query
+        return Pairs(pair for pair in self._full_query if pair[0] not in self._dialect.key_query)
 
     def hide_keys(self) -> None:
         """From now on nobody sees the client's keys: it is known who calls."""
-        self._headers, self._query = None, None if self._full_query else self._full_query
+        del self.headers, self.query  # what is read next is made without them
 
     @property
     def key_query(self) -> tuple[str, ...]:
@@ -160,6 +161,12 @@ in_thread = threading.local()
 class Attempt:
     """One try to have a call answered by one candidate. Read-only to plugins.
 
+    - `call`: what is answered.
+    - `candidate`: by whom; `provider`: whose it is.
+    - `dialect`: the upstream's.
+    - `model`: the upstream's name of the model.
+    - `body`: until stage 8 in the client's dialect, after it in the upstream's.
+
     A provider reads `body` (in the upstream's dialect), `model`, `stream` and `headers`, and calls
     `send`.
     """
@@ -180,12 +187,7 @@ class Attempt:
 
     def __init__(self, call: Call, provider: Provider, candidate: Candidate, dialect: Dialect) -> None:
         self.call, self.provider, self.candidate = call, provider, candidate
-        self.dialect = dialect
-        """The upstream's dialect."""
-        self.model = candidate.model
-        """The upstream's name of the model."""
-        self.body: Body[Request] = call.body
-        """Until stage 8 in the client's dialect, after it in the upstream's."""
+        self.dialect, self.model, self.body = dialect, candidate.model, call.body
 
     @property
     def stream(self) -> bool:

@@ -115,8 +115,7 @@ class Event(msgspec.Struct, gc=False, eq=False):
 
     def with_data(self, data: bytes) -> Event:
         """Return this event carrying other data, under the same name."""
-        frame, end = self.framing.build(data, self.name)
-        return type(self)(frame, self.name, end)
+        return self.build(data, self.name)
 
     @classmethod
     def build(cls, data: Any, name: str = "") -> Event:

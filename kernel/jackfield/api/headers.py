@@ -27,7 +27,7 @@ class Pairs:
 
     def _first(self) -> Mapping[str, str]:
         if self._index is None:
-            self._index = dict(reversed(self._pairs))
+            self._index = {self._fold(name): value for name, value in reversed(self._pairs)}
         return self._index
 
     def get(self, name: str, default: str | None = None) -> str | None:
@@ -76,11 +76,6 @@ class Headers(Pairs):
     @staticmethod
     def _fold(name: str) -> str:
         return name.lower()
-
-    def _first(self) -> Mapping[str, str]:
-        if self._index is None:
-            self._index = {name.lower(): value for name, value in reversed(self._pairs)}
-        return self._index
 
     def has_none_of(self, names: frozenset[str]) -> bool:
         """Tell whether none of the names, given in lower case, stands here."""

@@ -1,8 +1,8 @@
 """The hook contract: every place where a plugin can take part, typed and documented.
 
 A plugin implements a hook by having a function of its name; no marker is needed. It may take fewer
-arguments than stand here, and may be `def` or `async def`. `@hook(...)` is for those who want to set
-options. Each docstring says when the hook is called, what None means, who wins when several
+arguments than stand here, and may be `def` or `async def`, `def` alone where it registers objects. `@hook(...)` is for
+those who want to set options. Each docstring says when the hook is called, what None means, who wins when several
 plugins answer, and what happens when one fails.
 
 The shapes:

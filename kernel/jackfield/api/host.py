@@ -1,17 +1,77 @@
-"""What a plugin may ask of the host."""
+"""What a plugin may ask of the host (requests to upstreams, state, calls of its own), and what it may serve through it."""
 
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Literal, Protocol
 
 import msgspec
 
-from jackfield.api.call import Reply
+from jackfield.api.body import Spooled
+from jackfield.api.call import Call, Reply
 from jackfield.api.canonical import Delta, Request, Response
 from jackfield.api.event import Event
-from jackfield.api.http import HttpRequest, HttpResponse
+from jackfield.api.headers import Headers
 from jackfield.api.models import ModelInfo
-from jackfield.api.state import StateStore
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits on waiting, in seconds; None leaves one to the host's configuration (`timeouts`)."""
+
+    connect: float | None = None
+    first_byte: float | None = None
+    """From the request's last byte to the answer's first."""
+    idle: float | None = None
+    """Between two reads of an answer."""
+    total: float | None = None
+
+
+class HttpRequest(msgspec.Struct, kw_only=True, gc=False):
+    """One request to an upstream."""
+
+    method: str = "POST"
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | Spooled | None = None
+    timeouts: Timeouts | None = None
+
+
+class HttpResponse(Protocol):
+    """An upstream's answer. Whoever gets one reads it to its end or closes it."""
+
+    status: int
+    headers: Headers
+
+    async def read(self) -> bytes:
+        """Return the whole body. Raises `CallError` when it breaks off or takes too long."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Iterate over the body's bytes as they come, in pieces of any size."""
+
+    async def aclose(self) -> None:
+        """Let go of the connection; one whose answer was not read to its end is closed."""
+
+
+class StateStore(Protocol):
+    """A store of small values: four operations that every kind of store can keep. Each plugin sees its own names alone.
+
+    Keys that derive from a request begin with the principal's name, so that no caller can reach
+    another's. Every operation may raise `OSError` when the store is away.
+    """
+
+    async def get(self, key: str) -> bytes | None:
+        """Return a value; None when there is none or it has expired."""
+
+    async def set(self, key: str, value: bytes, *, ttl: float | None = None, if_absent: bool = False) -> bool:
+        """Set a value for `ttl` seconds (None: for good). With `if_absent`, return False where there is one already."""
+
+    async def add(self, key: str, n: int = 1, *, maximum: int | None = None, ttl: float | None = None) -> int | None:
+        """Add to a counter that starts at 0; return the new value, or None, changing nothing, where it would pass `maximum`.
+
+        `ttl` counts from the counter's first addition.
+        """
+
+    async def delete(self, key: str) -> None:
+        """Forget a value."""
 
 
 class Nested(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,3 +152,21 @@ class Host(Protocol):
 
     def clock(self) -> float:
         """Return the time in seconds, as the host sees it; it never goes back."""
+
+
+class PluginRoute(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP route of a plugin. Provisional."""
+
+    method: str = "GET"
+    path: str
+    access: Literal["client", "admin", "public"] = "client"
+    handle: Callable[[Call], Awaitable[Reply]]
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """One command of the command line. Provisional."""
+
+    name: str
+    help: str
+    run: Callable[[Sequence[str]], int]
+    """Takes the arguments, returns the exit code."""

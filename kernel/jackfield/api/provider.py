@@ -1,19 +1,19 @@
 """Providers: who answers calls. `HttpProvider` does all of it from data; each step can be overridden."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
 from jackfield.api.call import Attempt, Reply
-from jackfield.api.credential import Credential
+from jackfield.api.credential import Credential, Secret
 from jackfield.api.dialect import Dialect, Operation
 from jackfield.api.failure import CallError, Failure, Rule, classify, failure
 from jackfield.api.headers import Headers
-from jackfield.api.http import HttpRequest, HttpResponse, Timeouts
+from jackfield.api.host import HttpRequest, HttpResponse, Timeouts
 from jackfield.api.models import ModelInfo
-from jackfield.api.secret import Secret
 
 Streams = Literal["both", "only", "never"]
 """Whether a provider streams: as asked; always (a whole answer is assembled); never (the stream is played)."""
@@ -137,7 +137,7 @@ class HttpProvider(Provider):
         self.fixed_headers, self.fixed_query, self.paths = tuple((headers or {}).items()), dict(query or {}), dict(paths or {})
         self.forward = frozenset(name.lower() for name in _names(forward))
         """Client headers that go to this provider beside those of its dialect."""
-        self._urls: dict[tuple[str, str], str] = {}
+        self._plain_url = lru_cache(self.join)
 
     async def execute(self, attempt: Attempt) -> Reply:
         """Send the attempt's body and return what comes: `prepare`, send, `reply`."""
@@ -161,9 +161,7 @@ class HttpProvider(Provider):
             raise CallError(failure("unsupported", f"provider {self.key!r} does not serve {operation!r}", code="unsupported_operation"))
         if attempt.query or "{" in path:
             return self.join(base, path.replace("{model}", quote(attempt.model, safe="/:@")), attempt.query)
-        if (base, path) not in self._urls:
-            self._urls[base, path] = self.join(base, path)
-        return self._urls[base, path]
+        return self._plain_url(base, path)
 
     def join(self, base_url: str, path: str, query: Sequence[tuple[str, str]] | object = ()) -> str:
         """Append a path and queries to a base URL. A query of the base URL's own stays."""

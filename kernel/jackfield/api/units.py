@@ -7,9 +7,18 @@ import math
 import re
 from typing import Any
 
-_UNITS: dict[str, dict[str, float]] = {
-    "seconds": {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0, "d": 86400.0},
-    "bytes": {
+
+class Seconds(float):
+    """A length of time in seconds. In configuration a number, or a text with a unit: `90`, `90s`, `1.5m`."""
+
+
+class Size(int):
+    """A number of bytes. In configuration a number, or a text with a unit: `65536`, `64KiB`."""
+
+
+_UNITS: dict[type[Any], dict[str, float]] = {
+    Seconds: {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0, "d": 86400.0},
+    Size: {
         "": 1,
         "b": 1,
         "k": 1000,
@@ -26,31 +35,17 @@ _UNITS: dict[str, dict[str, float]] = {
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 
 
-class Seconds(float):
-    """A length of time in seconds. In configuration a number, or a text with a unit: `90`, `90s`, `1.5m`."""
-
-
-class Size(int):
-    """A number of bytes. In configuration a number, or a text with a unit: `65536`, `64KiB`."""
-
-
-def read_unit(kind: type[Any], value: object) -> Any:
+def read_unit(kind: type[Any], value: Any) -> Any:
     """Turn what configuration says into a `Seconds` or a `Size`; other types raise `NotImplementedError`.
 
     Raises `ValueError` with the sentence that a user is to read. Meant as msgspec's `dec_hook`.
     """
-    if kind is Seconds:
-        return Seconds(_read(value, "seconds", "a number of seconds"))
-    if kind is Size:
-        return Size(_read(value, "bytes", "a number of bytes"))
-    raise NotImplementedError(kind)
-
-
-def _read(value: Any, unit: str, expected: str) -> float:
+    if kind not in _UNITS:
+        raise NotImplementedError(kind)
     found = _NUMBER.fullmatch(value.strip().lower()) if isinstance(value, str) else None
-    number = float(found[1]) * _UNITS[unit].get(found[2], math.nan) if found else value
-    whole = unit == "seconds" or not isinstance(value, float) or value.is_integer()
+    number = float(found[1]) * _UNITS[kind].get(found[2], math.nan) if found else value
+    whole = kind is Seconds or not isinstance(value, float) or value.is_integer()
     # Figures that a float does not hold exactly are mistakes.
     if isinstance(number, bool) or not isinstance(number, int | float) or not whole or not 0 <= number <= 2**53:
-        raise ValueError(f"expected {expected}, got {value!r}")
-    return number
+        raise ValueError(f"expected a number of {'seconds' if kind is Seconds else 'bytes'}, got {value!r}")
+    return kind(number)
