@@ -227,7 +227,8 @@ async def _ask(connector: aiohttp.BaseConnector, request: aiohttp.ClientRequest,
     return answer
 
 
-_KNOWN_INSIDE: Final = {"_buffer", "_buffer_offset", "_cursor", "_http_chunk_splits", "_protocol", "_size", "_wait"} <= set(dir(aiohttp.StreamReader))
+_INSIDE: Final = {"_buffer", "_buffer_offset", "_cursor", "_http_chunk_splits", "_protocol", "_size", "_wait"}
+_KNOWN_INSIDE: Final = set(dir(aiohttp.StreamReader)) >= _INSIDE
 
 
 async def _next_piece(content: Any) -> bytes:
