@@ -101,9 +101,8 @@ class PluginHost:
 
     async def execute(self, call: Request | Nested) -> Response | Reply:
         """Make a call and return its answer: canonical to a canonical request, else in the dialect. Raises `CallError`."""
-        nested = Nested(request=call) if isinstance(call, Request) else call
-        exchange, downstream = self._exchange(nested, stream=False)
-        task = self._begin(exchange)
+        nested, exchange, downstream = self._exchange(call, stream=False)
+        task = asyncio.create_task(pipeline.run(self._shared, exchange))  # of its own: it has its own place among the calls
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -121,9 +120,8 @@ class PluginHost:
 
     async def stream(self, call: Request | Nested) -> AsyncIterator[canonical.Delta | Event]:
         """Make a call and iterate over its answer: canonical deltas to a canonical request, else events. Raises `CallError`."""
-        nested = Nested(request=call) if isinstance(call, Request) else call
-        exchange, downstream = self._exchange(nested, stream=True)
-        task = self._begin(exchange)
+        nested, exchange, downstream = self._exchange(call, stream=True)
+        task = asyncio.create_task(pipeline.run(self._shared, exchange))
         # A task that is over has written all; its last word may have to wait for a place in the queue.
         task.add_done_callback(lambda _: ending.append(asyncio.ensure_future(downstream.pieces.put(None))))
         ending: list[asyncio.Future[None]] = []
@@ -140,10 +138,6 @@ class PluginHost:
             await asyncio.gather(task, return_exceptions=True)
             await asyncio.gather(*map(_canceled, ending), return_exceptions=True)
 
-    def _begin(self, exchange: Exchange) -> asyncio.Task[None]:
-        """Run a call in a task of its own, so that it has its own place among the calls."""
-        return asyncio.get_running_loop().create_task(pipeline.run(self._shared, exchange))
-
     def _keep(self, task: asyncio.Task[None]) -> None:
         if len(self._detached) >= MAX_DETACHED:
             self.log.warning("plugin %r: more than %d detached calls; one was ended", self._plugin, MAX_DETACHED)
@@ -151,9 +145,9 @@ class PluginHost:
         self._detached.add(task)
         task.add_done_callback(self._detached.discard)
 
-    def _exchange(self, nested: Nested, stream: bool) -> tuple[Exchange, MemoryDownstream]:
-        """Return a call below the one that it is made in, or a root call."""
-        around = self._shared.current.get()
+    def _exchange(self, said: Request | Nested, stream: bool) -> tuple[Nested, Exchange, MemoryDownstream]:
+        """Return what is called, as a call below the one that it is made in or as a root call."""
+        nested, around = Nested(request=said) if isinstance(said, Request) else said, self._shared.current.get()
         parent = None if nested.detached else around
         generation = parent.generation if parent is not None else self._shared.generation
         dialect, endpoint, body = _form(generation, nested, stream)
@@ -166,7 +160,7 @@ class PluginHost:
             call.parent, call.depth, call.principal = parent.call, parent.call.depth + 1, parent.call.principal
         if call.depth > MAX_DEPTH:
             raise CallError(failure("plugin", f"calls within calls are at most {MAX_DEPTH} deep", code="too_deep"))
-        return exchange, downstream
+        return nested, exchange, downstream
 
     def models(self) -> Sequence[ModelInfo]:
         """Return the models that can be called now."""

@@ -67,10 +67,11 @@ def _report(exchange: "Exchange", canceled: bool) -> None:
     call, fault, outcome = exchange.call, exchange.failure, exchange.outcome(canceled)
     calls_log.log(
         logging.INFO if fault is None or fault.cause == "caller" else logging.WARNING,
-        "%s -> %s %d %.0f ms%s",
+        "%s -> %s %d %.0f ms%s%s",
         f"{call.id} {call.principal.name} {call.dialect} {call.operation} model={call.model or '-'}",
         outcome.status,
         outcome.http_status,
         outcome.duration * 1000,
+        f" by {outcome.credential}/{outcome.model}" if outcome.credential is not None else "",
         f": {fault.message} {fault.detail}".rstrip() if fault is not None else "",
     )

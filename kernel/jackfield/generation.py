@@ -76,7 +76,10 @@ class Generation:
         """The hooks of every stage, by name, in the order in which they are called."""
         self.schedulers = {hook.plugin: hook for hook in self.chains["pick_credential"]}
         self._scheduler = self._chosen_scheduler()
-        self._keep_one_doorkeeper()
+        if (only := self.config.access.only) is not None:
+            self.chains["authenticate"] = tuple(hook for hook in self.chains["authenticate"] if hook.plugin == only)
+            if not self.chains["authenticate"]:
+                raise PluginLoadError(f"{loaded.source}: access.only: no plugin {only!r} that authenticates is active")
         self._doorkeepers = [(hook, plugin.object) for hook in self.chains["authenticate"] for plugin in found if plugin.id == hook.plugin]
         self.routes = Routes(self.dialects.values())
         rules, spoken = self.config.headers, self.dialects.items()
@@ -170,26 +173,18 @@ class Generation:
             )
         return chosen
 
-    def _keep_one_doorkeeper(self) -> None:
-        if (only := self.config.access.only) is not None:
-            self.chains["authenticate"] = tuple(hook for hook in self.chains["authenticate"] if hook.plugin == only)
-            if not self.chains["authenticate"]:
-                raise PluginLoadError(f"{self.loaded.source}: access.only: no plugin {only!r} that authenticates is active")
-
-    def from_environment(self) -> list[Provider]:
-        """Return the providers that may take a key from the environment: a variable belongs to the first that the configuration names."""
+    def from_environment(self) -> Iterator[Provider]:
+        """Yield the providers that may take a key from the environment: a variable belongs to the first that the configuration names."""
         holders: dict[str, Plugin] = {}
-        allowed = []
         for key, provider in self.providers.items():  # in the order in which plugins come first
             plugin, env = self.owner[key], provider.auth.env if provider.auth else ()
             taken = next((name for name in env if holders.setdefault(name, plugin) is not plugin and not plugin.named), None)
             if taken is None:
-                allowed.append(provider)
+                yield provider
             else:
                 plugin.problems.append(
                     f"plugin {plugin.id!r}: ${taken} belongs to {holders[taken].id!r}; name the plugin in the configuration"
                 )
-        return allowed
 
 
 def _has_rules(thing: object) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -117,6 +119,17 @@ async def test_the_outcome_of_a_served_call_names_who_served_it_and_what_it_cost
         assert said.fidelity == "edited"
         assert said.first_byte is not None
         assert 0 < said.first_byte <= said.duration
+
+
+async def test_the_log_names_the_credential_and_the_model_that_answered(caplog: pytest.LogCaptureFixture) -> None:
+    keys = {"credentials": [{"provider": "toy", "key": "k", "id": "toy:one"}], "models": {"aliases": {"best": "m"}}}
+    async with toy_host(config=keys) as host:
+        with caplog.at_level(logging.INFO, "jackfield.calls"):
+            await ask(host, model="best")
+            await ask(host, model="nobody")
+    served, refused = (record.getMessage() for record in caplog.records if record.name == "jackfield.calls")
+    assert re.search(r"model=best -> succeeded 200 \d+ ms by toy:one/m$", served)
+    assert re.search(r"model=nobody -> rejected 404 \d+ ms: ", refused)
 
 
 async def test_the_outcome_of_a_stream_comes_after_its_last_byte() -> None:
