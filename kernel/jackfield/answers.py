@@ -1,6 +1,7 @@
 """Stages 10 and 11: what the client is answered, in its own dialect, and how an answer leaves."""
 
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -143,7 +144,7 @@ def _own_words(exchange: Exchange, fault: CallError) -> Reply | None:
 
 
 def _error_reply(dialect: Dialect, error: Error) -> Reply:
-    headers = {"Retry-After": str(max(1, round(error.retry_after)))} if error.retry_after is not None else {}
+    headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))} if error.retry_after is not None else {}
     return Reply(status=error.status, headers=Headers(headers), body=dialect.encode_error(error))
 
 

@@ -197,7 +197,7 @@ class Server:
     """Listens, and takes each request to the pipeline."""
 
     def __init__(self, shared: Shared, limits: Limits) -> None:
-        self._shared, self._limits, self._stopping = shared, limits, False
+        self._shared, self._limits = shared, limits
         self._server = _Factory(self._handle, limits.headers)
         self._listening: asyncio.Server | None = None
 
@@ -208,7 +208,6 @@ class Server:
 
     def stop_accepting(self) -> None:
         """Take no new connections, and no new requests on those that are open."""
-        self._stopping = True
         if self._listening is not None:
             self._listening.close()
         self._server.pre_shutdown()
@@ -240,8 +239,6 @@ class Server:
     def _not_ready(self) -> str | None:
         """Return why the host cannot serve calls, or None when it can."""
         generation = self._shared.generation
-        if self._stopping:
-            return "the host is stopping"
         if len(generation.dialects) == 1:  # the canonical one is always there
             return "nothing is plugged in: no plugin has a dialect"
         return None if generation.accounts else "nothing is plugged in: no provider has a credential"

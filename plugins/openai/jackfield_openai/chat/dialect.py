@@ -140,7 +140,9 @@ class ChatDialect(Dialect):
         return self.terminal(event) or event.finish is not None or event.error is not None
 
     def commits(self, event: Event) -> bool:
-        """Tell whether this event is output: it is unless it is an error."""
+        """Tell whether this event is output: a chunk that is no error, or the end marker; whatever else comes first is no answer."""
+        if not event.data.startswith(b"{"):
+            return self.terminal(event)
         return b"error" not in event.frame or event.error is None
 
     def read(self, event: Event) -> Sequence[Delta]:
