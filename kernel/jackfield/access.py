@@ -51,13 +51,13 @@ def strangeness(downstream: Downstream) -> str | None:
     """Say what shows that a request does not come from a program on this machine; None when nothing does."""
     peer, headers, host = downstream.peer, downstream.headers, downstream.headers.get("host")
     forwarded = next((name for name in _FORWARDED if name in headers), None)
-    if peer is not None and not is_loopback(peer):
-        return f"the request comes from {peer}"
-    if host is not None and not is_loopback(_host_name(host)):
-        return f"its Host header says {host!r}"
-    if "origin" in headers:
-        return "it has an Origin header, as a web page's has"
-    return f"it was forwarded ({forwarded})" if forwarded else None
+    signs = (
+        (peer is not None and not is_loopback(peer), f"the request comes from {peer}"),
+        (host is not None and not is_loopback(_host_name(host)), f"its Host header says {host!r}"),
+        ("origin" in headers, "it has an Origin header, as a web page's has"),
+        (forwarded is not None, f"it was forwarded ({forwarded})"),
+    )
+    return next((what for shown, what in signs if shown), None)
 
 
 def _host_name(host: str) -> str:
@@ -68,6 +68,5 @@ def _host_name(host: str) -> str:
 def check_allowed(call: Call, *, model: bool) -> None:
     """Check what the principal may call, the model against the name that the client asked for. Raises `Refused` with 403."""
     allow = call.principal.allow
-    refusal = allow.refusal(call.model if model else None, call.dialect, call.operation) if allow is not None else None
-    if refusal is not None:
+    if allow is not None and (refusal := allow.refusal(call.model if model else None, call.dialect, call.operation)) is not None:
         raise Refused(403, f"{call.principal.name!r} may not use {refusal}", code="not_allowed")

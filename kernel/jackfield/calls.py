@@ -37,7 +37,7 @@ from jackfield.dispatch import as_plugin
 from jackfield.exchange import Exchange
 from jackfield.generation import Generation
 from jackfield.routes import Match
-from jackfield.shared import Shared
+from jackfield.shared import Shared, end_all
 from jackfield.source import events_of
 
 MAX_DEPTH: Final = 4
@@ -109,8 +109,7 @@ class PluginHost:
             if nested.detached:
                 self._keep(task)
             else:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                await end_all(task)
             raise
         raw = downstream.body or b""
         if exchange.failure is not None:
@@ -134,9 +133,8 @@ class PluginHost:
                 fault = exchange.failure or failure("unknown", "the answer is no stream")
                 raise CallError(fault, body=downstream.body, headers=downstream.shown)
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await asyncio.gather(*map(_canceled, ending), return_exceptions=True)
+            await end_all(task)
+            await end_all(*ending)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         if len(self._detached) >= MAX_DETACHED:
@@ -184,12 +182,7 @@ class PluginHost:
 
     async def close(self) -> None:
         """Cancel the plugin's tasks and detached calls."""
-        await asyncio.gather(*map(_canceled, self._tasks | self._detached), return_exceptions=True)
-
-
-def _canceled(task: asyncio.Future[Any]) -> asyncio.Future[Any]:
-    task.cancel()
-    return task
+        await end_all(*self._tasks, *self._detached)
 
 
 def _form(generation: Generation, nested: Nested, stream: bool) -> tuple[Dialect, Endpoint, bytes]:
@@ -200,8 +193,8 @@ def _form(generation: Generation, nested: Nested, stream: bool) -> tuple[Dialect
     if nested.request is not None:
         dialect = generation.dialects["canonical"]
         return dialect, _CANONICAL_ROUTE, dialect.encode_request(msgspec.structs.replace(nested.request, stream=stream), "generate", [])
-    fitting = [e for e in dialect.endpoints if e.operation == nested.operation]
-    endpoint = next((e for e in fitting if e.stream in (stream, ("stream",))), next(iter(fitting), _CANONICAL_ROUTE))
+    fitting = [e for e in dialect.endpoints if e.operation == nested.operation] or [_CANONICAL_ROUTE]
+    endpoint = next((e for e in fitting if e.stream in (stream, ("stream",))), fitting[0])
     raw = nested.body if isinstance(nested.body, bytes) else msgspec.json.encode(nested.body or {})
     if isinstance(endpoint.stream, tuple):
         with contextlib.suppress(ValueError, KeyError, RecursionError):  # what is no body is judged later, as a client's would be

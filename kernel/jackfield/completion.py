@@ -3,13 +3,11 @@
 import asyncio
 import logging
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from jackfield.api import Outcome, Usage
 from jackfield.dispatch import ask
-
-if TYPE_CHECKING:
-    from jackfield.exchange import Exchange
+from jackfield.exchange import Exchange
 
 log = logging.getLogger("jackfield")
 calls_log = logging.getLogger("jackfield.calls")
@@ -24,12 +22,12 @@ _NO_USAGE: Final = Usage(source="absent")
 class Completion:
     """Completes calls, one after the other, in a task of its own."""
 
-    def __init__(self, current: "ContextVar[Exchange | None]") -> None:
+    def __init__(self, current: ContextVar[Exchange | None]) -> None:
         self.dropped, self._current = 0, current
         self._waiting: asyncio.Queue[tuple[Exchange, Outcome]] = asyncio.Queue(MOST_WAITING)
         self._task = asyncio.get_running_loop().create_task(self._work(), name="jackfield-completion")
 
-    def put(self, exchange: "Exchange", canceled: bool) -> None:
+    def put(self, exchange: Exchange, canceled: bool) -> None:
         """Take a call that is over."""
         if exchange.failure is not None or calls_log.isEnabledFor(logging.INFO):
             _report(exchange, canceled)
@@ -62,7 +60,7 @@ class Completion:
             self._waiting.task_done()
 
 
-def _report(exchange: "Exchange", canceled: bool) -> None:
+def _report(exchange: Exchange, canceled: bool) -> None:
     """Write one line about a call: information when it went well, a warning when it did not."""
     call, fault, outcome = exchange.call, exchange.failure, exchange.outcome(canceled)
     calls_log.log(

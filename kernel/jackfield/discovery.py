@@ -8,7 +8,7 @@ from typing import Final
 from jackfield.api import CallError
 from jackfield.credentials import Account
 from jackfield.generation import Generation
-from jackfield.shared import Shared
+from jackfield.shared import Shared, end_all
 
 log = logging.getLogger("jackfield")
 
@@ -31,9 +31,7 @@ class Discovery:
 
     async def stop(self) -> None:
         """Ask no more."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_all(*self._tasks)
 
     async def first_answers(self) -> None:
         """Wait until each provider has answered once, or for a moment at most."""

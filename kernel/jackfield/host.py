@@ -99,7 +99,11 @@ class Jackfield:
         self.plugins = plugins.find(self.loaded, self._given)
         plugins.load(self.plugins, self.loaded, partial(self._host_for, shared=shared))
         for plugin in (p for p in self.plugins if start and p.state == "active"):
-            await self._start_plugin(plugin)
+            self._parts.push_async_callback(self._run_part, plugin, "close")
+            if (fault := await self._run_part(plugin, "start")) is not None:
+                plugin.fail(fault)
+                if plugin.settings.required:
+                    raise PluginLoadError(fault)
         shared.generation = await build(self.loaded, self.plugins, shared.lasting)
         self._parts.callback(shared.generation.close)
         return shared.generation
@@ -108,13 +112,6 @@ class Jackfield:
         host = PluginHost(shared, plugin.id)
         self._parts.push_async_callback(host.close)
         return host
-
-    async def _start_plugin(self, plugin: Plugin) -> None:
-        self._parts.push_async_callback(self._run_part, plugin, "close")
-        if (fault := await self._run_part(plugin, "start")) is not None:
-            plugin.fail(fault)
-            if plugin.settings.required:
-                raise PluginLoadError(fault)
 
     @staticmethod
     async def _run_part(plugin: Plugin, name: str) -> str | None:

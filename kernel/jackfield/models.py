@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -34,13 +35,13 @@ class Registry:
 
     def _rebuild(self) -> None:
         self._listed, self._infos = dict[str, list[Candidate]](), dict[str, ModelInfo]()
-        self._pools: dict[tuple[str | None, str], Pool | None] = {}
         for account in self._accounts:
             for info in self._models_of(account):
                 self._list(account, info, info.upstream or info.id)
             for alias, target in account.credential.aliases.items():
                 for model in (target,) if isinstance(target, str) else target:
                     self._list(account, ModelInfo(id=alias), model)
+        self._pools = lru_cache(_MAX_PASSED_THROUGH + len(self._listed))(self._pool)
 
     def _list(self, account: Account, info: ModelInfo, model: str) -> None:
         prefix = account.credential.prefix
@@ -63,13 +64,11 @@ class Registry:
         In order: `provider://model`; an alias of the configuration; a listed name; `provider/model` or
         `prefix/model`; a pattern of a provider.
         """
-        key = (provider, name)
-        if key not in self._pools:
-            if len(self._pools) > _MAX_PASSED_THROUGH + len(self._listed):
-                self._pools = {}
-            candidates = self._candidates(name, provider, 0)
-            self._pools[key] = Pool(name, candidates) if candidates else None
-        return self._pools[key]
+        return self._pools(name, provider)
+
+    def _pool(self, name: str, provider: str | None) -> Pool | None:
+        candidates = self._candidates(name, provider, 0)
+        return Pool(name, candidates) if candidates else None
 
     def _candidates(self, name: str, provider: str | None, depth: int) -> list[Candidate]:
         scheme, spelled, rest = name.partition("://")

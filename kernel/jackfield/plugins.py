@@ -275,9 +275,8 @@ def _refusal(plugin: Plugin, hook: str, function: Callable[..., Any]) -> str | N
 
 def _near_misses(plugin: Plugin) -> Iterable[str]:
     home = plugin.object.__name__ if isinstance(plugin.object, ModuleType) else None
-    for name in dir(plugin.object):
-        static = inspect.getattr_static(plugin.object, name, None)
+    for name, function in inspect.getmembers_static(plugin.object, inspect.isroutine):
         near = difflib.get_close_matches(name, HOOKS, 1, _NEAR)
-        imported = home is not None and getattr(static, "__module__", None) != home
-        if near and name not in HOOKS and not name.startswith("_") and inspect.isroutine(static) and not imported:
+        imported = home is not None and getattr(function, "__module__", None) != home
+        if near and name not in HOOKS and not name.startswith("_") and not imported:
             yield f"plugin {plugin.id!r}: {name!r} is no hook; did you mean {near[0]!r}?"

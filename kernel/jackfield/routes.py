@@ -35,16 +35,15 @@ class Routes:
 
     def match(self, method: str, path: str, headers: Headers) -> Match | None:
         """Return the route, also for the common wrong spellings of its path."""
-        return self._lookup(method, path, headers) or self._lookup_variants(method, path, headers)
+        if (found := self._lookup(method, path, headers)) is not None:
+            return found
+        return next((m for variant in self._variants(path) if (m := self._lookup(method, variant, headers))), None)
 
     def _lookup(self, method: str, path: str, headers: Headers) -> Match | None:
         for match in self._exact.get((method, path)) or self._patterned(method, path):
             if match.endpoint.when_header is None or match.endpoint.when_header in headers:
                 return match
         return None
-
-    def _lookup_variants(self, method: str, path: str, headers: Headers) -> Match | None:
-        return next((m for variant in self._variants(path) if (m := self._lookup(method, variant, headers))), None)
 
     def _patterned(self, method: str, path: str) -> Iterator[Match]:
         for verb, pattern, dialect, endpoint in self._templates:

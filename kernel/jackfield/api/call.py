@@ -36,11 +36,9 @@ class Allow(msgspec.Struct, frozen=True, kw_only=True):
 
     def refusal(self, model: str | None, dialect: str, operation: str) -> str | None:
         """Return why a call is not allowed, in a few words, or None when it is; without a model the others are judged alone."""
-        if self.dialects is not None and not matches_any(dialect, self.dialects):
-            return f"dialect {dialect!r}"
-        if self.operations is not None and not matches_any(operation, self.operations):
-            return f"operation {operation!r}"
-        return None if model is None or self.model(model) else f"model {model!r}"
+        asked = (("dialect", dialect, self.dialects), ("operation", operation, self.operations), ("model", model, self.models))
+        known = ((what, name, allowed) for what, name, allowed in asked if name is not None and allowed is not None)
+        return next((f"{what} {name!r}" for what, name, allowed in known if not matches_any(name, allowed)), None)
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):

@@ -279,9 +279,8 @@ class Dialect(ABC):
 
     def event_class(self, framing: Framing) -> type[Event]:
         """Return a class of this dialect's events in the framing given."""
-        made: Any = msgspec.defstruct("Event", (), bases=(Event,), gc=False, eq=False)
-        made.dialect, made.framing = self, framing
-        return made  # type: ignore[no-any-return]
+        said = {"dialect": self, "framing": framing}
+        return msgspec.defstruct("Event", (), bases=(Event,), namespace=said, gc=False, eq=False)  # type: ignore[return-value]
 
     def event(self, data: Any, name: str = "") -> Event:
         """Make a new event of this dialect; `data` is bytes taken as they are, or anything that encodes as JSON."""

@@ -79,10 +79,8 @@ class _SseSplitter:
     @staticmethod
     def _boundary(data: bytes) -> int:
         at = data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0
-        if b"\r" in data:
-            for found in _BLANK_LINE.finditer(data, max(0, at - 1)):
-                at = max(at, found.end())
-        return at
+        later = _BLANK_LINE.finditer(data, max(0, at - 1)) if b"\r" in data else ()
+        return max([at, *(found.end() for found in later)])
 
 
 class Sse:
@@ -97,22 +95,18 @@ class Sse:
 
     def frames(self, whole: bytes) -> list[tuple[bytes, str, bytes]]:
         """Return frame, name and ending of each event; comments and events without data are left out."""
-        ends, pieces = b"\n\n", _BLANK_LINE.split(whole) if b"\r" in whole else whole.split(b"\n\n")
-        if b"\r" in whole:
-            ends = b"\r\n\r\n" if b"\r\n" in whole else b"\r\r"
+        pieces = _BLANK_LINE.split(whole) if b"\r" in whole else whole.split(b"\n\n")
+        ends = b"\n\n" if b"\r" not in whole else b"\r\n\r\n" if b"\r\n" in whole else b"\r\r"
         return [(piece, _sse_name(piece), ends) for piece in pieces if piece and self.payload(piece)]
 
     def around(self, whole: bytes, at: int) -> tuple[int, int]:
         """Return where the event stands that holds the byte at `at`, with its blank line."""
-        start = 0
         if whole.find(b"\r") < 0:
             before, after = whole.rfind(b"\n\n", 0, at), whole.find(b"\n\n", at)
             return before + 2 if before >= 0 else 0, after + 2 if after >= 0 else len(whole)
-        for found in _BLANK_LINE.finditer(whole):
-            if found.start() >= at:
-                return start, found.end()
-            start = found.end()
-        return start, len(whole)
+        blanks = [found.span() for found in _BLANK_LINE.finditer(whole)]
+        begins = max((end for start, end in blanks if start < at), default=0)
+        return begins, min((end for start, end in blanks if start >= at), default=len(whole))
 
     def clean(self, whole: bytes) -> bytes:
         """Return whole events without those whose data is empty: they are fatal to many clients."""
