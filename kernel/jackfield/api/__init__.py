@@ -66,11 +66,9 @@ from jackfield.api.host import (
     StateStore,
     Timeouts,
 )
-from jackfield.api.models import ModelInfo
-from jackfield.api.patterns import matches, matches_any
-from jackfield.api.pool import Candidate, Delegate, Deny, Pick, Pool, QuotaWindow
+from jackfield.api.models import ModelInfo, matches, matches_any
+from jackfield.api.pool import Alternative, Candidate, Delegate, Deny, Pick, Pool, QuotaWindow, Route
 from jackfield.api.provider import Auth, Bearer, HttpProvider, KeyHeader, Provider, Sender, Serves, Streams
-from jackfield.api.route import Alternative, Route
 from jackfield.api.splice import Member, Path, Span, items, locate, members, splice
 from jackfield.api.units import Seconds, Size
 

@@ -14,7 +14,7 @@ from jackfield.api.canonical import Delta, Request, Response, Usage
 from jackfield.api.event import Event
 from jackfield.api.failure import Cause, Failure
 from jackfield.api.headers import Headers, Pairs
-from jackfield.api.patterns import matches_any
+from jackfield.api.models import matches_any
 
 if TYPE_CHECKING:
     from jackfield.api import Candidate, Dialect, Endpoint, HttpRequest, HttpResponse, Loss, Provider, Route
