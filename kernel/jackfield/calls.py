@@ -49,13 +49,12 @@ EVERYTHING: Final = Principal(name="host")
 _AHEAD: Final = 8
 """Writes that a stream may be ahead of its reader."""
 _CANONICAL_ROUTE: Final = Endpoint(path="/", operation="generate", stream=("stream",))
-_HEADERS: Final = Headers((("content-type", "application/json"),))
 
 
 class MemoryDownstream:
     """The client's side of a call without HTTP."""
 
-    method, path, headers, query = "POST", "/", _HEADERS, Pairs()
+    method, path, headers, query = "POST", "/", Headers({"content-type": "application/json"}), Pairs()
 
     def __init__(self, body: bytes) -> None:
         self.peer: str | None = None

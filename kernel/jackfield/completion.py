@@ -16,7 +16,6 @@ MOST_WAITING: Final = 10_000
 """Calls that may wait for observers; further ones are not reported to them, and counted."""
 _LAST_WORDS: Final = 5.0
 """Seconds in which observers may still be told of calls when the host stops."""
-_NO_USAGE: Final = Usage(source="absent")
 
 
 class Completion:
@@ -55,7 +54,7 @@ class Completion:
             chains, trace = exchange.generation.chains, exchange.trace
             self._current.set(exchange)  # what observers call now, they call within the call that they are told of
             for tried in (t for t in exchange.tried if t.attempt._send is not None):  # else no provider was asked
-                await ask(chains["handle_usage"], trace, tried.attempt, tried.usage or _NO_USAGE)
+                await ask(chains["handle_usage"], trace, tried.attempt, tried.usage or Usage(source="absent"))
             await ask(chains["request_complete"], trace, exchange.call, outcome)
             self._waiting.task_done()
 

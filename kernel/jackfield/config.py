@@ -25,7 +25,6 @@ from jackfield.settings import Config, PluginSettings
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 DEFAULT_FILE: Final = "jackfield.yaml"
-_DEFAULTS_PACKAGE: Final = "jackfield_defaults"
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{(\w+)(?::-((?:[^}\\]|\\.)*))?\}")
 
 
@@ -88,7 +87,7 @@ def load(
 
 def _defaults() -> dict[str, Any]:
     try:
-        return yaml.safe_load(resources.files(_DEFAULTS_PACKAGE).joinpath(DEFAULT_FILE).read_text()) or {}
+        return yaml.safe_load(resources.files("jackfield_defaults").joinpath(DEFAULT_FILE).read_text()) or {}
     except (ModuleNotFoundError, FileNotFoundError):
         return {}
 

@@ -24,8 +24,6 @@ from jackfield.api.hooks import GROUP, HookOptions, options_of
 from jackfield.config import Loaded, Reader
 from jackfield.settings import HookSettings, PluginSettings
 
-State = Literal["active", "disabled", "failed"]
-
 _GUARDED: Final = frozenset({"authenticate", "register_credential_sources", "register_routes"})
 """Hooks that could open the house: they act only for plugins that the configuration names."""
 _NOT_CALLED: Final = frozenset({"register_translators", "register_routes", "register_commands"})
@@ -53,7 +51,7 @@ class Plugin(msgspec.Struct, kw_only=True, eq=False):
     """Where it was found: `entry point acme = acme_plugin (acme 1.0)`, `file ./x.py`, `object`."""
     distribution: str | None = None
     version: str | None = None
-    state: State = "active"
+    state: Literal["active", "disabled", "failed"] = "active"
     settings: PluginSettings = PluginSettings()
     named: Literal["operator", "defaults"] | None = None
     """Who names it: the operator's own configuration or the embedder, or the defaults alone; None: it is merely installed."""
@@ -83,10 +81,6 @@ class Plugin(msgspec.Struct, kw_only=True, eq=False):
 
 class PluginLoadError(Exception):
     """A plugin that is `required` cannot be used."""
-
-
-HostFor = Callable[[Plugin], Host]
-"""Makes the host that a plugin is handed: as that plugin sees it."""
 
 
 class _Specs(pluggy.PluginManager):
@@ -162,8 +156,11 @@ def identify(thing: object) -> str:
     return own if isinstance(own, str) and own else named.__name__.rpartition(".")[2].lower()
 
 
-def load(plugins: Sequence[Plugin], loaded: Loaded, host_for: HostFor) -> None:
-    """Import, check and build each active plugin, each in its own try. Raises `PluginLoadError` when a required one fails."""
+def load(plugins: Sequence[Plugin], loaded: Loaded, host_for: Callable[[Plugin], Host]) -> None:
+    """Import, check and build each active plugin, each in its own try. Raises `PluginLoadError` when a required one fails.
+
+    `host_for` makes the host that a plugin is handed: as that plugin sees it.
+    """
     specs = _Specs("jackfield")
     specs.add_hookspecs(hooks)
     for plugin in plugins:
@@ -179,7 +176,7 @@ def load(plugins: Sequence[Plugin], loaded: Loaded, host_for: HostFor) -> None:
         raise PluginLoadError("\n".join(lost))
 
 
-def _load_one(plugin: Plugin, loaded: Loaded, host_for: HostFor, specs: pluggy.PluginManager) -> None:
+def _load_one(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin], Host], specs: pluggy.PluginManager) -> None:
     home = _imported(plugin)
     version = getattr(home, "__version__", None)
     plugin.version = plugin.version or (version if isinstance(version, str) else None)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 _UNREAD: Any = msgspec.UNSET
 Canonical = TypeVar("Canonical")
 
-JSON = "application/json"
-
 
 class BadRequest(ValueError):
     """A client's body does not say what its dialect requires. The caller's fault: answered with 400 in that dialect.
@@ -66,7 +64,7 @@ class Body(Generic[Canonical]):
         *,
         canonical: Canonical | None = None,
         codec: Codec[Canonical] | None = None,
-        media_type: str = JSON,
+        media_type: str = "application/json",
         limit: int | None = None,
     ) -> None:
         self._raw, self._canonical, self._limit = raw, canonical, limit

@@ -65,6 +65,7 @@ class Call:
     - `dialect`: the client's, by its name.
     - `operation`: `generate`, `embed`, `count`; or `models`, `model`, `resource`.
     - `method`: of the request; `path`: likewise.
+    - `key_query`: the query keys in which clients of this dialect send their key.
 
     Everything but `state` is read-only to plugins.
     """
@@ -86,7 +87,7 @@ class Call:
 
     def __init__(self, call_id: str, dialect: Dialect, endpoint: Endpoint, headers: Headers, query: Pairs) -> None:
         self.id, self.dialect, self.operation = call_id, dialect.name, endpoint.operation
-        self.method, self.path = endpoint.method, endpoint.path
+        self.method, self.path, self.key_query = endpoint.method, endpoint.path, dialect.key_query
         self._dialect, self._endpoint = dialect, endpoint
         self._full_headers, self._full_query = headers, query
         self.headers, self.query = headers, query  # those without keys take their place: see `hide_keys`
@@ -109,16 +110,11 @@ class Call:
     @cached_property
     def query(self) -> Pairs:
         """The query of the client's URL. Keys in it are seen by `authenticate` alone."""
-        return Pairs(pair for pair in self._full_query if pair[0] not in self._dialect.key_query)
+        return Pairs(pair for pair in self._full_query if pair[0] not in self.key_query)
 
     def hide_keys(self) -> None:
         """From now on nobody sees the client's keys: it is known who calls."""
         del self.headers, self.query  # what is read next is made without them
-
-    @property
-    def key_query(self) -> tuple[str, ...]:
-        """The query keys in which clients of this dialect send their key."""
-        return self._dialect.key_query
 
     @property
     def state(self) -> dict[str, Any]:
@@ -130,8 +126,6 @@ class Call:
         return f"Call({self.id}, {self.dialect} {self.operation}, model={self.model!r}, stream={self.stream})"
 
 
-_NO_HEADERS = Headers()
-_NO_PAIRS = Pairs()
 _EMPTY_REQUEST = Request()
 
 
@@ -164,6 +158,7 @@ class Attempt:
     - `dialect`: the upstream's.
     - `model`: the upstream's name of the model.
     - `body`: until stage 8 in the client's dialect, after it in the upstream's.
+    - `stream`: whether a stream was asked for.
 
     A provider reads `body` (in the upstream's dialect), `model`, `stream` and `headers`, and calls
     `send`.
@@ -176,7 +171,7 @@ class Attempt:
     number = 1
     before: tuple[Failure, ...] = ()
     """Why the attempts before this one failed."""
-    headers, query = _NO_HEADERS, _NO_PAIRS
+    headers, query = Headers(), Pairs()
     """What goes upstream: what the client's dialect lets through, and what hooks set."""
     fidelity: Fidelity = "bytes"
     losses: list[Loss] | None = None
@@ -185,12 +180,7 @@ class Attempt:
 
     def __init__(self, call: Call, provider: Provider, candidate: Candidate, dialect: Dialect) -> None:
         self.call, self.provider, self.candidate = call, provider, candidate
-        self.dialect, self.model, self.body = dialect, candidate.model, call.body
-
-    @property
-    def stream(self) -> bool:
-        """Whether a stream was asked for."""
-        return self.call.stream
+        self.dialect, self.model, self.body, self.stream = dialect, candidate.model, call.body, call.stream
 
     @property
     def request(self) -> Request:

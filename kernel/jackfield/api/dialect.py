@@ -253,8 +253,7 @@ class Dialect(ABC):
 
     def usage_of(self, event: Event) -> Usage | None:
         """Return the token counts that an event reports. The default reads all that the event says."""
-        said = [delta.usage for delta in event.deltas if isinstance(delta, UsageDelta | Begin)]
-        return said[-1] if said else None
+        return next((delta.usage for delta in reversed(event.deltas) if isinstance(delta, UsageDelta | Begin)), None)
 
     def with_text(self, event: Event, text: str) -> Event:
         """Return `event` with its words replaced.

@@ -21,9 +21,8 @@ class Pairs:
         self._pairs: tuple[tuple[str, str], ...] = tuple(pairs.items() if isinstance(pairs, dict) else pairs)
         self._index = index
 
-    @staticmethod
-    def _fold(name: str) -> str:
-        return name
+    _fold: "staticmethod[[str], str]" = staticmethod(str)
+    """Makes names that are the same equal."""
 
     def _first(self) -> Mapping[str, str]:
         if self._index is None:
@@ -73,9 +72,7 @@ class Headers(Pairs):
 
     __slots__ = ()
 
-    @staticmethod
-    def _fold(name: str) -> str:
-        return name.lower()
+    _fold = staticmethod(str.lower)
 
     def has_none_of(self, names: frozenset[str]) -> bool:
         """Tell whether none of the names, given in lower case, stands here."""

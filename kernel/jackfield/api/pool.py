@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -61,31 +62,19 @@ class Candidate:
     """
 
     health = "ok"
+    in_flight: int = property(attrgetter("account.in_flight"))  # type: ignore[assignment]
+    """Attempts that the credential is serving now, in this worker."""
+    latency: float | None = property(attrgetter("account.latency"))  # type: ignore[assignment]
+    """Seconds to the first byte: a decaying mean over the latest attempts. None before the first."""
+    last_used: float = property(attrgetter("account.last_used"))  # type: ignore[assignment]
+    """Unix time of the last use; 0.0 before the first."""
+    quota: Sequence[QuotaWindow] = property(attrgetter("account.quota"))  # type: ignore[assignment]
+    """The account's quota windows."""
 
     def __init__(self, account: Any, model: str) -> None:
         held = account.credential
         self.account, self.model, self.id = account, model, f"{held.id}/{model}"
         self.credential, self.provider, self.label, self.tier, self.weight = held.id, held.provider, held.label, held.priority, held.weight
-
-    @property
-    def in_flight(self) -> int:
-        """Attempts that the credential is serving now, in this worker."""
-        return self.account.in_flight  # type: ignore[no-any-return]
-
-    @property
-    def latency(self) -> float | None:
-        """Seconds to the first byte: a decaying mean over the latest attempts. None before the first."""
-        return self.account.latency  # type: ignore[no-any-return]
-
-    @property
-    def last_used(self) -> float:
-        """Unix time of the last use; 0.0 before the first."""
-        return self.account.last_used  # type: ignore[no-any-return]
-
-    @property
-    def quota(self) -> Sequence[QuotaWindow]:
-        """The account's quota windows."""
-        return self.account.quota  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"Candidate({self.id})"

@@ -184,14 +184,14 @@ class HttpProvider(Provider):
         """Ask the provider's list of models, in the first of its dialects that has one."""
         if self.models != "discover":
             return await super().discover(credential, send, dialects)
-        for name in self.dialects:
-            dialect = dialects[name]
-            endpoint = next((e for e in dialect.endpoints if e.operation == "models" and e.upstream), None)
-            if endpoint is not None:
-                url = self.join(credential.base_url or self.base_url, self.paths.get("models") or endpoint.upstream or "")
-                response = await send(HttpRequest(method="GET", url=url, headers=self.fixed_headers, timeouts=Timeouts(total=15.0)))
-                body = await response.read()
-                if response.status != 200:
-                    raise CallError(self.classify(dialect, response.status, response.headers, body))
-                return dialect.decode_models(body)
-        return []
+        spoken = [dialects[name] for name in self.dialects if name in dialects]
+        lists = [(dialect, e.upstream) for dialect in spoken for e in dialect.endpoints if e.operation == "models" and e.upstream]
+        if not lists:
+            return []
+        dialect, path = lists[0]
+        url = self.join(credential.base_url or self.base_url, self.paths.get("models") or path)
+        response = await send(HttpRequest(method="GET", url=url, headers=self.fixed_headers, timeouts=Timeouts(total=15.0)))
+        body = await response.read()
+        if response.status != 200:
+            raise CallError(self.classify(dialect, response.status, response.headers, body))
+        return dialect.decode_models(body)
