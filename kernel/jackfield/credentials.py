@@ -57,11 +57,6 @@ def from_environment(providers: Iterable[Provider]) -> Iterable[Credential]:
                 break
 
 
-def implied(providers: Iterable[Provider]) -> Iterable[Credential]:
-    """Return the one credential that each provider has which needs no key."""
-    return (Credential(provider=p.key, label="none needed") for p in providers if p.auth is None or p.key_optional)
-
-
 async def from_sources(sources: Iterable[tuple[str, CredentialSource]], problems: list[str]) -> list[Credential]:
     """Return what the plugins' sources hold; a source that fails is a problem, the others still count."""
     found: list[Credential] = []

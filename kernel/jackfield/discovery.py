@@ -12,10 +12,8 @@ from jackfield.shared import Shared, end_all
 
 log = logging.getLogger("jackfield")
 
-_AGAIN: Final = 3600.0
-"""Seconds between two looks at a provider's list."""
-_AFTER_FAILURE: Final = (5.0, 30.0, 120.0, 600.0)
-"""Seconds to wait after one failure, two, and so on."""
+_PAUSES: Final = (3600.0, 5.0, 30.0, 120.0, 600.0)
+"""Seconds until a provider's list is looked at again: after a success, after one failure, two, and so on."""
 _LISTING_WAITS: Final = 3.0
 """Seconds that a listing waits for the first answers."""
 
@@ -56,4 +54,4 @@ class Discovery:
                 )
             if not first.done():
                 first.set_result(None)
-            await asyncio.sleep(_AGAIN if not failures else _AFTER_FAILURE[min(failures, len(_AFTER_FAILURE)) - 1])
+            await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])

@@ -12,10 +12,22 @@ from typing import Any, Final
 import msgspec
 
 from jackfield.addresses import origin_of
-from jackfield.api import HOOKS, CredentialSource, Dialect, Headers, ModelInfo, Pairs, Provider, StateStore, matches, matches_any
+from jackfield.api import (
+    HOOKS,
+    Credential,
+    CredentialSource,
+    Dialect,
+    Headers,
+    ModelInfo,
+    Pairs,
+    Provider,
+    StateStore,
+    matches,
+    matches_any,
+)
 from jackfield.canonical_dialect import CanonicalDialect
 from jackfield.config import Loaded
-from jackfield.credentials import Account, accounts, from_config, from_environment, from_sources, implied
+from jackfield.credentials import Account, accounts, from_config, from_environment, from_sources
 from jackfield.dispatch import Chain, Cost, Hook, chain_of
 from jackfield.models import Registry
 from jackfield.plugins import Plugin, PluginLoadError
@@ -194,8 +206,9 @@ def _has_rules(thing: object) -> bool:
 async def build(loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> Generation:
     """Make a generation of plugins that are loaded. What is wrong becomes a listed problem."""
     made = Generation(loaded, found, lasting)
+    keyless = [Credential(provider=p.key, label="none needed") for p in made.providers.values() if p.auth is None or p.key_optional]
     outside = await from_sources(made.sources, made.problems)
-    held = [*from_config(loaded, made.problems), *outside, *from_environment(made.from_environment()), *implied(made.providers.values())]
+    held = [*from_config(loaded, made.problems), *outside, *from_environment(made.from_environment()), *keyless]
     made.accounts = accounts(held, made.providers, lasting.accounts, made.problems)
     lasting.accounts.update({account.credential.id: account for account in made.accounts})
     made.models = Registry(made.accounts, made.config.models.aliases, made.extra_models)

@@ -20,7 +20,7 @@ import msgspec
 import pluggy
 
 from jackfield.api import HOOKS, Host, hooks
-from jackfield.api.hooks import GROUP, HookOptions, options_of
+from jackfield.api.hooks import GROUP, HookOptions
 from jackfield.config import Loaded, Reader
 from jackfield.settings import HookSettings, PluginSettings
 
@@ -97,16 +97,20 @@ class _Specs(pluggy.PluginManager):
 def find(loaded: Loaded, given: Sequence[object] = ()) -> list[Plugin]:
     """Find all plugins, without importing any: entry points, files, objects handed over. Sorted by id."""
     found: dict[str, Plugin] = {}
-    objects = [Plugin(id=identify(thing), origin="object", object=thing) for thing in given]
-    for plugin in (*_from_entry_points(loaded), *_from_files(loaded), *objects):
+    files = [
+        Plugin(id=name, origin=f"file {said.path}", object=loaded.folder / Path(said.path).expanduser())
+        for name, said in loaded.plugins.items()
+        if said.path
+    ]
+    objects = [Plugin(id=identify(thing), origin="object", named="operator", object=thing) for thing in given]
+    for plugin in (*_from_entry_points(loaded), *files, *objects):
         if plugin.origin == getattr(found.get(plugin.id), "origin", None):
             plugin.fail(f"{plugin.id!r} is the id of two plugin objects; give each an `id` of its own")
         found[plugin.id] = plugin
     missing = [Plugin(id=name, origin="configuration") for name in loaded.plugins if name not in found]
     for plugin in (*found.values(), *missing):
         plugin.settings, plugin.config_path = loaded.plugins.get(plugin.id, plugin.settings), f"{loaded.source}: plugins.{plugin.id}"
-        by_operator = plugin.origin == "object" or plugin.id in loaded.named
-        plugin.named = "operator" if by_operator else "defaults" if plugin.id in loaded.plugins else None
+        plugin.named = plugin.named or ("operator" if plugin.id in loaded.named else "defaults" if plugin.id in loaded.plugins else None)
         if plugin.state == "active" and not plugin.settings.enabled:
             plugin.state = "disabled"
         elif plugin in missing:
@@ -140,14 +144,6 @@ def _from_entry_points(loaded: Loaded) -> Iterable[Plugin]:
 
 def _holder(point: importlib.metadata.EntryPoint) -> str:
     return point.dist.name if point.dist else "?"
-
-
-def _from_files(loaded: Loaded) -> Iterable[Plugin]:
-    return (
-        Plugin(id=name, origin=f"file {settings.path}", object=loaded.folder / Path(settings.path).expanduser())
-        for name, settings in loaded.plugins.items()
-        if settings.path
-    )
 
 
 def identify(thing: object) -> str:
@@ -244,7 +240,7 @@ def _register(plugin: Plugin, specs: pluggy.PluginManager) -> None:
             continue
         if name in _NOT_CALLED:
             plugin.problems.append(f"plugin {plugin.id!r}: {name} is not called by this version")
-        parameters, options = inspect.signature(function).parameters, options_of(function)
+        parameters, options = inspect.signature(function).parameters, getattr(function, "jackfield_hook", HookOptions())
         takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         plugin.implementations[name] = Implementation(
             hook=name,

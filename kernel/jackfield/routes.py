@@ -35,9 +35,8 @@ class Routes:
 
     def match(self, method: str, path: str, headers: Headers) -> Match | None:
         """Return the route, also for the common wrong spellings of its path."""
-        if (found := self._lookup(method, path, headers)) is not None:
-            return found
-        return next((m for variant in self._variants(path) if (m := self._lookup(method, variant, headers))), None)
+        others = (self._lookup(method, variant, headers) for variant in self._variants(path))
+        return self._lookup(method, path, headers) or next(filter(None, others), None)
 
     def _lookup(self, method: str, path: str, headers: Headers) -> Match | None:
         for match in self._exact.get((method, path)) or self._patterned(method, path):

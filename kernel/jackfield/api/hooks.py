@@ -109,11 +109,6 @@ def _spec(shape: Shape, on_error: OnError, *wire: str, reversed: bool = False) -
     return _declare
 
 
-def options_of(function: Callable[..., Any]) -> HookOptions:
-    """Return what `@hook` set on a function, or the defaults."""
-    return getattr(function, "jackfield_hook", None) or HookOptions()
-
-
 # ---------------------------------------------------------------------------------------------- at load
 
 

@@ -169,16 +169,15 @@ class HttpProvider(Provider):
         return parts._replace(path=parts.path.rstrip("/") + path, query="&".join(filter(None, (parts.query, pairs)))).geturl()
 
     async def reply(self, attempt: Attempt, response: HttpResponse) -> Reply:
-        """Turn an upstream's answer into a reply: a stream where one comes, else the whole body."""
-        if response.status < 300 and self._is_stream(attempt, response):
+        """Turn an upstream's answer into a reply: a stream where one comes, else the whole body.
+
+        Its type says which, whatever was asked for: some providers always stream, some answer errors whole.
+        """
+        kind = response.headers.get("content-type") or ""
+        streams = kind.startswith("text/event-stream") or (attempt.stream and not kind.startswith(("application/json", "text/html")))
+        if response.status < 300 and streams:
             return Reply(status=response.status, headers=response.headers, stream=response.__aiter__())
         return Reply(status=response.status, headers=response.headers, body=await response.read())
-
-    @staticmethod
-    def _is_stream(attempt: Attempt, response: HttpResponse) -> bool:
-        """Tell whether an answer is a stream, whatever was asked for: some providers always stream, some answer errors whole."""
-        kind = response.headers.get("content-type") or ""
-        return kind.startswith("text/event-stream") or (attempt.stream and not kind.startswith(("application/json", "text/html")))
 
     async def discover(self, credential: Credential, send: Sender, dialects: Mapping[str, Dialect]) -> Sequence[ModelInfo]:
         """Ask the provider's list of models, in the first of its dialects that has one."""
