@@ -39,13 +39,13 @@ Canonical = TypeVar("Canonical")
 @lru_cache
 def request_codec(dialect: Dialect, operation: Operation) -> Codec[Request]:
     """Return how a dialect reads and writes the bodies of requests."""
-    return lambda raw: dialect.decode_request(raw, operation), lambda value: dialect.encode_request(value, operation, [])
+    return lambda raw: dialect.decode_request(raw, operation), lambda value, losses: dialect.encode_request(value, operation, losses)
 
 
 @lru_cache
 def response_codec(dialect: Dialect, operation: Operation) -> Codec[Response] | None:
     """Return how a dialect reads and writes the bodies of answers; None for operations whose answers have no canonical form."""
-    return (dialect.decode_response, lambda value: dialect.encode_response(value, [])) if operation == "generate" else None
+    return (dialect.decode_response, dialect.encode_response) if operation == "generate" else None
 
 
 def change_request(exchange: Exchange, body: Body[Request], change: Change) -> Body[Request] | None:
@@ -178,6 +178,7 @@ async def edit_response(exchange: Exchange, seen: Attempt | Call, reply: Reply, 
     chains = exchange.generation.chains
     rest = chains["normalize_response"] if isinstance(seen, Attempt) else exchange.seeing(chains["intercept_response"])
     body = reply.body = whole_body(reply, dialect, exchange.call.operation)
+    body.losses = exchange.losses if body.losses is None else body.losses
     while rest:
         hook, change, rest = await ask(rest, exchange.trace, seen, reply)
         if hook is not None and not callable(change):
@@ -204,6 +205,6 @@ async def response(exchange: Exchange, attempt: Attempt, reply: Reply) -> None:
         except ValueError as fault:
             raise CallError(failure("upstream", "the provider's answer cannot be read", code="bad_answer", detail=str(fault))) from fault
         said = said if attempt.model == model else msgspec.structs.replace(said, model=model)
-        reply.body = Body(dialect.encode_response(said, attempt.losses or []), canonical=said, codec=response_codec(dialect, "generate"))
+        reply.body = Body(canonical=said, codec=response_codec(dialect, "generate"), losses=attempt.losses)
     elif attempt.model != model:  # the client is answered under the name that it asked for
         reply.body = body.with_changes({path: model for path in dialect.needles.model if locate(body.raw, path) is not None})

@@ -17,6 +17,7 @@ from jackfield.api import (
     Error,
     Failure,
     Headers,
+    Loss,
     Outcome,
     Pairs,
     Reply,
@@ -130,6 +131,8 @@ class Exchange:
         self.request_headers: dict[str, str | None] = {}
         """Headers that request interceptors set for the upstream."""
         self.tried: list[Tried] = []
+        self.losses: list[Loss] = []
+        """What hooks said in canonical words that the client's dialect cannot say."""
 
     def seeing(self, chain: Chain) -> Chain:
         """Return the response interceptors of a chain that see this call's answer."""
@@ -170,7 +173,8 @@ class Exchange:
 
     def explain(self) -> dict[str, object]:
         """Return the record of the call as plain data."""
-        losses = self.attempt.losses if self.attempt else None
+        translated = self.attempt.losses if self.attempt else None
+        losses = [*self.losses, *(translated or ())] if self.losses or translated is not None else None
         return {
             "id": self.call.id,
             "model": self.call.model,

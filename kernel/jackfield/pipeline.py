@@ -86,7 +86,8 @@ async def _stages(shared: Shared, exchange: Exchange) -> None:
 async def _peek(exchange: Exchange) -> None:
     call = exchange.call
     source = await exchange.downstream.read()
-    call.body = Body(source, codec=request_codec(exchange.dialect, call.operation), limit=exchange.generation.config.limits.json)
+    codec, limit = request_codec(exchange.dialect, call.operation), exchange.generation.config.limits.json
+    call.body = Body(source, codec=codec, limit=limit, losses=exchange.losses)
     raw = source if isinstance(source, bytes) else source.view()
     call.model, call.stream = peek(raw, exchange.endpoint, exchange.params)
 

@@ -46,7 +46,7 @@ from tests.kernel.toy import ToyDialect
 # ---------------------------------------------------------------------------------------------------- body
 
 DIALECT = ToyDialect()
-CODEC = (lambda raw: DIALECT.decode_request(raw, "generate"), lambda value: DIALECT.encode_request(value, "generate", []))
+CODEC = (lambda raw: DIALECT.decode_request(raw, "generate"), lambda value, losses: DIALECT.encode_request(value, "generate", losses))
 SAID = b'{"model": "m", "n": 1.10, "say": [{"who": "user", "words": "hi"}]}'
 
 

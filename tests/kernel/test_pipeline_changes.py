@@ -375,7 +375,6 @@ async def test_a_plugins_state_of_a_call_is_its_own_in_every_hook(blocking: bool
     assert seen == {"a": ["a", "attempt"], "b": ["b", "attempt"]}
 
 
-@pytest.mark.xfail(strict=True, reason="what a changed canonical request cannot say is not on the list of losses")
 async def test_what_a_canonical_change_cannot_say_in_the_clients_dialect_is_on_the_list_of_losses() -> None:
     warm = Request(model="m", sampling=Sampling(temperature=0.7), messages=(Message(role="user", parts=(Text(text="hi"),)),))
     observer = Observer()

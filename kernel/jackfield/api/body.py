@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 import msgspec
 
 from jackfield.api.canonical import Request, Response
+from jackfield.api.dialect import Loss
 from jackfield.api.failure import NotDecoded
 from jackfield.api.headers import Pairs
 from jackfield.api.splice import Path, splice
@@ -42,8 +43,8 @@ class Spooled(Protocol):
         """Return the bytes as they lie in the file, to be looked at like `bytes` without being read into memory."""
 
 
-Codec = tuple[Callable[[bytes], Canonical], Callable[[Canonical], bytes]]
-"""How a body is read into its canonical form, and how it is written: one side of a dialect."""
+Codec = tuple[Callable[[bytes], Canonical], Callable[[Canonical, list[Loss]], bytes]]
+"""How a body is read into its canonical form, and how it is written, with a list for what could not be said: one side of a dialect."""
 
 
 class Body(Generic[Canonical]):
@@ -56,7 +57,7 @@ class Body(Generic[Canonical]):
     body that is not valid, `BadRequest`.
     """
 
-    __slots__ = ("_canonical", "_json", "_limit", "_raw", "codec", "media_type")
+    __slots__ = ("_canonical", "_json", "_limit", "_raw", "codec", "losses", "media_type")
 
     def __init__(
         self,
@@ -66,16 +67,17 @@ class Body(Generic[Canonical]):
         codec: Codec[Canonical] | None = None,
         media_type: str = "application/json",
         limit: int | None = None,
+        losses: list[Loss] | None = None,
     ) -> None:
         self._raw, self._canonical, self._limit = raw, canonical, limit
         self._json: Any = _UNREAD
-        self.codec, self.media_type = codec, media_type
+        self.codec, self.media_type, self.losses = codec, media_type, losses
 
     @property
     def source(self) -> bytes | Spooled:
         """The bytes, or the file in which they lie: for whoever sends them on."""
         if self._raw is None and self._canonical is not None and self.codec is not None:
-            self._raw = self.codec[1](self._canonical)
+            self._raw = self.codec[1](self._canonical, [] if self.losses is None else self.losses)
         return self._raw or b""
 
     @property
@@ -110,11 +112,11 @@ class Body(Generic[Canonical]):
 
     def with_raw(self, raw: bytes) -> "Body[Canonical]":
         """Return a body of the same kind with other bytes."""
-        return Body(raw, codec=self.codec, media_type=self.media_type, limit=self._limit)
+        return Body(raw, codec=self.codec, media_type=self.media_type, limit=self._limit, losses=self.losses)
 
     def with_canonical(self, value: Canonical) -> "Body[Canonical]":
         """Return a body of the same kind that says something else, encoded when its bytes are needed."""
-        return Body(canonical=value, codec=self.codec, media_type=self.media_type, limit=self._limit)
+        return Body(canonical=value, codec=self.codec, media_type=self.media_type, limit=self._limit, losses=self.losses)
 
     def with_changes(self, changes: Mapping[Path, Any] | None = None, remove: Iterable[Path] = ()) -> "Body[Canonical]":
         """Return a body with the values at some paths changed and all other bytes kept.
