@@ -22,7 +22,7 @@ from jackfield.api import HOOKS, BadRequest, CallError, Change, NotDecoded, Prin
 from jackfield.api.call import Owner, in_thread, running
 from jackfield.plugins import Implementation, Plugin
 from jackfield.settings import Hooks
-from jackfield.trace import Trace
+from jackfield.trace import Spent, Trace
 
 log = logging.getLogger("jackfield")
 Answer = TypeVar("Answer")
@@ -59,8 +59,8 @@ class Late(Exception):
 class Cost:
     """What is known of one hook of one plugin over the life of the host: cost, failures, breaker. Outlives generations."""
 
-    calls = spent = failures = in_a_row = failed_at = 0
-    """Calls, their nanoseconds, failures, those without a success between them, and the number of the call that failed last."""
+    calls = failures = in_a_row = failed_at = 0
+    """Calls, failures, those without a success between them, and the number of the call that failed last."""
     open_until = 0.0
     """Time before which the hook is passed over; 0.0 when it is not."""
     told = ""
@@ -199,8 +199,7 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
                 hook.give_up(trace, f"skipped: {fault}" if undecoded else hook.failed(fault))
                 answer = None
             now = perf_counter_ns()
-            cost.spent += now - started
-            trace.costs.append((hook, now - started))
+            trace.costs.append(Spent(hook, now - started))
             started = now
             if answer is not None and not hook.observes:
                 return hook, answer, chain[at:]

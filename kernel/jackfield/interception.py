@@ -10,7 +10,7 @@ from jackfield.api import Dialect, End, Error, Event, Outcome
 from jackfield.api.call import running
 from jackfield.api.canonical import ArgumentsDelta, FinishReason, TextDelta, ThinkingDelta
 from jackfield.dispatch import Hook, as_coroutine, of_a_plugin
-from jackfield.trace import Trace
+from jackfield.trace import Spent, Trace
 
 _LOG_BYTES: Final = 64 << 10
 """Bytes of events that a stream remembers before its follower is told of them. Most streams that nobody changes are
@@ -26,8 +26,9 @@ OutcomeSoFar = Callable[[], Outcome]
 class Handler:
     """One plugin's handler, bound to one stream."""
 
-    def __init__(self, hook: Hook, function: Callable[..., Any]) -> None:
-        self.hook, self.function, self.spent = hook, function, 0
+    def __init__(self, hook: Hook, function: Callable[..., Any], trace: Trace) -> None:
+        self.hook, self.function, self.spent = hook, function, Spent(hook)
+        trace.costs.append(self.spent)
         self.close = getattr(function, "close", None)
 
     async def wait(self, waiting: "_Waiting", trace: Trace) -> Any:
@@ -41,12 +42,7 @@ class Handler:
             self.hook.give_up(trace, self.hook.failed(fault))
             return None
         finally:
-            self.spent += perf_counter_ns() - began
-
-    def settle(self, trace: Trace) -> None:
-        """Account for what the handler cost."""
-        self.hook.cost.spent += self.spent
-        trace.costs.append((self.hook, self.spent))
+            self.spent.nanoseconds += perf_counter_ns() - began
 
     async def closing(self, outcome: Outcome, trace: Trace) -> list[Event]:
         """Return what the handler's `close` adds; it is called once."""
@@ -99,7 +95,7 @@ def _first_answer(handlers: Sequence[Handler], events: Sequence[Event], start: i
                         return handler, events.index(event, start), _checked(answer)
             finally:
                 now = perf_counter_ns()
-                handler.spent += now - began
+                handler.spent.nanoseconds += now - began
                 began = now
     except BaseException as fault:
         if not of_a_plugin(fault):
@@ -225,11 +221,6 @@ class Interception:
         repeats, said = self._dialect.repeats(event) if self._repeats else (), self._said
         changes = {repeat.path: "".join(said.get((repeat.of, repeat.choice, repeat.index), ())) for repeat in repeats}
         return self._follower.admit(event.with_changes(changes) if changes else event, added)
-
-    def settle(self) -> None:
-        """Account for what the handlers cost."""
-        for handler in self._handlers:
-            handler.settle(self._trace)
 
     def finish(self) -> bytes | None:
         """Return what is missing at the end of a complete answer; None when the answer is not complete."""

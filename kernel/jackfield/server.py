@@ -22,6 +22,7 @@ from jackfield.api import Headers, Pairs
 from jackfield.exchange import Refused
 from jackfield.settings import Limits
 from jackfield.shared import Shared
+from jackfield.sweeper import Watch
 from jackfield.transport import LARGE
 
 log = logging.getLogger("jackfield")
@@ -102,7 +103,7 @@ class HttpDownstream:
         return b"".join(pieces) if spool is None else spool
 
     async def _next(self) -> bytes:
-        with self._shared.sweeper.watch() as watch:
+        with contextlib.closing(Watch(self._shared.sweeper)) as watch:
             watch.arm(self._shared.transport.timeouts.client_body, "client_body")
             try:
                 return await self._request.content.readany()

@@ -92,7 +92,7 @@ class Relay:
         while chain:
             hook, answer, chain = await ask(chain, self._exchange.trace, *arguments)
             if hook is not None and callable(answer):
-                found.append(Handler(hook, answer))
+                found.append(Handler(hook, answer, self._exchange.trace))
             elif hook is not None:
                 self._reply.headers = self._reply.headers.with_changes(answer.headers or {})
         return found
@@ -107,7 +107,7 @@ class Relay:
             await downstream.start(reply.status, [kind, *_UNCACHED, *reply.headers])
             exchange.first_byte = time.perf_counter() - exchange.started
             if self._down.keepalive is not None:
-                sweeper.add(self)
+                sweeper.waiting.add(self)
             await self._flow()
         except CallError as fault:
             await self._break_off(fault)
@@ -121,9 +121,7 @@ class Relay:
             detail = f"{type(fault).__name__}: {fault}"
             await self._break_off(CallError(failure("upstream", "the provider's stream cannot be read", code="bad_answer", detail=detail)))
         finally:
-            sweeper.discard(self)
-            for part in filter(None, (self._normalizer, self._interception)):
-                part.settle()
+            sweeper.waiting.discard(self)
             await self.close()
         await self._write(self._down.framing.finish())
         await downstream.finish()

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from typing import Protocol, Self
+from typing import Protocol
 
 from jackfield.api import CallError, failure
 from jackfield.exchange import Refused
@@ -21,29 +21,16 @@ class Sweeper:
 
     def __init__(self, *limits: float) -> None:
         self._interval = min(1.0, max(0.05, min((limit for limit in limits if limit > 0), default=60.0) / 4))
-        self._waiting: set[Waiting] = set()
+        self.waiting: set[Waiting] = set()
+        """What is looked at."""
         self._sweep()
 
     def stop(self) -> None:
         """Look no more."""
         self._timer.cancel()
 
-    def watch(self, total: float | None = None) -> "Watch":
-        """Return a new watch over one task's waiting; `total` bounds all of it."""
-        watch = Watch(self, total)
-        self._waiting.add(watch)
-        return watch
-
-    def add(self, waiting: Waiting) -> None:
-        """Look at something from now on."""
-        self._waiting.add(waiting)
-
-    def discard(self, waiting: Waiting) -> None:
-        """Look at it no more."""
-        self._waiting.discard(waiting)
-
     def _sweep(self) -> None:
-        for waiting in list(self._waiting):
+        for waiting in list(self.waiting):
             waiting.look(time.monotonic())
         self._timer = asyncio.get_running_loop().call_later(self._interval, self._sweep)
 
@@ -66,15 +53,11 @@ class Watch:
     look: to ask for the time at each read would cost more than the rest of the watch."""
     _seconds, _what, _fired = 0.0, "", False
 
-    def __init__(self, sweeper: Sweeper, total: float | None) -> None:
+    def __init__(self, sweeper: Sweeper, total: float | None = None) -> None:
+        """`total` bounds all of its waiting, in seconds."""
+        sweeper.waiting.add(self)
         self._sweeper, self._total = sweeper, total
         self._end = math.inf if total is None else time.monotonic() + total
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def arm(self, seconds: float, what: str) -> None:
         """Allow the current task to wait for so many seconds."""
@@ -83,7 +66,7 @@ class Watch:
 
     def close(self) -> None:
         """Nothing will wait any more."""
-        self._sweeper.discard(self)
+        self._sweeper.waiting.discard(self)
 
     def look(self, now: float) -> None:
         """Cancel the task when its time is up."""

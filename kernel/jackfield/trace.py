@@ -1,11 +1,15 @@
 """The record of one call: who decided what, and what it cost. Cheap to keep, made readable on demand."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
+import msgspec
 
-if TYPE_CHECKING:
-    from jackfield.dispatch import Hook
+
+class Spent(msgspec.Struct):
+    """The time that one call of a hook took, or all calls of one stream's handler."""
+
+    hook: Any
+    nanoseconds: int = 0
 
 
 class Trace:
@@ -13,8 +17,7 @@ class Trace:
 
     def __init__(self) -> None:
         self.notes: list[tuple[str, str, str]] = []
-        self.costs: list[tuple[Hook, int]] = []
-        """What each call of a hook cost, in nanoseconds."""
+        self.costs: list[Spent] = []
 
     def note(self, stage: str, who: str, what: str) -> None:
         """Take down that somebody decided something at a stage."""
@@ -23,9 +26,9 @@ class Trace:
     def explain(self) -> dict[str, Any]:
         """Return the record as plain data."""
         costs: dict[str, float] = {}
-        for hook, nanoseconds in self.costs:
-            name = f"{hook.plugin}.{hook.name}"
-            costs[name] = costs.get(name, 0.0) + nanoseconds / 1e6
+        for spent in self.costs:
+            name = f"{spent.hook.plugin}.{spent.hook.name}"
+            costs[name] = costs.get(name, 0.0) + spent.nanoseconds / 1e6
         return {
             "decisions": [{"stage": stage, "by": who, "what": what} for stage, who, what in self.notes],
             "plugin_ms": {name: round(ms, 3) for name, ms in costs.items()},

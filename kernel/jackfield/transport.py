@@ -134,7 +134,7 @@ class Transport:
         proxy = account.credential.proxy if account is not None else None
         url, session, body = self._url(request.url, account), self._sessions.get(proxy) or self._session(proxy), request.body
         connector: Any = session.connector
-        watch = self._sweeper.watch(limits.total)
+        watch = Watch(self._sweeper, limits.total)
         watch.arm(limits.first_byte or ours.first_byte, "first_byte")
         try:
             outgoing = aiohttp.ClientRequest(
