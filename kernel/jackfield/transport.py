@@ -133,7 +133,6 @@ class Transport:
         limits, ours = request.timeouts or _NO_TIMEOUTS, self.timeouts
         proxy = account.credential.proxy if account is not None else None
         url, session, body = self._url(request.url, account), self._sessions.get(proxy) or self._session(proxy), request.body
-        connector: Any = session.connector
         watch = Watch(self._sweeper, limits.total)
         watch.arm(limits.first_byte or ours.first_byte, "first_byte")
         try:
@@ -146,7 +145,7 @@ class Transport:
                 session=session,
                 proxy=URL(proxy) if proxy is not None and proxy.startswith("http") else None,
             )
-            inner = await _ask(connector, outgoing, _connecting(limits.connect or ours.connect))
+            inner = await _ask(session, outgoing, _connecting(limits.connect or ours.connect))
             watch.since = None
             return Response(self, inner, watch, limits.idle or ours.idle)
         except asyncio.CancelledError:
@@ -155,12 +154,12 @@ class Transport:
             raise
         except _FAULTS as fault:
             watch.close()
-            if again and isinstance(fault, aiohttp.ServerDisconnectedError) and watch.task not in connector.makers:
+            if again and isinstance(fault, aiohttp.ServerDisconnectedError) and watch.task not in _makers:
                 # The upstream had closed a pooled connection while it lay idle: it has seen nothing yet.
                 return await self.request(request, account, again=False)
             raise CallError(_explained(fault, request.url)) from fault
         finally:
-            connector.makers.discard(watch.task)
+            _makers.discard(watch.task)
 
     def _session(self, proxy: str | None) -> aiohttp.ClientSession:
         socks = proxy is not None and proxy.startswith("socks")
@@ -204,25 +203,22 @@ async def _drain(inner: aiohttp.ClientResponse) -> None:
         (inner.release if inner.content.at_eof() else inner.close)()
 
 
-async def _ask(connector: aiohttp.BaseConnector, request: aiohttp.ClientRequest, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+async def _ask(session: Any, request: aiohttp.ClientRequest, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
     """Send a request and wait for the answer's head.
 
     What `ClientSession.request` does, but for redirects, cookies, traces and authentication, none of which a proxy has
     a use for: they are a third of what a small request costs.
     """
-    connection: Any = await connector.connect(request, traces=[], timeout=limits)
+    connection: Any = await session.connector.connect(request, traces=[], timeout=limits)
+    held = connection
     try:
         connection.protocol.set_response_params(
             skip_payload=request.method == "HEAD", read_until_eof=True, max_line_size=_HEADER_LIMIT, max_field_size=_HEADER_LIMIT
         )
-        answer = await request.send(connection)
-        try:
-            await answer.start(connection)
-        except BaseException:
-            answer.close()
-            raise
+        answer = held = await request.send(connection)
+        await answer.start(connection)
     except BaseException:
-        connection.close()
+        held.close()  # the answer closes its connection
         raise
     return answer
 
@@ -288,15 +284,15 @@ def _connecting(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, sock_connect=seconds)
 
 
+_makers: Final = set[asyncio.Task[Any] | None]()
+"""Tasks that ask over a connection which was made for them."""
+
+
 class _Maker(aiohttp.TCPConnector):
     """Notes which tasks had to make a new connection, so that one taken from the pool can be told from it."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.makers: set[asyncio.Task[Any] | None] = set()
-
     async def _create_connection(self, *args: Any) -> Any:
-        self.makers.add(asyncio.current_task())
+        _makers.add(asyncio.current_task())
         # A connection keeps the context in which it is made: that of a call would hold the call as long as the connection lives.
         return await asyncio.get_running_loop().create_task(super()._create_connection(*args), context=contextvars.Context())
 
