@@ -74,14 +74,11 @@ async def _pick(exchange: Exchange, pool: Pool) -> Candidate:
             raise CallError(failure("overload" if wait is None else "rate", picked.reason, retry_after=wait, code="denied", help="none"))
         if not isinstance(picked, Delegate):
             if picked is not None and hook is not None:
-                hook.guard(exchange.trace, _refuse, pool, picked)
+                fault = ValueError(f"picked {picked!r}, but {pool.why(getattr(picked, 'id', ''))}")
+                hook.give_up(exchange.trace, hook.failed(fault))
             break
         hook = generation.schedulers.get(picked.scheduler)
     return pool.next_in_turn()
-
-
-def _refuse(pool: Pool, picked: object) -> None:
-    raise ValueError(f"picked {picked!r}, but {pool.why(getattr(picked, 'id', ''))}")
 
 
 def _attempt(exchange: Exchange, candidate: Candidate) -> Attempt:

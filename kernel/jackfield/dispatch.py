@@ -57,10 +57,10 @@ class Late(Exception):
 
 
 class Cost:
-    """What is known of one hook of one plugin over the life of the host: cost, failures, breaker. Outlives generations."""
+    """What is known of one hook of one plugin over the life of the host: calls, failures, breaker. Outlives generations."""
 
-    calls = failures = in_a_row = failed_at = 0
-    """Calls, failures, those without a success between them, and the number of the call that failed last."""
+    calls = in_a_row = failed_at = 0
+    """Calls, failures without a success between them, and the number of the call that failed last."""
     open_until = 0.0
     """Time before which the hook is passed over; 0.0 when it is not."""
     told = ""
@@ -113,7 +113,6 @@ class Hook:
         """Take note of a failure; return what happened in a few words."""
         cost, limit, late = self.cost, self._settings.failures, isinstance(fault, Late)
         cost.told = what = str(fault) if late else f"raised {type(fault).__name__}: {fault}"
-        cost.failures += 1
         cost.in_a_row = cost.in_a_row + 1 if cost.failed_at >= cost.calls - 1 else 1
         cost.failed_at = cost.calls
         log.warning("plugin %r: %s %s", self.plugin, self.name, what, exc_info=None if late else fault)

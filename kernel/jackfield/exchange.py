@@ -107,12 +107,9 @@ class Exchange:
     task: asyncio.Task[object] | None = None
     doorkeepers: Chain = ()
     """Who decides who calls; without any it must be somebody on this machine."""
-    inside = False
-    """A plugin or the embedding program makes the call, so that nobody needs to be authenticated."""
-    body_touched = False
-    """A hook changed the client's body, so that what it says of model and stream is overwritten."""
-    rejected = False
-    """A plugin or a rule refused the call."""
+    inside = body_touched = rejected = False
+    """A plugin or the embedding program makes the call, so that nobody needs to be authenticated; a hook changed the
+    client's body, so that what it says of model and stream is overwritten; a plugin or a rule refused the call."""
     http_status = 0
     """What the client was sent."""
     skipped: frozenset[str] = frozenset()

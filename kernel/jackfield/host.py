@@ -79,10 +79,8 @@ class Jackfield:
 
     @property
     def generation(self) -> Generation:
-        """What new calls begin with. Raises `RuntimeError` before the host is loaded."""
-        if self._shared is None:
-            raise RuntimeError("the host has not been loaded")
-        return self._shared.generation
+        """What new calls begin with. Raises `CallError` before the host is loaded."""
+        return self._running()[0].generation
 
     @property
     def problems(self) -> list[str]:
@@ -196,19 +194,19 @@ class Jackfield:
 
         Raises `CallError` with the failure's status, code and retry_after.
         """
-        return await self._calls().execute(call)
+        return await self._running()[1].execute(call)
 
     def stream(self, call: Request | Nested) -> AsyncIterator[canonical.Delta | Event]:
         """Make a call and iterate over its answer: canonical deltas to a canonical request, else events of the dialect."""
-        return self._calls().stream(call)
+        return self._running()[1].stream(call)
 
     async def models(self) -> Sequence[ModelInfo]:
         """Return the models that can be called now; waits a moment for providers that are being asked for theirs."""
-        if self._shared is not None:
-            await self._shared.first_models()
-        return self._calls().models()
+        shared, own = self._running()
+        await shared.first_models()
+        return own.models()
 
-    def _calls(self) -> PluginHost:
+    def _running(self) -> tuple[Shared, PluginHost]:
         if self._shared is None:
             raise CallError(failure("plugin", "the host has not started", code="not_started"))
-        return self._own
+        return self._shared, self._own

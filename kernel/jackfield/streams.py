@@ -118,8 +118,8 @@ class Relay:
                 await self._interception.closings(exchange.outcome(canceled=True)) if self._interception is not None else None
                 raise
         except Exception as fault:  # noqa: BLE001 (what a dialect's reading of an upstream's stream may raise)
-            detail = f"{type(fault).__name__}: {fault}"
-            await self._break_off(CallError(failure("upstream", "the provider's stream cannot be read", code="bad_answer", detail=detail)))
+            told = failure("upstream", "the provider's stream cannot be read", code="bad_answer", detail=f"{type(fault).__name__}: {fault}")
+            await self._break_off(CallError(told))
         finally:
             sweeper.waiting.discard(self)
             await self.close()

@@ -223,8 +223,9 @@ async def _ask(session: Any, request: aiohttp.ClientRequest, limits: aiohttp.Cli
     return answer
 
 
-_INSIDE: Final = {"_buffer", "_buffer_offset", "_cursor", "_http_chunk_splits", "_protocol", "_size", "_wait"}
-_KNOWN_INSIDE: Final = set(dir(aiohttp.StreamReader)) >= _INSIDE
+_KNOWN_INSIDE: Final = set(dir(aiohttp.StreamReader)).issuperset(
+    {"_buffer", "_buffer_offset", "_cursor", "_http_chunk_splits", "_protocol", "_size", "_wait"}
+)
 
 
 async def _next_piece(content: Any) -> bytes:
