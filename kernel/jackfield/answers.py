@@ -1,6 +1,5 @@
 """Stages 10 and 11: what the client is answered, in its own dialect, and how an answer leaves."""
 
-import logging
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -28,8 +27,7 @@ from jackfield.exchange import OWN_FAULT, Downstream, Exchange, Refused, error_o
 from jackfield.generation import Generation
 from jackfield.source import Source
 from jackfield.streams import Relay
-
-log = logging.getLogger("jackfield")
+from jackfield.trace import log
 
 _JSON: Final = ("Content-Type", "application/json")
 async def prepare(exchange: Exchange, reply: Reply) -> Relay | None:
@@ -44,7 +42,7 @@ async def prepare(exchange: Exchange, reply: Reply) -> Relay | None:
         if made is not None:
             made.usage = reply.body.canonical.usage if reply.body.canonical else None
     if made is not None:
-        reply.headers = _let_through(exchange, reply.headers)
+        reply.headers = exchange.generation.response_policy[exchange.dialect.name].passed(reply.headers)
         if relay is None:
             exchange.usage = made.usage
             await bodies.response(exchange, made.attempt, reply)
@@ -82,21 +80,15 @@ async def send(exchange: Exchange, reply: Reply) -> None:
     exchange.first_byte = time.perf_counter() - exchange.started
 
 
-def _let_through(exchange: Exchange, headers: Headers) -> Headers:
-    """Return those of an upstream's headers that a client of this dialect is shown."""
-    return Headers(exchange.generation.response_policy[exchange.dialect.name].passed(headers))
-
-
 def given(exchange: Exchange, answer: Reply | Response) -> Reply:
     """Return the answer that a request interceptor gave instead of a provider. Raises `ValueError` for one that cannot be streamed."""
-    call = exchange.call
     if isinstance(answer, Response):
-        return Reply(response=answer if answer.model else msgspec.structs.replace(answer, model=call.model))
+        return Reply(response=answer if answer.model else msgspec.structs.replace(answer, model=exchange.call.model))
     if not 200 <= answer.status < 600 or not isinstance(answer.body, Body | bytes | None):
         raise ValueError("an answer has a status from 200 to 599, and bytes for its body")
     exchange.rejected, said = answer.status >= 400, answer.response
-    if call.stream and answer.stream is None and answer.status < 300:
-        said = bodies.whole_body(answer, exchange.dialect, call.operation).canonical
+    if exchange.call.stream and answer.stream is None and answer.status < 300:
+        said = bodies.whole_body(answer, exchange.dialect, exchange.call.operation).canonical
     return msgspec.structs.replace(answer, headers=bodies.sendable(answer.headers), response=said)
 
 
@@ -138,7 +130,7 @@ def _own_words(exchange: Exchange, fault: CallError) -> Reply | None:
         return None
     said, raw, dialect = made.reply, bodies.error_body(made.reply), made.attempt.dialect
     if dialect is exchange.dialect:
-        return Reply(status=said.status, headers=_let_through(exchange, said.headers), body=raw)
+        return Reply(status=said.status, headers=exchange.generation.response_policy[dialect.name].passed(said.headers), body=raw)
     error = msgspec.structs.replace(dialect.decode_error(said.status, said.headers, raw), type=None, extensions={})
     return _error_reply(exchange.dialect, error)
 

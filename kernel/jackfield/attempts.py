@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from jackfield import bodies
 from jackfield.api import (
@@ -14,8 +14,8 @@ from jackfield.api import (
     Delegate,
     Deny,
     Failure,
-    Headers,
     NotDecoded,
+    Pairs,
     Pool,
     Reply,
     failure,
@@ -92,9 +92,8 @@ def _attempt(exchange: Exchange, candidate: Candidate) -> Attempt:
         attempt.before = tuple(tried.failure for tried in exchange.tried if tried.failure is not None)
     if name == call.dialect:
         attempt.endpoint = exchange.endpoint
-        passed = generation.request_policy[name].passed(call._full_headers)  # no policy lets a key through
-        attempt.headers = Headers(passed) if passed else attempt.headers
-        attempt.query = generation.upstream_query(exchange.dialect, call.query)
+        attempt.headers = generation.request_policy[name].passed(call._full_headers)  # no policy lets a key through
+        attempt.query = Pairs(pair for pair in call.query if pair[0] in attempt.dialect.request_query) if call.query else call.query
     else:
         attempt.endpoint = bodies.endpoint_for(attempt.dialect, call.operation, call.stream)
     if exchange.request_headers:
@@ -113,8 +112,10 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
         if chain and await bodies.edit_request(exchange, attempt, without(chain, exchange.skipped)):  # 7 attempt interceptors
             attempt.fidelity = "edited"
         await bodies.request(exchange, attempt)  # 8 translate request
+        attempt._send = lambda request: shared.transport.request(request, account)
         started = time.perf_counter()
-        reply = await _execute(shared, attempt, account)  # 9 execute
+        if not isinstance(reply := await attempt.provider.execute(attempt), Reply):  # 9 execute
+            raise TypeError(f"answered {type(reply).__name__}, not a Reply")
         if (told := await _judge(exchange, made, reply)) is not None:
             raise CallError(told)
         account.answered(time.perf_counter() - started)
@@ -127,13 +128,6 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
     finally:
         if made.relay is None:  # a stream is counted out when it ends
             made.release()
-
-
-async def _execute(shared: Shared, attempt: Attempt, account: Any) -> Reply:
-    attempt._send = lambda request: shared.transport.request(request, account)
-    if not isinstance(reply := await attempt.provider.execute(attempt), Reply):
-        raise TypeError(f"answered {type(reply).__name__}, not a Reply")
-    return reply
 
 
 async def _judge(exchange: Exchange, made: Tried, reply: Reply) -> Failure | None:

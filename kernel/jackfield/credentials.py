@@ -1,6 +1,5 @@
 """Credentials: read from the configuration, the environment and plugins' sources, each once, each with its live figures."""
 
-import logging
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,8 +9,7 @@ from msgspec.structs import replace
 from jackfield.addresses import origin_of
 from jackfield.api import Credential, CredentialSource, Provider, QuotaWindow, Secret, is_placeholder
 from jackfield.config import Loaded
-
-log = logging.getLogger("jackfield")
+from jackfield.trace import log
 
 
 class Account:

@@ -7,7 +7,6 @@ never do. What an answer means is the business of the stage that asked.
 
 import asyncio
 import inspect
-import logging
 import sys
 import threading
 import time
@@ -22,9 +21,8 @@ from jackfield.api import HOOKS, BadRequest, CallError, Change, NotDecoded, Prin
 from jackfield.api.call import Owner, in_thread, running
 from jackfield.plugins import Implementation, Plugin
 from jackfield.settings import Hooks
-from jackfield.trace import Spent, Trace
+from jackfield.trace import Spent, Trace, log
 
-log = logging.getLogger("jackfield")
 Answer = TypeVar("Answer")
 
 _ANY: Final = (object,)
@@ -75,8 +73,9 @@ class Hook:
         said = plugin.settings.hooks.get(info.name)
         self.plugin, self.name, self.cost, self.rank = plugin.id, info.name, cost, (-implementation.priority, plugin.id)
         self.observes = info.shape == "observe"  # what it answers counts for nothing
-        may_close = info.shape not in ("observe", "selected")  # there is nothing to guard; there is the kernel's own choice
-        self.closed = may_close and ((said and said.on_error) or options.on_error or info.on_error) == "closed"
+        # An observer guards nothing, and a scheduler has the kernel's own choice behind it: neither can be closed.
+        told = (said and said.on_error) or options.on_error or info.on_error
+        self.closed = told == "closed" and info.shape not in ("observe", "selected")
         self.judges = not (self.observes or info.reversed)  # else it comes too late to find fault with a client's body
         self.deadline = float((said and said.deadline) or plugin.settings.deadline or options.deadline or settings.deadline)
         self._settings, self.expected = settings, _EXPECTED.get(info.name, _ANY)

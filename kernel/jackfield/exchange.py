@@ -146,8 +146,7 @@ class Exchange:
 
     def stopped(self) -> CallError | None:
         """Return why the running task was cancelled when it was `stop` that did it; None when it was somebody else."""
-        ours = self._stop is not None and self.task is not None and self.task.uncancel() == 0
-        return CallError(self._stop) if ours and self._stop is not None else None
+        return CallError(self._stop) if self._stop is not None and self.task is not None and self.task.uncancel() == 0 else None
 
     def outcome(self, canceled: bool = False) -> Outcome:
         """Return what came of the call."""

@@ -19,7 +19,6 @@ from jackfield.api import (
     Dialect,
     Headers,
     ModelInfo,
-    Pairs,
     Provider,
     StateStore,
     matches,
@@ -51,12 +50,10 @@ class Policy:
         self._never = NEVER_SENT.union(keys)
         self._names = frozenset(name for name in names - self._never if not matches_any(name, self._deny))
 
-    def passed(self, headers: Headers) -> list[tuple[str, str]]:
+    def passed(self, headers: Headers) -> Headers:
         """Return the headers that pass."""
-        names, widened = self._names, self._allow
-        if not widened and headers.has_none_of(names):
-            return []
-        return [pair for pair in headers if (name := pair[0].lower()) in names or (widened and self._widened(name))]
+        names, allow = self._names, self._allow
+        return Headers([pair for pair in headers if (name := pair[0].lower()) in names or (allow and self._widened(name))])
 
     def _widened(self, name: str) -> bool:
         return name not in self._never and matches_any(name, self._allow) and not matches_any(name, self._deny)
@@ -112,10 +109,6 @@ class Generation:
             by_model = (who for pattern, who in chosen.models.items() if matches(model, pattern))
             name = next(by_model, None) or chosen.providers.get(provider) or name
         return self.schedulers.get(name or "")
-
-    def upstream_query(self, dialect: Dialect, query: Pairs) -> Pairs:
-        """Return the query keys that belong to the dialect's protocol."""
-        return Pairs(pair for pair in query if pair[0] in dialect.request_query) if query else query
 
     def private_origins(self) -> frozenset[str]:
         """Return the origins that may be private addresses: those that the configuration spells out, and those of plugins that it names."""

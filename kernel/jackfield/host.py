@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import inspect
-import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -20,8 +19,7 @@ from jackfield.generation import Generation, build
 from jackfield.plugins import Plugin, PluginLoadError
 from jackfield.server import Server
 from jackfield.shared import Shared
-
-log = logging.getLogger("jackfield")
+from jackfield.trace import log
 
 Callback = Callable[["Jackfield"], Any]
 
@@ -147,8 +145,7 @@ class Jackfield:
                 await answer
 
     async def _open(self, generation: Generation) -> None:
-        shared, server = self._shared, self.config.server
-        assert shared is not None
+        shared, server = self._running()[0], self.config.server
         if self._listen and not is_loopback(server.host) and not generation.doorkeepers():
             raise RefusedToStart(
                 f"server.host is {server.host!r}, which others can reach, but nothing asks who calls: "

@@ -12,9 +12,9 @@ from jackfield.api.canonical import ArgumentsDelta, FinishReason, TextDelta, Thi
 from jackfield.dispatch import Hook, as_coroutine, of_a_plugin
 from jackfield.trace import Spent, Trace
 
-_LOG_BYTES: Final = 64 << 10
-"""Bytes of events that a stream remembers before its follower is told of them. Most streams that nobody changes are
-shorter, and then the follower costs nothing."""
+_LOGGED: Final = 256
+"""Events that a stream remembers before its follower is told of them. Most streams that nobody changes are shorter, and
+then the follower costs nothing."""
 _KINDS: Final[dict[type[Any], str]] = {TextDelta: "text", ThinkingDelta: "thinking", ArgumentsDelta: "arguments"}
 
 Item = tuple[Event | None, Event | None]
@@ -84,9 +84,8 @@ def _first_answer(handlers: Sequence[Handler], events: Sequence[Event], start: i
                     answer = handler.function(event)
                     if answer is None:
                         continue
-                    plain = answer.__class__ is CoroutineType
-                    if plain or hasattr(answer, "__await__"):
-                        coroutine = answer if plain else as_coroutine(answer)
+                    if answer.__class__ is CoroutineType or hasattr(answer, "__await__"):
+                        coroutine = answer if answer.__class__ is CoroutineType else as_coroutine(answer)
                         try:
                             answer = _Waiting(coroutine, coroutine.send(None))
                         except StopIteration as stop:
@@ -119,7 +118,7 @@ class Interception:
     def __init__(self, dialect: Dialect, handlers: Sequence[Handler], trace: Trace) -> None:
         self._dialect, self._handlers, self._trace, self._follower = dialect, handlers, trace, dialect.follow()
         self._log: list[Event] = []
-        self._log_size, self._changed = 0, False
+        self._changed = False
         self._repeats = type(dialect).repeats is not Dialect.repeats
         self._said: dict[tuple[str, int, int], list[str]] = {}
         self._closes = any(handler.close is not None for handler in handlers)
@@ -136,7 +135,7 @@ class Interception:
         if self._closes and self.ended is None:
             items = await self._close_before_ending(events, items, outcome)
         if items is None and not self._changed:
-            self.follow(events, len(raw))
+            self.follow(events)
             return raw
         leaving = self._settle(items if items is not None else [(event, event) for event in events])
         if self.ended is not None:
@@ -185,18 +184,17 @@ class Interception:
         """Return what leaves for what the handlers' `close` adds; those that were called already add nothing."""
         return [e for handler in self._handlers for event in await handler.closing(outcome, self._trace) for e in self._admit(event, True)]
 
-    def follow(self, events: Sequence[Event], size: int) -> None:
+    def follow(self, events: Sequence[Event]) -> None:
         """Take note of events that leave as they came; the follower is told when they grow many, or when it is needed."""
         self._log += events
-        self._log_size += size
-        if self._log_size > _LOG_BYTES:
+        if len(self._log) > _LOGGED:
             self._tell_follower()
 
     def _tell_follower(self) -> None:
         for event in self._log:
             self._take_down(event)
             self._follower.feed(event)
-        self._log, self._log_size = [], 0
+        self._log = []
 
     def _take_down(self, event: Event) -> None:
         """Keep what an event adds to the answer, for the events that will repeat it."""

@@ -41,7 +41,8 @@ class Registry:
             for alias, target in account.credential.aliases.items():
                 for model in (target,) if isinstance(target, str) else target:
                     self._list(account, ModelInfo(id=alias), model)
-        self._pools = lru_cache(_MAX_PASSED_THROUGH + len(self._listed))(self._pool)
+        self.resolve = lru_cache(_MAX_PASSED_THROUGH + len(self._listed))(self._pool)
+        """Two calls for a name see the same pool."""
 
     def _list(self, account: Account, info: ModelInfo, model: str) -> None:
         prefix = account.credential.prefix
@@ -58,15 +59,12 @@ class Registry:
         infos += [ModelInfo(id=m) for m in credential.models or () if "*" not in m and m not in {info.id for info in infos}]
         return [info for info in infos if _may_serve(account, info.id)]
 
-    def resolve(self, name: str, provider: str | None = None) -> Pool | None:
+    def _pool(self, name: str, provider: str | None) -> Pool | None:
         """Return the pool for the name that a caller or router used; None when nobody could serve it.
 
         In order: `provider://model`; an alias of the configuration; a listed name; `provider/model` or
         `prefix/model`; a pattern of a provider.
         """
-        return self._pools(name, provider)
-
-    def _pool(self, name: str, provider: str | None) -> Pool | None:
         candidates = self._candidates(name, provider, 0)
         return Pool(name, candidates) if candidates else None
 
@@ -106,7 +104,7 @@ class Registry:
 
     def info(self, name: str) -> ModelInfo | None:
         """Return what is known of one model; None when nobody could serve it."""
-        return (self._infos.get(name) or ModelInfo(id=name)) if self.resolve(name) is not None else None
+        return (self._infos.get(name) or ModelInfo(id=name)) if self.resolve(name, None) is not None else None
 
     def near(self, name: str, principal: Principal) -> list[str]:
         """Return names that a caller may have meant."""

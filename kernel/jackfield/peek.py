@@ -58,12 +58,11 @@ def _unambiguous(raw: bytes, endpoint: Endpoint) -> Mapping[str, bytes]:
     named = {path[0] for path in (endpoint.model, endpoint.stream) if isinstance(path, tuple)}
     values: dict[str, bytes] = {}
     for member in members(raw):
-        key = member.key
-        if key in named and (key in values or member.escaped):
-            how, code = ("stands twice", "doubled_key") if key in values else ("is written with escapes", "escaped_key")
-            raise Refused(400, f"the key {key!r} {how}", code=code, param=key)
-        if key in named:
-            values[key] = raw[slice(*member.value)]
+        if member.key in named and (member.key in values or member.escaped):
+            how, code = ("stands twice", "doubled_key") if member.key in values else ("is written with escapes", "escaped_key")
+            raise Refused(400, f"the key {member.key!r} {how}", code=code, param=member.key)
+        if member.key in named:
+            values[member.key] = raw[slice(*member.value)]
     return values
 
 

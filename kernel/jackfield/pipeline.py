@@ -72,8 +72,7 @@ async def _stages(shared: Shared, exchange: Exchange) -> None:
     await _peek(exchange)  # 2 peek
     if not exchange.inside:
         check_allowed(call, model=True)
-    if chains["route_model"]:
-        call.route = await _route(exchange, chains["route_model"])  # 3 model router
+    call.route = await _route(exchange, chains["route_model"]) if chains["route_model"] else None  # 3 model router
     targets = resolve(exchange)  # 4 model resolution
     exchange.sees_answer = LAST
     reply = await _intercept(exchange, chains["intercept_request"]) if chains["intercept_request"] else None  # 5 request interceptors

@@ -24,7 +24,7 @@ def usable(exchange: Exchange, route: Route, plugin: str) -> Route:
 def resolve(exchange: Exchange) -> list[Target]:
     """Return who may answer, in the order in which they are asked. Raises `Refused` with 404 when nobody could."""
     route, models = exchange.call.route, exchange.generation.models
-    if route is None and (as_asked := models.resolve(exchange.call.model)) is not None:
+    if route is None and (as_asked := models.resolve(exchange.call.model, None)) is not None:
         return [(as_asked, ())]
     route = route or Route(model=exchange.call.model)
     ways: list[tuple[Route | Alternative, tuple[Cause, ...]]] = [(route, ())]

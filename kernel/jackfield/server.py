@@ -5,7 +5,6 @@ All of aiohttp's server side is here. The pipeline sees a `Downstream` alone.
 
 import asyncio
 import contextlib
-import logging
 import mmap
 import tempfile
 import zlib
@@ -23,9 +22,8 @@ from jackfield.exchange import Refused
 from jackfield.settings import Limits
 from jackfield.shared import Shared
 from jackfield.sweeper import Watch
+from jackfield.trace import log
 from jackfield.transport import LARGE
-
-log = logging.getLogger("jackfield")
 
 _HEALTH: Final = frozenset({"/healthz", "/readyz"})
 _MANY_HEADERS: Final = 16

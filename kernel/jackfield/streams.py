@@ -158,8 +158,9 @@ class Relay:
 
     def _ended(self) -> bool:
         """Tell whether a handler has ended the stream."""
-        shaped, seen = self._normalizer, self._interception
-        return (seen is not None and seen.ended is not None) or (shaped is not None and shaped.ended is not None)
+        return (self._interception is not None and self._interception.ended is not None) or (
+            self._normalizer is not None and self._normalizer.ended is not None
+        )
 
     def _cut(self, whole: bytes) -> bytes:
         """Return what stands up to the terminal event; nothing may follow it."""
@@ -193,7 +194,7 @@ class Relay:
         if self._interception is None:
             self._interception = Interception(self._down, (), self._exchange.trace)
             for whole in dict.fromkeys((self._source.first, *self._source.tail)):
-                self._interception.follow(events_of(self._down, whole), len(whole))
+                self._interception.follow(events_of(self._down, whole))
         return self._interception
 
     async def _mend(self) -> None:

@@ -1,8 +1,12 @@
-"""The record of one call: who decided what, and what it cost. Cheap to keep, made readable on demand."""
+"""What happened: the host's log, and the record of one call: who decided what, and what it cost."""
 
-from typing import Any
+import logging
+from typing import Any, Final
 
 import msgspec
+
+log: Final = logging.getLogger("jackfield")
+"""The host's own log."""
 
 
 class Spent(msgspec.Struct):

@@ -104,7 +104,7 @@ async def test_a_credential_may_have_a_prefix_and_names_of_its_own() -> None:
 
 async def test_priority_makes_tiers_and_a_disabled_credential_serves_nothing() -> None:
     made = await generation(A, {**B, "priority": 5}, {**A, "key": "sk-a2", "disabled": True})
-    pool = made.models.resolve("large")
+    pool = made.models.resolve("large", None)
     assert pool is not None
     assert [c.label for c in pool.all] == ["a", "b"]
     assert [c.label for c in pool.eligible] == ["b"]

@@ -63,13 +63,14 @@ from jackfield.api.host import (
     HttpResponse,
     Nested,
     PluginRoute,
-    StateStore,
     Timeouts,
 )
 from jackfield.api.models import ModelInfo, matches, matches_any
-from jackfield.api.pool import Alternative, Candidate, Delegate, Deny, Pick, Pool, QuotaWindow, Route
+from jackfield.api.pool import Candidate, Delegate, Deny, Pick, Pool, QuotaWindow
 from jackfield.api.provider import Auth, Bearer, HttpProvider, KeyHeader, Provider, Sender, Serves, Streams
+from jackfield.api.route import Alternative, Route
 from jackfield.api.splice import Member, Path, Span, items, locate, members, splice
+from jackfield.api.state import StateStore
 from jackfield.api.units import Seconds, Size
 
 __all__ = [

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -129,14 +128,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         statuses = (self.status,) if isinstance(self.status, int) else self.status
         return (
             (statuses is None or status in statuses)
-            and (self.code is None or (code is not None and _pattern(self.code).fullmatch(code) is not None))
-            and (self.match is None or _pattern(self.match).search(text) is not None)
+            and (self.code is None or (code is not None and re.fullmatch(self.code, code, re.IGNORECASE) is not None))
+            and (self.match is None or re.search(self.match, text, re.IGNORECASE) is not None)
         )
-
-
-@lru_cache(maxsize=1024)
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text, re.IGNORECASE)
 
 
 def classify(rules: Iterable[Rule], error: Error, headers: Headers, text: str) -> Failure:

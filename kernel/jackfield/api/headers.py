@@ -73,7 +73,3 @@ class Headers(Pairs):
     __slots__ = ()
 
     _fold = staticmethod(str.lower)
-
-    def has_none_of(self, names: frozenset[str]) -> bool:
-        """Tell whether none of the names, given in lower case, stands here."""
-        return self._first().keys().isdisjoint(names)

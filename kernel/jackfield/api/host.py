@@ -1,4 +1,4 @@
-"""What a plugin may ask of the host (requests to upstreams, state, calls of its own), and what it may serve through it."""
+"""What a plugin may ask of the host (requests to upstreams, calls of its own), and what it may serve through it."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -12,6 +12,7 @@ from jackfield.api.canonical import Delta, Request, Response
 from jackfield.api.event import Event
 from jackfield.api.headers import Headers
 from jackfield.api.models import ModelInfo
+from jackfield.api.state import StateStore
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,29 +50,6 @@ class HttpResponse(Protocol):
 
     async def aclose(self) -> None:
         """Let go of the connection; one whose answer was not read to its end is closed."""
-
-
-class StateStore(Protocol):
-    """A store of small values: four operations that every kind of store can keep. Each plugin sees its own names alone.
-
-    Keys that derive from a request begin with the principal's name, so that no caller can reach
-    another's. Every operation may raise `OSError` when the store is away.
-    """
-
-    async def get(self, key: str) -> bytes | None:
-        """Return a value; None when there is none or it has expired."""
-
-    async def set(self, key: str, value: bytes, *, ttl: float | None = None, if_absent: bool = False) -> bool:
-        """Set a value for `ttl` seconds (None: for good). With `if_absent`, return False where there is one already."""
-
-    async def add(self, key: str, n: int = 1, *, maximum: int | None = None, ttl: float | None = None) -> int | None:
-        """Add to a counter that starts at 0; return the new value, or None, changing nothing, where it would pass `maximum`.
-
-        `ttl` counts from the counter's first addition.
-        """
-
-    async def delete(self, key: str) -> None:
-        """Forget a value."""
 
 
 class Nested(msgspec.Struct, frozen=True, kw_only=True):
