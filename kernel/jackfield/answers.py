@@ -84,8 +84,8 @@ def given(exchange: Exchange, answer: Reply | Response) -> Reply:
     """Return the answer that a request interceptor gave instead of a provider. Raises `ValueError` for one that cannot be streamed."""
     if isinstance(answer, Response):
         return Reply(response=answer if answer.model else msgspec.structs.replace(answer, model=exchange.call.model))
-    if not 200 <= answer.status < 600 or not isinstance(answer.body, Body | bytes | None):
-        raise ValueError("an answer has a status from 200 to 599, and bytes for its body")
+    if not (200 <= answer.status < 600 and isinstance(answer.headers, Headers) and isinstance(answer.body, Body | bytes | None)):
+        raise ValueError("an answer has a status from 200 to 599, Headers, and bytes for its body")
     exchange.rejected, said = answer.status >= 400, answer.response
     if exchange.call.stream and answer.stream is None and answer.status < 300:
         said = bodies.whole_body(answer, exchange.dialect, exchange.call.operation).canonical

@@ -14,6 +14,7 @@ from jackfield.api import (
     Delegate,
     Deny,
     Failure,
+    Headers,
     NotDecoded,
     Pairs,
     Pool,
@@ -26,6 +27,7 @@ from jackfield.resolution import Target
 from jackfield.shared import Shared
 from jackfield.source import Source
 from jackfield.streams import Relay
+from jackfield.trace import log
 
 _BUSY: Final[frozenset[Cause]] = frozenset({"rate", "quota"})
 _UNFIT: Final[frozenset[Cause]] = frozenset({"overload", "credential", "account_action"})
@@ -114,8 +116,12 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
         await bodies.request(exchange, attempt)  # 8 translate request
         attempt._send = lambda request: shared.transport.request(request, account)
         started = time.perf_counter()
-        if not isinstance(reply := await attempt.provider.execute(attempt), Reply):  # 9 execute
-            raise TypeError(f"answered {type(reply).__name__}, not a Reply")
+        if not (
+            isinstance(reply := await attempt.provider.execute(attempt), Reply)  # 9 execute
+            and isinstance(reply.headers, Headers)
+            and 200 <= reply.status < 600
+        ):
+            raise TypeError(f"answered {reply!r:.200}, not a Reply with Headers and a status from 200 to 599")
         if (told := await _judge(exchange, made, reply)) is not None:
             raise CallError(told)
         account.answered(time.perf_counter() - started)
@@ -123,8 +129,16 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
     except BaseException as fault:
         if isinstance(fault, CallError | BadRequest | NotDecoded) or not of_a_plugin(fault):
             raise
-        says, detail = f"provider {attempt.provider.key!r} failed", f"{type(fault).__name__}: {fault}"
-        raise CallError(failure("plugin", says, code="provider_failed", detail=detail, help="another")) from fault
+        log.warning("provider %r failed", attempt.provider.key, exc_info=fault)
+        raise CallError(
+            failure(
+                "plugin",
+                f"provider {attempt.provider.key!r} failed",
+                code="provider_failed",
+                detail=f"{type(fault).__name__}: {fault}",
+                help="another",
+            )
+        ) from fault
     finally:
         if made.relay is None:  # a stream is counted out when it ends
             made.release()

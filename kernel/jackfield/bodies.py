@@ -31,7 +31,7 @@ from jackfield.api import (
 from jackfield.api.body import Codec
 from jackfield.dispatch import Chain, ask
 from jackfield.exchange import Exchange, Tried
-from jackfield.generation import NEVER_SENT
+from jackfield.generation import NEVER_SENT, UNSENDABLE
 
 Canonical = TypeVar("Canonical")
 
@@ -188,7 +188,7 @@ async def edit_response(exchange: Exchange, seen: Attempt | Call, reply: Reply, 
 
 def sendable(headers: Headers) -> Headers:
     """Return those of a plugin's headers that may be sent."""
-    return Headers(pair for pair in headers if pair[0].lower() not in NEVER_SENT)
+    return Headers(pair for pair in headers if pair[0].lower() not in NEVER_SENT and UNSENDABLE(pair[1]) is None)
 
 
 async def response(exchange: Exchange, attempt: Attempt, reply: Reply) -> None:

@@ -55,10 +55,10 @@ class Late(Exception):
 
 
 class Cost:
-    """What is known of one hook of one plugin over the life of the host: calls, failures, breaker. Outlives generations."""
+    """What is known of one hook of one plugin over the life of the host: its failures and its breaker. Outlives generations."""
 
-    calls = in_a_row = failed_at = 0
-    """Calls, failures without a success between them, and the number of the call that failed last."""
+    in_a_row = 0
+    """Failures without a success between them."""
     open_until = 0.0
     """Time before which the hook is passed over; 0.0 when it is not."""
     told = ""
@@ -73,12 +73,14 @@ class Hook:
         said = plugin.settings.hooks.get(info.name)
         self.plugin, self.name, self.cost, self.rank = plugin.id, info.name, cost, (-implementation.priority, plugin.id)
         self.observes = info.shape == "observe"  # what it answers counts for nothing
+        self.judged = info.name not in ("authenticate", "pick_credential") and not self.observes  # an answer is no success yet
         # An observer guards nothing, and a scheduler has the kernel's own choice behind it: neither can be closed.
         told = (said and said.on_error) or options.on_error or info.on_error
         self.closed = told == "closed" and info.shape not in ("observe", "selected")
         self.judges = not (self.observes or info.reversed)  # else it comes too late to find fault with a client's body
         self.deadline = float((said and said.deadline) or plugin.settings.deadline or options.deadline or settings.deadline)
-        self._settings, self.expected = settings, _EXPECTED.get(info.name, _ANY)
+        self.pause, self.patience, self.expected = settings.pause, settings.failures, _EXPECTED.get(info.name, _ANY)
+        """Seconds for which it is passed over after so many failures in a row; what it may answer."""
         self._pool: ThreadPoolExecutor | None = None
         self.function = _adapted(implementation)
         """The plugin's function; what it returns may have to be waited for."""
@@ -95,7 +97,9 @@ class Hook:
     def guard(self, trace: Trace, function: Callable[..., Answer | None], *arguments: Any) -> Answer | None:
         """Return what a function makes of the plugin's answer; an answer that it refuses or cannot use is the plugin's failure."""
         try:
-            return function(*arguments)
+            made = function(*arguments)
+            self.cost.in_a_row = 0
+            return made
         except NotDecoded as fault:
             if self.closed:
                 raise
@@ -110,19 +114,19 @@ class Hook:
 
     def failed(self, fault: BaseException) -> str:
         """Take note of a failure; return what happened in a few words."""
-        cost, limit, late = self.cost, self._settings.failures, isinstance(fault, Late)
+        cost, late = self.cost, isinstance(fault, Late)
         cost.told = what = str(fault) if late else f"raised {type(fault).__name__}: {fault}"
-        cost.in_a_row = cost.in_a_row + 1 if cost.failed_at >= cost.calls - 1 else 1
-        cost.failed_at = cost.calls
+        cost.in_a_row += 1
         log.warning("plugin %r: %s %s", self.plugin, self.name, what, exc_info=None if late else fault)
-        if cost.in_a_row >= limit:
-            cost.open_until = time.monotonic() + self._settings.pause
+        if cost.in_a_row >= self.patience and not self.resting():
+            cost.open_until = time.monotonic() + self.pause
             log.error(
-                "plugin %r: %s failed %d times in a row and is passed over for %g s",
+                "plugin %r: %s failed %d times in a row and is passed over for %g s%s",
                 self.plugin,
                 self.name,
                 cost.in_a_row,
-                self._settings.pause,
+                self.pause,
+                "; what it guards is refused" if self.closed else "",
             )
         return what
 
@@ -176,7 +180,6 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
                 hook.give_up(trace, f"is passed over after repeated failures ({cost.told})")
                 continue
             running.who, running.since = hook, started
-            cost.calls += 1
             try:
                 answer = hook.function(*arguments)
                 if answer is not None:
@@ -189,6 +192,7 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
                         answer = await hook.finish(as_coroutine(answer))
                     if answer is not None and not isinstance(answer, hook.expected):
                         raise TypeError(f"answered {type(answer).__name__}, which it may not")
+                cost.in_a_row = cost.in_a_row if answer is not None and hook.judged else 0
             except BaseException as fault:
                 undecoded = isinstance(fault, NotDecoded | BadRequest)
                 refused = undecoded and (hook.closed or (hook.judges and isinstance(fault, BadRequest)))
@@ -196,9 +200,10 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
                     raise
                 hook.give_up(trace, f"skipped: {fault}" if undecoded else hook.failed(fault))
                 answer = None
-            now = perf_counter_ns()
-            trace.costs.append(Spent(hook, now - started))
-            started = now
+            finally:
+                now = perf_counter_ns()
+                trace.costs.append(Spent(hook, now - started))
+                started = now
             if answer is not None and not hook.observes:
                 return hook, answer, chain[at:]
     finally:

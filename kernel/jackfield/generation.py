@@ -4,6 +4,7 @@ Building one turns configuration and plugins into what the pipeline walks: chain
 providers, models. What must outlive it (accounts, pools of connections, costs) is handed in.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -41,6 +42,9 @@ NEVER_SENT: Final = frozenset({
 })  # fmt: skip
 """Headers that no policy lets through, either way: keys, cookies, hop-by-hop and forwarding headers, and those of the body."""
 
+UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+"""Finds in a header's value what may not be sent (RFC 9110, section 5.5)."""
+
 
 class Policy:
     """Which headers of one dialect pass, in one direction."""
@@ -53,7 +57,13 @@ class Policy:
     def passed(self, headers: Headers) -> Headers:
         """Return the headers that pass."""
         names, allow = self._names, self._allow
-        return Headers([pair for pair in headers if (name := pair[0].lower()) in names or (allow and self._widened(name))])
+        return Headers(
+            [
+                pair
+                for pair in headers
+                if ((name := pair[0].lower()) in names or (allow and self._widened(name))) and UNSENDABLE(pair[1]) is None
+            ]
+        )
 
     def _widened(self, name: str) -> bool:
         return name not in self._never and matches_any(name, self._allow) and not matches_any(name, self._deny)

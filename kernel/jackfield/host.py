@@ -131,6 +131,8 @@ class Jackfield:
         Raises `PluginLoadError` for a required plugin that fails, `RefusedToStart` for a configuration that
         would open the house or an address that cannot be had.
         """
+        if self._shared is not None:
+            raise RuntimeError("the host has been started already")
         try:
             await self._tell(self._before)
             await self._open(await self.load(start=True))

@@ -27,7 +27,7 @@ class Handler:
     """One plugin's handler, bound to one stream."""
 
     def __init__(self, hook: Hook, function: Callable[..., Any], trace: Trace) -> None:
-        self.hook, self.function, self.spent = hook, function, Spent(hook)
+        self.hook, self.function, self.spent, self.left = hook, function, Spent(hook), hook.patience
         trace.costs.append(self.spent)
         self.close = getattr(function, "close", None)
 
@@ -36,13 +36,22 @@ class Handler:
         began = perf_counter_ns()
         try:
             return _checked(await self.hook.wait(waiting.coroutine, waiting.waited_for))
-        except BaseException as fault:
-            if not of_a_plugin(fault):
-                raise
-            self.hook.give_up(trace, self.hook.failed(fault))
+        except BaseException as fault:  # noqa: BLE001 (what is not the plugin's is raised again)
+            self.fail(fault, trace)
             return None
         finally:
             self.spent.nanoseconds += perf_counter_ns() - began
+
+    def fail(self, fault: BaseException, trace: Trace) -> None:
+        """Take note of a failure; raise what is none of the plugin's.
+
+        A stream counts as one failure, at however many events its handler fails. After a few it goes on without the handler.
+        """
+        if not of_a_plugin(fault):
+            raise fault
+        self.left -= 1
+        if self.left == self.hook.patience - 1:
+            self.hook.give_up(trace, self.hook.failed(fault))
 
     async def closing(self, outcome: Outcome, trace: Trace) -> list[Event]:
         """Return what the handler's `close` adds; it is called once."""
@@ -78,6 +87,8 @@ def _first_answer(handlers: Sequence[Handler], events: Sequence[Event], start: i
     running.since, event, rest = began, None, events[start:] if start else events
     try:
         for handler in handlers:
+            if not handler.left:
+                continue
             running.who = handler.hook
             try:
                 for event in rest:
@@ -92,24 +103,18 @@ def _first_answer(handlers: Sequence[Handler], events: Sequence[Event], start: i
                             answer = stop.value
                     if answer is not None:
                         return handler, events.index(event, start), _checked(answer)
+                if handler.hook.cost.in_a_row and handler.left == handler.hook.patience:
+                    handler.hook.cost.in_a_row = 0
             finally:
                 now = perf_counter_ns()
                 handler.spent.nanoseconds += now - began
                 began = now
-    except BaseException as fault:
-        if not of_a_plugin(fault):
-            raise
-        handler.hook.give_up(trace, handler.hook.failed(fault))
-        if handler.hook.resting():  # it failed too often: this stream goes on without it
-            handler.function = _silent
+    except BaseException as fault:  # noqa: BLE001 (what is not the plugin's is raised again)
+        handler.fail(fault, trace)
         return handler, events.index(event, start) if event is not None else start, None
     finally:
         running.who = before
     return None
-
-
-def _silent(event: Event) -> None:
-    """Say nothing."""
 
 
 class Interception:

@@ -23,10 +23,7 @@ def usable(exchange: Exchange, route: Route, plugin: str) -> Route:
 
 def resolve(exchange: Exchange) -> list[Target]:
     """Return who may answer, in the order in which they are asked. Raises `Refused` with 404 when nobody could."""
-    route, models = exchange.call.route, exchange.generation.models
-    if route is None and (as_asked := models.resolve(exchange.call.model, None)) is not None:
-        return [(as_asked, ())]
-    route = route or Route(model=exchange.call.model)
+    route = exchange.call.route or Route(model=exchange.call.model)
     ways: list[tuple[Route | Alternative, tuple[Cause, ...]]] = [(route, ())]
     ways += [(way, way.on if isinstance(way, Alternative) else ()) for way in route.otherwise]
     targets = [(pool, on) for way, on in ways if (pool := _pool(exchange, way)) is not None]

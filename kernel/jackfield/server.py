@@ -131,15 +131,17 @@ class HttpDownstream:
 
     async def send(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
         """Send a whole answer."""
-        self.begun, self.response = True, web.Response(status=status, headers=CIMultiDict((_SERVER, *headers)), body=body)
+        self.response = web.Response(status=status, headers=CIMultiDict((_SERVER, *headers)), body=body)
         await self.response.prepare(self._request)
+        self.begun = True
         await self.finish()
 
     async def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
         """Begin a streamed answer."""
-        self.begun, self.response = True, web.StreamResponse(status=status, headers=CIMultiDict((_SERVER, *headers)))
+        self.response = web.StreamResponse(status=status, headers=CIMultiDict((_SERVER, *headers)))
         self.write = self.response.write
         await self.response.prepare(self._request)
+        self.begun = True
 
     def write_now(self, data: bytes) -> None:
         """Send what keeps the connection alive, unless the client is so slow that it has enough to read."""

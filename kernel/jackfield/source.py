@@ -105,8 +105,8 @@ class Source:
 
     def usage(self, edges: Iterable[bytes]) -> Usage | None:
         """Return what the upstream said that the call cost, at the stream's edges."""
-        found = self.found(self.dialect.needles.usage, edges)
-        return next((usage for event in reversed(found) if (usage := event.usage) is not None), None)
+        reports = reversed(self.found(self.dialect.needles.usage, edges))
+        return next((usage for event in reports if (usage := event.usage) is not None), None)
 
     async def close(self, let_end: bool = False) -> None:
         """Let go of the upstream: at once, or when it has ended by itself in a moment."""

@@ -8,7 +8,7 @@ comment or an error can always follow.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -38,21 +38,20 @@ class Relay:
         self._crossing: _Crossing | None = None
         self._normalizer: Interception | None = None
         self._interception: Interception | None = None
-        self._rename: Callable[[bytes], bytes] | None = None
+        self._renames = False
+        """The client asked for the model under another name."""
 
     async def prime(self) -> Failure | None:
         """Wait for the first event. Returns why this is no answer: it is empty, or begins with an error."""
-        fits = False
+        told: Failure | None = failure("upstream", "the provider sent an empty stream", code="empty_stream")
         try:
-            if (first := await self._source.first_event()) is None:
-                return failure("upstream", "the provider sent an empty stream", code="empty_stream")
-            fits = self._made is None or self._up.commits(first)
-            if fits or self._made is None:
-                return None
-            status = first.error.status if first.error is not None and first.error.status >= 400 else 502
-            return self._made.attempt.provider.classify(self._up, status, self._reply.headers, first.data)
+            if (first := await self._source.first_event()) is not None:
+                fits, made = self._made is None or self._up.commits(first), self._made
+                status = 502 if fits or first.error is None or first.error.status < 400 else first.error.status
+                told = made.attempt.provider.classify(self._up, status, self._reply.headers, first.data) if made and not fits else None
+            return told
         finally:
-            if not fits:
+            if told is not None:
                 await self.close()
 
     async def close(self) -> None:
@@ -83,7 +82,7 @@ class Relay:
             self._normalizer = Interception(self._up, normalizers, exchange.trace) if normalizers else None
         else:
             handlers = normalizers + handlers
-            self._rename = _renaming(self._up, call.model) if renamed else None
+            self._renames = renamed
         if handlers or self._crossing is not None:
             self._interception = Interception(self._down, handlers, exchange.trace)
 
@@ -128,7 +127,7 @@ class Relay:
 
     async def _flow(self) -> None:
         source, clean = self._source, self._up.framing.clean
-        unseen = self._rename is None and self._normalizer is None and self._interception is None
+        unseen = not self._renames and self._normalizer is None and self._interception is None
         whole: bytes | None = source.first
         while whole is not None:
             whole = self._cut(whole)
@@ -141,8 +140,8 @@ class Relay:
 
     async def _through(self, whole: bytes) -> bytes:
         """Return the bytes that leave for whole events that came."""
-        if self._rename is not None:
-            whole = self._rename(whole)
+        if self._renames:
+            whole = self._renamed(whole)
         if self._normalizer is None and self._interception is None:
             return self._up.framing.clean(whole)
         events, whole = sound(self._up, whole)
@@ -154,6 +153,19 @@ class Relay:
         if self._interception is not None:
             whole = await self._interception.take(events, whole, self._exchange.outcome)
         self._over = self._over or self._ended()
+        return whole
+
+    def _renamed(self, whole: bytes) -> bytes:
+        """Put the name in place that the client asked for, in every event that names a model where the dialect says.
+
+        What has the same key elsewhere in an event is another matter: tools and checks of content have models too.
+        """
+        for event in events_of(self._up, whole):
+            with contextlib.suppress(ValueError):  # what is not JSON names no model
+                named = {path: self._exchange.call.model for path in self._up.needles.model if locate(event.data, path) is not None}
+                one_line = event.frame.find(event.data) >= 0
+                new = event.frame.replace(event.data, splice(event.data, named)) if one_line else event.with_changes(named).frame
+                whole = whole.replace(event.frame, new, 1)
         return whole
 
     def _ended(self) -> bool:
@@ -267,19 +279,3 @@ class _Crossing:
         self.done = self.done or any(isinstance(d, StreamError | Done) for d in deltas)
         made = list(self._encoder.feed(deltas)) if deltas else []
         return made, b"".join(event.raw for event in made)
-
-
-def _renaming(dialect: Dialect, model: str) -> Callable[[bytes], bytes]:
-    """Return what puts the name in place that the client asked for, in every event that names a model where the dialect says.
-
-    What has the same key elsewhere in an event is another matter: tools and checks of content have models too.
-    """
-
-    def rename(whole: bytes) -> bytes:
-        for event in events_of(dialect, whole):
-            with contextlib.suppress(ValueError):  # what is not JSON names no model
-                named = {path: model for path in dialect.needles.model if locate(event.data, path) is not None}
-                whole = whole.replace(event.data, splice(event.data, named), 1)
-        return whole
-
-    return rename

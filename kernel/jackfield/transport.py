@@ -49,12 +49,7 @@ class Response:
 
     async def read(self) -> bytes:
         """Return the whole body. Raises `CallError` when it breaks off, takes too long or is too large."""
-        content, limit = self._inner.content, self._transport.limits.answer
-        if content.is_eof() and content.exception() is None and content.total_bytes <= limit:  # nothing to wait for
-            whole = content.read_nowait(-1)
-            self._let_go(self._inner.close)
-            return whole
-        pieces, size = list[bytes](), 0
+        pieces, size, limit = list[bytes](), 0, self._transport.limits.answer
         async for piece in self:
             pieces.append(piece)
             size += len(piece)

@@ -611,3 +611,29 @@ async def test_a_body_too_large_to_parse_passes_open_hooks_and_ends_at_closed_on
 def test_a_body_says_what_is_wrong_with_it() -> None:
     with pytest.raises(NotDecoded, match=r"limits\.json"):
         Body(msgspec.json.encode({"a": "x" * 50}), limit=10).json  # noqa: B018
+
+
+# ------------------------------------------------------------------------------------- failures that overlap
+
+
+async def test_the_breaker_opens_also_when_failing_calls_overlap() -> None:
+    asked: list[Call] = []
+    both = asyncio.Barrier(2)
+
+    async def intercept_request(call: Call) -> None:
+        asked.append(call)
+        async with asyncio.timeout(1):
+            await both.wait()
+        raise ValueError("broken")
+
+    async with Host(plugin("a", intercept_request=intercept_request), hooks={"failures": 4, "deadline": 5}) as host:
+        for _ in range(3):
+            answers = await asyncio.gather(host.call(), host.call())
+            assert [answer.status for answer in answers] == [503, 503]
+    assert len(asked) == 4
+
+
+async def test_a_closed_hook_that_is_late_is_still_accounted_for() -> None:
+    async with Host(plugin("a", intercept_request=never)) as host:
+        assert (await host.call()).status == 503
+        assert (await host.watcher.explained())["plugin_ms"]["a.intercept_request"] >= 50

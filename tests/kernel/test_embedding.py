@@ -448,3 +448,10 @@ async def test_a_call_of_one_host_within_a_call_of_another_is_no_nested_one() ->
     assert answer.text == "Hello"
     [call] = observer.calls
     assert (call.depth, call.parent, call.principal.name) == (0, None, "embedder")
+
+
+async def test_a_host_cannot_be_started_twice() -> None:
+    async with Jackfield({"server": {"port": 0}}) as host:
+        with pytest.raises(RuntimeError, match="started already"):
+            await host.start()
+        assert [model.id for model in await host.models()]

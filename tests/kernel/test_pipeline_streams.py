@@ -336,3 +336,17 @@ async def test_an_upstreams_event_that_cannot_be_translated_ends_the_stream_with
     assert "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)) in ("", "one")
     assert isinstance(deltas[-1], StreamError)
     assert (outcome.status, outcome.cause) == ("failed", "upstream")
+
+
+async def test_a_stream_on_which_a_handler_fails_throughout_does_not_switch_it_off_for_others() -> None:
+    def bind(call: Any, head: Any) -> Callable[[Event], Event]:
+        def shout(event: Event) -> Event:
+            if call.body.json.get("bad"):
+                raise RuntimeError("bad")
+            return event.with_text(event.text.upper())
+
+        return shout
+
+    async with toy_host(Made("shouter", intercept_stream=bind), config={"hooks": {"failures": 3}}) as host:
+        assert check_stream((await ask(host, stream=True, bad=True)).body) == "Hello"
+        assert check_stream((await ask(host, stream=True)).body) == "HELLO"
