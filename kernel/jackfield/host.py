@@ -97,9 +97,9 @@ class Jackfield:
         for plugin in (p for p in self.plugins if start and p.state == "active"):
             self._parts.push_async_callback(self._run_part, plugin, "close")
             if (fault := await self._run_part(plugin, "start")) is not None:
-                plugin.fail(fault)
-                if plugin.settings.required:
+                if plugin.settings.required or "authenticate" in plugin.grants:  # without it the house would stand open
                     raise PluginLoadError(fault)
+                plugin.fail(fault)
         shared.generation = await build(self.loaded, self.plugins, shared.lasting)
         self._parts.callback(shared.generation.close)
         return shared.generation

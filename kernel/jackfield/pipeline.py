@@ -63,7 +63,7 @@ async def run(shared: Shared, exchange: Exchange) -> None:
 async def _stages(shared: Shared, exchange: Exchange) -> None:
     call, chains = exchange.call, exchange.generation.chains
     if not exchange.inside:
-        call.principal = await authenticate(exchange)  # 1 frontend auth
+        call.principal = await authenticate(exchange)  # 1 authenticate
     call.hide_keys()
     if call.operation not in CALLS:
         check_allowed(call, model=False)

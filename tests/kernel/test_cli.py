@@ -381,3 +381,10 @@ def test_help_imports_neither_the_server_nor_a_plugin(tmp_path: Path) -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_check_says_what_would_keep_a_host_from_serving(run: Run) -> None:
+    result = run("check", "-c", "my.yaml", my_yaml="server: {host: 0.0.0.0}\nstate: nowhere")
+    assert result.exit_code == 1
+    assert "my.yaml: server.host: others can reach '0.0.0.0', but nothing asks who calls" in result.output
+    assert "my.yaml: state: no plugin has a store 'nowhere'" in result.output

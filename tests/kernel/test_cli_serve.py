@@ -112,3 +112,22 @@ def test_a_thread_of_a_plugin_that_never_ends_does_not_keep_the_process(serve: o
     do(line)
     assert "threads that do not end are left: jackfield-stuck" in served.stop()
     assert served.process.returncode == 0
+
+
+HANGS = """
+import asyncio, sys
+
+class Plugin:
+    async def start(self):
+        print("curl: starting", flush=True)
+        await asyncio.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_while_a_plugin_is_still_starting(serve: object, number: int, tmp_path: Path) -> None:
+    (tmp_path / "hangs.py").write_text(HANGS)
+    served = serve("--plugin", "hangs.py")  # type: ignore[operator]
+    served.announced()
+    served.process.send_signal(number)
+    assert served.process.wait(timeout=5) == 0

@@ -590,3 +590,12 @@ async def test_a_plugin_knows_itself_and_the_host() -> None:
     assert (host.info.plugin, host.log.name) == ("spawner", "jackfield.plugins.spawner")
     assert host.clock() <= host.clock()
     assert msgspec.json.encode(host.info)
+
+
+async def test_a_plugin_that_keeps_the_door_and_does_not_start_keeps_the_host_from_starting() -> None:
+    def start() -> None:
+        raise OSError("no directory of users")
+
+    door = SimpleNamespace(id="door", start=start, authenticate=lambda call: None)
+    with pytest.raises(PluginLoadError, match="no directory of users"):
+        await load({"autoload": False, "door": {}}, door, start=True)

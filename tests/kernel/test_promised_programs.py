@@ -1,4 +1,4 @@
-"""The programs that the design promises run as they are printed there, each as a plugin of one file, and do what they say."""
+"""The programs that a plugin's author is promised: each runs as it stands here, as a plugin of one file, and does what it says."""
 
 from __future__ import annotations
 

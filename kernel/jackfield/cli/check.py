@@ -5,10 +5,12 @@ from pathlib import Path
 
 import click
 
+from jackfield.addresses import is_loopback
 from jackfield.cli.options import config_option, overrides, plugin_option
 from jackfield.config import ConfigError
 from jackfield.host import Jackfield
 from jackfield.plugins import PluginLoadError
+from jackfield.settings import Config
 
 
 @click.command()
@@ -42,4 +44,14 @@ async def _problems_of_plugins(host: Jackfield) -> list[str]:
     except PluginLoadError as fault:
         found = [line for plugin in host.plugins for problem in plugin.problems for line in problem.splitlines()]
         return found + [line for line in str(fault).splitlines() if line not in found]
-    return host.problems
+    return host.problems + _kept_from_serving(host)
+
+
+def _kept_from_serving(host: Jackfield) -> list[str]:
+    """Return what a host would refuse to start with, or do without."""
+    config, generation, found = host.config, host.generation, list[str]()
+    if not is_loopback(config.server.host) and not generation.doorkeepers():
+        found.append(f"{host.loaded.source}: server.host: others can reach {config.server.host!r}, but nothing asks who calls")
+    if generation.state is None and config.state != Config().state:
+        found.append(f"{host.loaded.source}: state: no plugin has a store {config.state!r}")
+    return found

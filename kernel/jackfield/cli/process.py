@@ -53,9 +53,18 @@ def run_until_signal(host: Jackfield, ready: Callable[[Jackfield], None] = lambd
                 signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
         gc.set_threshold(*_RARE_COLLECTIONS)
         _allow_many_connections()
-        await host.start()
-        ready(host)
-        await stop.wait()
+        starting, told = asyncio.ensure_future(host.start()), asyncio.ensure_future(stop.wait())
+        await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():  # told to stop before it has started
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            return
+        try:
+            await starting  # raises what kept the host from starting
+            ready(host)
+            await told
+        finally:
+            told.cancel()
         log.info("stopping: calls in flight have %g s to finish", host.config.server.grace)
         await host.stop()
 

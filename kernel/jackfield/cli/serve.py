@@ -66,6 +66,9 @@ def _announce(host: Jackfield) -> None:
 
 
 def _shown(host: str) -> str:
+    """Return a host as a URL has it; for all addresses of the machine one that a client can call."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 (compared, not bound)
+        return "127.0.0.1" if host == "0.0.0.0" else "[::1]"  # noqa: S104
     return f"[{host}]" if ":" in host else host
 
 
