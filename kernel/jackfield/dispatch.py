@@ -21,7 +21,7 @@ from jackfield.api import HOOKS, BadRequest, CallError, Change, NotDecoded, Prin
 from jackfield.api.call import Owner, in_thread, running
 from jackfield.plugins import Implementation, Plugin
 from jackfield.settings import Hooks
-from jackfield.trace import Spent, Trace, log
+from jackfield.trace import Trace, log
 
 Answer = TypeVar("Answer")
 
@@ -202,7 +202,7 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
                 answer = None
             finally:
                 now = perf_counter_ns()
-                trace.costs.append(Spent(hook, now - started))
+                trace.costs.append([hook, now - started])
                 started = now
             if answer is not None and not hook.observes:
                 return hook, answer, chain[at:]

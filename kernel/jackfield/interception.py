@@ -10,7 +10,7 @@ from jackfield.api import Dialect, End, Error, Event, Outcome
 from jackfield.api.call import running
 from jackfield.api.canonical import ArgumentsDelta, FinishReason, TextDelta, ThinkingDelta
 from jackfield.dispatch import Hook, as_coroutine, of_a_plugin
-from jackfield.trace import Spent, Trace
+from jackfield.trace import Trace
 
 _LOGGED: Final = 256
 """Events that a stream remembers before its follower is told of them. Most streams that nobody changes are shorter, and
@@ -27,7 +27,8 @@ class Handler:
     """One plugin's handler, bound to one stream."""
 
     def __init__(self, hook: Hook, function: Callable[..., Any], trace: Trace) -> None:
-        self.hook, self.function, self.spent, self.left = hook, function, Spent(hook), hook.patience
+        self.hook, self.function, self.left = hook, function, hook.patience
+        self.spent: list[Any] = [hook, 0]
         trace.costs.append(self.spent)
         self.close = getattr(function, "close", None)
 
@@ -40,7 +41,7 @@ class Handler:
             self.fail(fault, trace)
             return None
         finally:
-            self.spent.nanoseconds += perf_counter_ns() - began
+            self.spent[1] += perf_counter_ns() - began
 
     def fail(self, fault: BaseException, trace: Trace) -> None:
         """Take note of a failure; raise what is none of the plugin's.
@@ -107,7 +108,7 @@ def _first_answer(handlers: Sequence[Handler], events: Sequence[Event], start: i
                     handler.hook.cost.in_a_row = 0
             finally:
                 now = perf_counter_ns()
-                handler.spent.nanoseconds += now - began
+                handler.spent[1] += now - began
                 began = now
     except BaseException as fault:  # noqa: BLE001 (what is not the plugin's is raised again)
         handler.fail(fault, trace)

@@ -3,17 +3,8 @@
 import logging
 from typing import Any, Final
 
-import msgspec
-
 log: Final = logging.getLogger("jackfield")
 """The host's own log."""
-
-
-class Spent(msgspec.Struct):
-    """The time that one call of a hook took, or all calls of one stream's handler."""
-
-    hook: Any
-    nanoseconds: int = 0
 
 
 class Trace:
@@ -21,7 +12,8 @@ class Trace:
 
     def __init__(self) -> None:
         self.notes: list[tuple[str, str, str]] = []
-        self.costs: list[Spent] = []
+        self.costs: list[list[Any]] = []
+        """Pairs of a hook and the nanoseconds that one call of it took, or all calls of one stream's handler so far."""
 
     def note(self, stage: str, who: str, what: str) -> None:
         """Take down that somebody decided something at a stage."""
@@ -30,9 +22,9 @@ class Trace:
     def explain(self) -> dict[str, Any]:
         """Return the record as plain data."""
         costs: dict[str, float] = {}
-        for spent in self.costs:
-            name = f"{spent.hook.plugin}.{spent.hook.name}"
-            costs[name] = costs.get(name, 0.0) + spent.nanoseconds / 1e6
+        for hook, nanoseconds in self.costs:
+            name = f"{hook.plugin}.{hook.name}"
+            costs[name] = costs.get(name, 0.0) + nanoseconds / 1e6
         return {
             "decisions": [{"stage": stage, "by": who, "what": what} for stage, who, what in self.notes],
             "plugin_ms": {name: round(ms, 3) for name, ms in costs.items()},

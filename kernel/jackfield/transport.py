@@ -43,13 +43,17 @@ class Response:
     """An upstream's answer."""
 
     def __init__(self, transport: "Transport", inner: aiohttp.ClientResponse, watch: Watch, idle: float) -> None:
-        self._transport, self._inner, self._watch, self._idle = transport, inner, watch, idle
-        self._open = True
+        self._transport, self._inner, self._watch, self._idle, self._open = transport, inner, watch, idle, True
         self.status, self.headers = inner.status, Headers(inner.headers.items(), inner.headers)
 
     async def read(self) -> bytes:
         """Return the whole body. Raises `CallError` when it breaks off, takes too long or is too large."""
-        pieces, size, limit = list[bytes](), 0, self._transport.limits.answer
+        content, limit = self._inner.content, self._transport.limits.answer
+        if content.is_eof() and content.exception() is None and content.total_bytes <= limit:  # nothing to wait for
+            whole = content.read_nowait(-1)
+            self._let_go(self._inner.close)
+            return whole
+        pieces, size = list[bytes](), 0
         async for piece in self:
             pieces.append(piece)
             size += len(piece)
@@ -109,8 +113,7 @@ class Transport:
         self.limits, self.timeouts, self._sweeper = limits, timeouts, sweeper
         self.private = frozenset[str]()
         """Origins that may be private addresses: the configuration names them."""
-        self._sessions, self._urls = dict[str | None, aiohttp.ClientSession](), dict[str, URL]()
-        self._ending = set[asyncio.Task[None]]()
+        self._sessions, self._urls, self._ending = dict[str | None, aiohttp.ClientSession](), dict[str, URL](), set[asyncio.Task[None]]()
 
     async def close(self) -> None:
         """Close all connections."""
