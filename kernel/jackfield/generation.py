@@ -5,7 +5,7 @@ providers, models. What must outlive it (accounts, pools of connections, costs) 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Final
@@ -56,17 +56,14 @@ class Policy:
 
     def passed(self, headers: Headers) -> Headers:
         """Return the headers that pass."""
-        names, allow = self._names, self._allow
-        return Headers(
-            [
-                pair
-                for pair in headers
-                if ((name := pair[0].lower()) in names or (allow and self._widened(name))) and UNSENDABLE(pair[1]) is None
-            ]
-        )
+        names: Container[str] = self if self._allow else self._names
+        return Headers([pair for pair in headers if pair[0].lower() in names and UNSENDABLE(pair[1]) is None])
 
-    def _widened(self, name: str) -> bool:
-        return name not in self._never and matches_any(name, self._allow) and not matches_any(name, self._deny)
+    def __contains__(self, name: object) -> bool:
+        """Tell whether a header passes, given its name in lower case."""
+        return name in self._names or (
+            isinstance(name, str) and name not in self._never and matches_any(name, self._allow) and not matches_any(name, self._deny)
+        )
 
 
 class Lasting(msgspec.Struct, kw_only=True):
