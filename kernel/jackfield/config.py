@@ -206,9 +206,9 @@ def _in_words(kind: Any) -> str:
 
 def _shown(value: Any, kind: Any = dict) -> str:
     """Say what stands in place of a `kind`. Nothing is shown that may be a secret: only what was meant as a plain value."""
-    misplaced = "a text" if isinstance(value, str) and _shape(kind) is not str else None
     hidden = isinstance(value, _FromEnvironment) or Secret in (kind, *typing.get_args(kind))
-    text = _WORDS.get(type(value) if isinstance(value, dict | list) else None, misplaced) or ("something else" if hidden else repr(value))
+    other = "a text" if isinstance(value, str) and _shape(kind) is not str else "something else" if hidden else repr(value)
+    text = _WORDS[type(value)] if isinstance(value, dict | list | None) else other
     return text if len(text) <= 60 else text[:57] + "..."
 
 
