@@ -187,7 +187,10 @@ class _Connection(web.RequestHandler):
         said = (message or "the request failed").partition("\n")[0].rstrip(":")
         if "Got more than" in said or "Too many headers" in said:
             status, said = 431, f"the request's headers are too many, or over the limit of {self.max_field_size} bytes (limits.headers)"
-        return _json({"error": {"message": said, "type": "invalid_request_error" if status < 500 else "server_error"}}, status)
+        return _json(
+            {"error": {"message": said, "type": "invalid_request_error" if status < 500 else "server_error", "param": None, "code": None}},
+            status,
+        )
 
 
 def _json(said: object, status: int) -> web.Response:
