@@ -112,6 +112,8 @@ def _within(exchange: Exchange, attempt: Attempt, stream: bool) -> None:
     """Stay in the dialect: only the model's name and the stream flag may have to be written."""
     call, endpoint = attempt.call, exchange.endpoint
     touched = exchange.body_touched or attempt.fidelity == "edited"
+    if not touched and attempt.model == call.model and stream == call.stream:
+        return
     changes: dict[Path, Any] = {}
     if endpoint.model is not None and (touched or attempt.model != call.model):
         changes[endpoint.model] = attempt.model

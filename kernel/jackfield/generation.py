@@ -107,7 +107,13 @@ class Generation:
 
     def doorkeepers(self) -> Chain:
         """Return the hooks that are asked who calls: those of plugins that have rules. Asked anew each time: keys may come and go."""
-        return tuple([hook for hook, plugin in self._doorkeepers if _has_rules(plugin)])
+        return tuple(
+            [
+                hook
+                for hook, plugin in self._doorkeepers
+                if (rules := getattr(plugin, "has_rules", True)) is True or (rules() if callable(rules) else rules)
+            ]
+        )
 
     def scheduler_for(self, model: str, provider: str) -> Hook | None:
         """Return the scheduler that the configuration selects: by model, by provider, in general."""
@@ -197,10 +203,6 @@ class Generation:
                 plugin.problems.append(
                     f"plugin {plugin.id!r}: ${taken} belongs to {holders[taken].id!r}; name the plugin in the configuration"
                 )
-
-
-def _has_rules(thing: object) -> bool:
-    return bool(rules() if callable(rules := getattr(thing, "has_rules", True)) else rules)
 
 
 async def build(loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> Generation:

@@ -58,6 +58,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Make a key when there is none, and print it once."""
 
 
+MOST_SPELLINGS = 10_000
+"""Headers that are remembered: a key may be sent with any spelling of `Bearer` and any spaces."""
+
+
 class Plugin:
     """Looks a client's key up by its hash, so that the time a look-up takes says nothing about the keys."""
 
@@ -67,6 +71,9 @@ class Plugin:
         self.has_rules = bool(config.keys) or config.generate
         """Whether anybody is asked for a key. Keys that cannot be used still close the door."""
         self._by_hash: dict[bytes, Principal] = {}
+        self._accepted: dict[str | None, Principal] = {}
+        """Whom a header stands for that was accepted before. Python's own hash of a text is keyed anew in each process, so
+        that this look-up tells as little as the other."""
         for index, given in enumerate(config.keys):
             self._add(index, given)
         self._generates, self._log = config.generate and not config.keys, host.log
@@ -110,22 +117,33 @@ class Plugin:
 
     def authenticate(self, call: Call) -> Principal | Reject | None:
         """Accept a request that carries one of the keys; reject one with another key; pass over one without."""
+        said = call.headers.get("authorization")
+        if said in self._accepted:
+            return self._accepted[said]
         key = _key_of(call)
         if key is None:
             return None
-        return self._by_hash.get(_hashed(key)) or Reject()
+        principal = self._by_hash.get(_hashed(key))
+        if principal is not None and said is not None and _bearer(said) == key and len(self._accepted) < MOST_SPELLINGS:
+            self._accepted[said] = principal
+        return principal or Reject()
 
 
 def _hashed(key: str) -> bytes:
     return sha256(key.encode(errors="surrogateescape")).digest()  # a header may hold any bytes
 
 
+def _bearer(header: str) -> str | None:
+    """Return the token of an Authorization header (RFC 6750, section 2.1); None for another scheme."""
+    scheme, _, token = header.partition(" ")
+    return token.strip() if token and scheme.lower() == "bearer" else None
+
+
 def _key_of(call: Call) -> str | None:
     """Return the key that a request carries: `Authorization: Bearer`, then the header or query key of its dialect's SDKs."""
     headers = call.headers
-    scheme, _, token = (headers.get("authorization") or "").partition(" ")
-    if token and scheme.lower() == "bearer":
-        return token.strip()
+    if (token := _bearer(headers.get("authorization") or "")) is not None:
+        return token
     for name in KEY_HEADERS:
         value = headers.get(name)
         if value:

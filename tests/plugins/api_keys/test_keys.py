@@ -304,3 +304,18 @@ async def test_no_key_is_generated_beside_configured_ones(caplog: pytest.LogCapt
     async with house([ANN], generate=True) as host:
         assert not [record for record in caplog.records if "made an API key" in record.getMessage()]
         assert (await chat(host, {"x-api-key": ANN})).status == 200
+
+
+@pytest.mark.parametrize("beside", ["Basic YTpi", "Bearer ", ANN, f"Basic {ANN}", f"Token {ANN}"])
+async def test_what_stood_beside_an_accepted_key_opens_no_door_by_itself(beside: str) -> None:
+    async with house([ANN]) as host:
+        for _ in range(2):
+            assert (await chat(host, {"Authorization": beside, "x-api-key": ANN})).status == 200
+            assert (await chat(host, {"Authorization": beside})).status == 401
+
+
+async def test_a_key_opens_the_door_again_and_again_and_a_wrong_one_never() -> None:
+    async with house([ANN]) as host:
+        for _ in range(3):
+            assert (await chat(host, {"Authorization": f"Bearer {ANN}"})).status == 200
+            assert (await chat(host, {"Authorization": f"Bearer {WRONG}"})).status == 401
