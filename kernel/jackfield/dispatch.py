@@ -172,9 +172,9 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
     One that fails is passed over when it is open; when it is closed `HookFailed` is raised. What a client's
     body did wrong (`BadRequest`, `NotDecoded`) is no failure of a plugin and goes through.
     """
-    before, started = running.who, perf_counter_ns()
+    before, started, note_cost = running.who, perf_counter_ns(), trace.costs.append
     try:
-        for at, hook in enumerate(chain, 1):
+        for hook in chain:
             cost = hook.cost
             if cost.open_until and hook.resting():
                 hook.give_up(trace, f"is passed over after repeated failures ({cost.told})")
@@ -202,10 +202,10 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
                 answer = None
             finally:
                 now = perf_counter_ns()
-                trace.costs.append([hook, now - started])
+                note_cost([hook, now - started])
                 started = now
             if answer is not None and not hook.observes:
-                return hook, answer, chain[at:]
+                return hook, answer, chain[chain.index(hook) + 1 :]
     finally:
         running.who, running.since = before, started
     return None, None, ()
