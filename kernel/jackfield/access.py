@@ -22,7 +22,7 @@ async def authenticate(exchange: Exchange) -> Principal:
         try:
             _, answer, rest = await ask(rest, exchange.trace, exchange.call)
         except HookFailed as fault:
-            rest = rest[rest.index(fault.who) + 1 :]
+            rest = rest[rest.index(fault.hook) + 1 :]
             refused = Refused(503, f"access cannot be decided: plugin {fault.plugin!r} failed", code="access_unavailable")
             continue
         if isinstance(answer, Principal):

@@ -71,6 +71,8 @@ def change_response(body: Body[Response], change: Change) -> Body[Response] | No
 
 
 def _changed(body: Body[Canonical], change: Change, canonical: Canonical | None) -> Body[Canonical] | None:
+    if (canonical is not None) + (change.body is not None) + bool(change.set or change.remove) > 1:
+        raise ValueError("a change names one way: paths (`set`, `remove`), a canonical form, or `body`")
     if canonical is not None:
         return body.with_canonical(canonical)
     if change.body is not None:

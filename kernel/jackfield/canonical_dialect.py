@@ -83,9 +83,6 @@ class CanonicalDialect(Dialect):
     def encode_error(self, error: Error) -> bytes:
         return _encode(error)
 
-    def encode_error_event(self, error: Error) -> Sequence[Event]:
-        return [self.event(StreamError(error=error))]
-
     def encode_models(self, models: Sequence[ModelInfo]) -> bytes:
         return _encode(models)
 

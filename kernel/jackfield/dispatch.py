@@ -47,15 +47,15 @@ class HookFailed(CallError):
 
     def __init__(self, hook: "Hook", reason: str) -> None:
         super().__init__(failure("plugin", f"plugin {hook.plugin!r} failed ({hook.name})", code="plugin_failed", detail=reason))
-        self.plugin, self.who = hook.plugin, hook
+        self.plugin, self.hook = hook.plugin, hook
 
 
 class Late(Exception):
     """A hook did not answer within its deadline."""
 
 
-class Cost:
-    """What is known of one hook of one plugin over the life of the host: its failures and its breaker. Outlives generations."""
+class Breaker:
+    """Opens when one hook of one plugin fails too often in a row. Lives as long as the host: it outlives generations."""
 
     in_a_row = 0
     """Failures without a success between them."""
@@ -68,16 +68,17 @@ class Cost:
 class Hook:
     """One plugin's implementation of one hook."""
 
-    def __init__(self, plugin: Plugin, implementation: Implementation, settings: Hooks, cost: Cost) -> None:
+    def __init__(self, plugin: Plugin, implementation: Implementation, settings: Hooks, breaker: Breaker) -> None:
         info, options = HOOKS[implementation.hook], implementation.options
         said = plugin.settings.hooks.get(info.name)
-        self.plugin, self.name, self.cost, self.rank = plugin.id, info.name, cost, (-implementation.priority, plugin.id)
+        self.plugin, self.name, self.breaker, self.rank = plugin.id, info.name, breaker, (-implementation.priority, plugin.id)
         self.observes = info.shape == "observe"  # what it answers counts for nothing
-        self.judged = info.name not in ("authenticate", "pick_credential") and not self.observes  # an answer is no success yet
+        self.answer_is_examined = info.name not in ("authenticate", "pick_credential") and not self.observes  # by `guard`, later
         # An observer guards nothing, and a scheduler has the kernel's own choice behind it: neither can be closed.
-        told = (said and said.on_error) or options.on_error or info.on_error
-        self.closed = told == "closed" and info.shape not in ("observe", "selected")
-        self.judges = not (self.observes or info.reversed)  # else it comes too late to find fault with a client's body
+        self.closed = (
+            info.shape not in ("observe", "selected") and ((said and said.on_error) or options.on_error or info.on_error) == "closed"
+        )
+        self.may_refuse_body = not (self.observes or info.reversed)  # else it comes too late to find fault with a client's body
         self.deadline = float((said and said.deadline) or plugin.settings.deadline or options.deadline or settings.deadline)
         self.pause, self.patience, self.expected = settings.pause, settings.failures, _EXPECTED.get(info.name, _ANY)
         """Seconds for which it is passed over after so many failures in a row; what it may answer."""
@@ -98,7 +99,7 @@ class Hook:
         """Return what a function makes of the plugin's answer; an answer that it refuses or cannot use is the plugin's failure."""
         try:
             made = function(*arguments)
-            self.cost.in_a_row = 0
+            self.breaker.in_a_row = 0
             return made
         except NotDecoded as fault:
             if self.closed:
@@ -110,21 +111,21 @@ class Hook:
 
     def resting(self) -> bool:
         """Tell whether the hook failed so often that it is passed over for now."""
-        return self.cost.open_until > time.monotonic()
+        return self.breaker.open_until > time.monotonic()
 
     def failed(self, fault: BaseException) -> str:
         """Take note of a failure; return what happened in a few words."""
-        cost, late = self.cost, isinstance(fault, Late)
-        cost.told = what = str(fault) if late else f"raised {type(fault).__name__}: {fault}"
-        cost.in_a_row += 1
+        breaker, late = self.breaker, isinstance(fault, Late)
+        breaker.told = what = str(fault) if late else f"raised {type(fault).__name__}: {fault}"
+        breaker.in_a_row += 1
         log.warning("plugin %r: %s %s", self.plugin, self.name, what, exc_info=None if late else fault)
-        if cost.in_a_row >= self.patience and not self.resting():
-            cost.open_until = time.monotonic() + self.pause
+        if breaker.in_a_row >= self.patience and not self.resting():
+            breaker.open_until = time.monotonic() + self.pause
             log.error(
                 "plugin %r: %s failed %d times in a row and is passed over for %g s%s",
                 self.plugin,
                 self.name,
-                cost.in_a_row,
+                breaker.in_a_row,
                 self.pause,
                 "; what it guards is refused" if self.closed else "",
             )
@@ -175,9 +176,9 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
     before, started, note_cost = running.who, perf_counter_ns(), trace.costs.append
     try:
         for hook in chain:
-            cost = hook.cost
-            if cost.open_until and hook.resting():
-                hook.give_up(trace, f"is passed over after repeated failures ({cost.told})")
+            breaker = hook.breaker
+            if breaker.open_until and hook.resting():
+                hook.give_up(trace, f"is passed over after repeated failures ({breaker.told})")
                 continue
             running.who, running.since = hook, started
             try:
@@ -192,10 +193,10 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
                         answer = await hook.finish(as_coroutine(answer))
                     if answer is not None and not isinstance(answer, hook.expected):
                         raise TypeError(f"answered {type(answer).__name__}, which it may not")
-                cost.in_a_row = cost.in_a_row if answer is not None and hook.judged else 0
+                breaker.in_a_row = breaker.in_a_row if answer is not None and hook.answer_is_examined else 0
             except BaseException as fault:
                 undecoded = isinstance(fault, NotDecoded | BadRequest)
-                refused = undecoded and (hook.closed or (hook.judges and isinstance(fault, BadRequest)))
+                refused = undecoded and (hook.closed or (hook.may_refuse_body and isinstance(fault, BadRequest)))
                 if refused or isinstance(fault, HookFailed) or not of_a_plugin(fault):
                     raise
                 hook.give_up(trace, f"skipped: {fault}" if undecoded else hook.failed(fault))

@@ -1,7 +1,7 @@
 """A generation: one immutable state of the host. A call holds the one that it began with.
 
 Building one turns configuration and plugins into what the pipeline walks: chains, routes, dialects,
-providers, models. What must outlive it (accounts, pools of connections, costs) is handed in.
+providers, models. What must outlive it (accounts, pools of connections, breakers) is handed in.
 """
 
 import re
@@ -28,7 +28,7 @@ from jackfield.api import (
 from jackfield.canonical_dialect import CanonicalDialect
 from jackfield.config import Loaded
 from jackfield.credentials import Account, accounts, from_config, from_environment, from_sources
-from jackfield.dispatch import Chain, Cost, Hook, chain_of
+from jackfield.dispatch import Breaker, Chain, Hook, chain_of
 from jackfield.models import Registry
 from jackfield.plugins import Plugin, PluginLoadError
 from jackfield.routes import Routes
@@ -69,7 +69,7 @@ class Policy:
 class Lasting(msgspec.Struct, kw_only=True):
     """What outlives generations, by id."""
 
-    costs: dict[tuple[str, str], Cost] = {}
+    breakers: dict[tuple[str, str], Breaker] = {}
     accounts: dict[str, Account] = {}
 
 
@@ -87,7 +87,7 @@ class Generation:
         self.accounts: list[Account] = []
         self._take_objects()
         asked = [(p, i) for p in found for i in p.implementations.values() if HOOKS[i.hook].shape != "objects"]
-        hooks = [Hook(p, i, self.config.hooks, lasting.costs.setdefault((p.id, i.hook), Cost())) for p, i in asked]
+        hooks = [Hook(p, i, self.config.hooks, lasting.breakers.setdefault((p.id, i.hook), Breaker())) for p, i in asked]
         self.chains = {name: chain_of(hooks, name) for name, info in HOOKS.items() if info.shape != "objects"}
         """The hooks of every stage, by name, in the order in which they are called."""
         self.schedulers = {hook.plugin: hook for hook in self.chains["pick_credential"]}

@@ -104,8 +104,8 @@ def _first_answer(handlers: Sequence[Handler], events: Sequence[Event], start: i
                             answer = stop.value
                     if answer is not None:
                         return handler, events.index(event, start), _checked(answer)
-                if handler.hook.cost.in_a_row and handler.left == handler.hook.patience:
-                    handler.hook.cost.in_a_row = 0
+                if handler.hook.breaker.in_a_row and handler.left == handler.hook.patience:
+                    handler.hook.breaker.in_a_row = 0
             finally:
                 now = perf_counter_ns()
                 handler.spent[1] += now - began

@@ -205,7 +205,8 @@ class Relay:
         """Return what knows the client's stream so far; on the byte lane it learns that from what was kept."""
         if self._interception is None:
             self._interception = Interception(self._down, (), self._exchange.trace)
-            for whole in dict.fromkeys((self._source.first, *self._source.tail)):
+            # The first read may still be among the latest; two reads of the same bytes are two all the same.
+            for whole in {id(read): read for read in (self._source.first, *self._source.tail)}.values():
                 self._interception.follow(events_of(self._down, whole))
         return self._interception
 

@@ -382,3 +382,19 @@ async def test_what_a_canonical_change_cannot_say_in_the_clients_dialect_is_on_t
         assert (await ask(host)).status == 200
         [said] = await observer.completed()
     assert [loss["path"] for loss in said.explain()["losses"] or ()] == ["sampling.temperature"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Change(set={("n",): 1}, body=b'{"model": "m"}'),
+        Change(remove=[("n",)], request=Request(model="m")),
+        Change(body=b"{}", request=Request(model="m")),
+    ],
+    ids=["set and body", "remove and request", "body and request"],
+)
+async def test_a_change_in_two_ways_at_once_is_its_plugins_failure(change: Change) -> None:
+    observer = Observer()
+    async with toy_host(Made("torn", intercept_request=lambda: change), observer) as host:
+        assert (await ask(host)).status == 503
+        assert "a change names one way" in await observer.explained()

@@ -146,9 +146,6 @@ class ToyDialect(Dialect):
     def encode_error(self, error: Error) -> bytes:
         return msgspec.json.encode({"oops": error.message, "code": error.code, "field": error.param, "status": error.status})
 
-    def encode_error_event(self, error: Error) -> Sequence[Event]:
-        return [self.event({"why": error.message, "code": error.code}, "oops")]
-
     def encode_models(self, models: Sequence[ModelInfo]) -> bytes:
         return msgspec.json.encode({"models": [m.id for m in models]})
 

@@ -206,10 +206,6 @@ class Dialect(ABC):
         """Write an error answer's body."""
 
     @abstractmethod
-    def encode_error_event(self, error: Error) -> Sequence[Event]:
-        """Write the events that end a stream with an error when nothing is known of what was sent."""
-
-    @abstractmethod
     def encode_models(self, models: Sequence[ModelInfo]) -> bytes:
         """Write the list of models."""
 

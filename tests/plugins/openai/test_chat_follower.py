@@ -108,7 +108,7 @@ def test_an_error_of_the_upstreams_leaves_only_the_marker_to_be_sent(name: str) 
 
 
 def test_the_error_events_for_a_stream_of_which_nothing_is_known() -> None:
-    error, done = CHAT.encode_error_event(Error(status=401, message="who are you", code="invalid_api_key"))
+    error, done = CHAT.follow().fail(Error(status=401, message="who are you", code="invalid_api_key"))
     assert error.json == {"error": {"message": "who are you", "type": "invalid_request_error", "param": None, "code": "invalid_api_key"}}
     assert CHAT.terminal(done)
 

@@ -28,7 +28,7 @@ from jackfield.api import (
 from jackfield.api.canonical import Delta, Usage
 from jackfield_openai import errors, lists
 from jackfield_openai.chat import reading, requests, responses
-from jackfield_openai.chat.encoding import DONE, ChatStreamEncoder
+from jackfield_openai.chat.encoding import ChatStreamEncoder
 from jackfield_openai.chat.extras import NAME
 from jackfield_openai.chat.follower import ChatFollower
 from jackfield_openai.chat.streams import OBJECT, ChatStreamDecoder, is_done
@@ -107,10 +107,6 @@ class ChatDialect(Dialect):
     def encode_error(self, error: Error) -> bytes:
         """Write an error answer's body."""
         return errors.encode_error(error)
-
-    def encode_error_event(self, error: Error) -> Sequence[Event]:
-        """Write an error in a stream, and the end marker for those who wait for it."""
-        return [self.event(errors.encode_error(error)), self.event(DONE)]
 
     def encode_models(self, models: Sequence[ModelInfo]) -> bytes:
         """Write the list of models."""
