@@ -134,6 +134,7 @@ def test_without_any_plugin_the_command_says_that_nothing_is_plugged_in(tmp_path
             listens, plugins = process.stdout.readline(), process.stdout.readline()
         finally:
             process.terminate()
+            process.communicate(timeout=20)  # reads to the end: what it says last must not meet a closed pipe
     assert listens.startswith("jackfield listens on http://127.0.0.1:")
     assert "nothing is plugged in" in plugins
     assert process.returncode == 0
