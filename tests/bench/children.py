@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -42,7 +43,7 @@ class Child:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=partial(_die_with, os.getpid()),
             )
         self.pid = self._process.pid
 
@@ -93,10 +94,12 @@ class Child:
             os.killpg(self.pid, number)
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     """Have Linux kill this process when its parent is gone (prctl(2)): also where the parent could not stop it any more."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it was gone before it was asked for the signal
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def answers(port: int, path: str) -> bool:
