@@ -65,7 +65,7 @@ from jackfield.api.host import (
     PluginRoute,
     Timeouts,
 )
-from jackfield.api.models import ModelInfo, matches, matches_any
+from jackfield.api.models import ModelInfo, ThinkingSupport, matches, matches_any
 from jackfield.api.pool import Candidate, Delegate, Deny, Pick, Pool, QuotaWindow
 from jackfield.api.provider import Auth, Bearer, HttpProvider, KeyHeader, Provider, Sender, Serves, Streams
 from jackfield.api.route import Alternative, Route
@@ -82,6 +82,6 @@ __all__ = [
     "NotDecoded", "Operation", "Outcome", "Pairs", "Path", "Pick", "PluginRoute", "Pool", "Principal", "Provider", "QuotaWindow",
     "RefreshingSource", "Reject", "Repeat", "Reply", "Request", "Response", "Route", "Rule", "Seconds", "Secret", "Sender",
     "Serves", "SessionSignals", "Size", "Span", "Spooled", "StateStore", "StreamAnswer", "StreamDecoder", "StreamEncoder",
-    "StreamHandler", "StreamHead", "Streams", "Timeouts", "Translator", "Usage", "canonical", "classify", "failure", "hook",
-    "is_placeholder", "items", "locate", "matches", "matches_any", "members", "reply_text", "seconds_until", "splice",
+    "StreamHandler", "StreamHead", "Streams", "ThinkingSupport", "Timeouts", "Translator", "Usage", "canonical", "classify",
+    "failure", "hook", "is_placeholder", "items", "locate", "matches", "matches_any", "members", "reply_text", "seconds_until", "splice",
 ]  # fmt: skip

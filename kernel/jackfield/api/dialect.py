@@ -14,11 +14,12 @@ from jackfield.api.headers import Headers
 from jackfield.api.models import ModelInfo
 from jackfield.api.splice import Path
 
-Operation = Literal["generate", "embed", "count", "models", "model", "resource"]
-"""What a request is about. `generate`, `embed` and `count` are calls of one model and pass every stage; `models` and
-`model` are queries that the host answers itself; `resource` names something that an upstream minted."""
+Operation = Literal["generate", "embed", "count", "compact", "models", "model", "resource", "ping"]
+"""What a request is about. `generate`, `embed`, `count` and `compact` are calls of one model and pass every stage; `models`
+and `model` are queries that the host answers itself, `ping` one that it answers with nothing; `resource` names something
+that an upstream minted."""
 
-CALLS: frozenset[str] = frozenset({"generate", "embed", "count"})
+CALLS: frozenset[str] = frozenset({"generate", "embed", "count", "compact"})
 """The operations that call one model and pass every stage."""
 
 
@@ -30,13 +31,15 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Where clients call it. `{model}` and `{id}` stand for one segment of the path."""
     operation: Operation
     upstream: str | None = None
-    """The path below a provider's base URL, with the same placeholders; None: not called upstream."""
+    """The path below a provider's base URL, with the same placeholders and a query where it needs one; None: not called upstream."""
     model: Path | None = ("model",)
     """Where the model's name stands in the body; None when the path names it."""
     stream: Path | bool = False
     """Where the stream flag stands in the body, or what it is on this route."""
     when_header: str | None = None
     """The route is meant only when the request has this header. Such routes are asked first."""
+    when_query: tuple[str, str] | None = None
+    """The route is meant only when the query has this key with this value. Such routes are asked first."""
     framing: Framing | None = None
     """How a stream on this route is framed, where that differs from the dialect's own."""
 
@@ -54,6 +57,8 @@ class Needles(msgspec.Struct, frozen=True, kw_only=True):
     """Where the answer names its model, in events and in whole answers."""
     minted: tuple[bytes, ...] = ()
     """Some of these stand before ids that the upstream minted. Provisional."""
+    tagged: tuple[bytes, ...] = (b"jf1.",)
+    """Some of these stand in every request with a signature that `write_signature` tagged."""
 
 
 class SessionSignals(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,7 +169,15 @@ class Dialect(ABC):
     """Query keys in which they do."""
     session: SessionSignals = SessionSignals()
     stateful: bool = False
-    """Requests may name resources that an upstream minted. Provisional."""
+    """Requests may name resources that an upstream minted."""
+    tool_name: str = r"[a-zA-Z0-9_-]{1,64}"
+    """Regular expression that every tool's name must match. The kernel renames others for the upstream, and back."""
+    tool_id: str = r"[a-zA-Z0-9_-]{1,64}"
+    """The same for the ids of tool calls."""
+    custom_tools: bool = False
+    """Tools of kind `custom` can be said. Elsewhere the kernel makes functions of them that take one text, and calls back of these."""
+    namespaces: bool = False
+    """Tools may stand in namespaces. Elsewhere the kernel makes one name of both, and two of it again."""
 
     @abstractmethod
     def decode_request(self, raw: bytes, operation: Operation) -> Request:
@@ -177,6 +190,18 @@ class Dialect(ABC):
     @abstractmethod
     def decode_response(self, raw: bytes) -> Response:
         """Read an upstream's whole answer."""
+
+    def encode_count(self, usage: Usage) -> bytes:
+        """Write the answer to a request that asked for a count of tokens. Raises `NotImplementedError` where there is no such."""
+        raise NotImplementedError(f"{self.name} has no counting of tokens")
+
+    def decode_count(self, raw: bytes) -> Usage:
+        """Read an upstream's count of tokens. Raises `ValueError`."""
+        raise NotImplementedError(f"{self.name} has no counting of tokens")
+
+    def refuses_signature(self, error: Error) -> bool:
+        """Tell whether an error says that a signature in the request is not valid: then the kernel tries once without any."""
+        return False
 
     def glance(self, raw: bytes) -> Glance:
         """Look at a whole answer that is passed on as it is, without decoding all of it. Raises `ValueError` when it is none.
@@ -266,6 +291,11 @@ class Dialect(ABC):
     def repeats(self, event: Event) -> Sequence[Repeat]:
         """Return the places in an event that repeat what increments said; the kernel rewrites them when those were changed."""
         return ()
+
+    @cached_property
+    def family(self) -> str:
+        """The models whose signatures this dialect carries: the dialect's name up to its dot."""
+        return self.name.partition(".")[0]
 
     @cached_property
     def event_type(self) -> type[Event]:

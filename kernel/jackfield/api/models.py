@@ -8,6 +8,20 @@ from typing import Any
 import msgspec
 
 
+class ThinkingSupport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a model can be told to think. One without levels and budget does not think."""
+
+    levels: tuple[str, ...] = ()
+    """The levels that it takes by name."""
+    min: int | None = None
+    """Least tokens of thought; None where it takes no budget."""
+    max: int | None = None
+    off: bool = True
+    """It can be told not to think."""
+    dynamic: bool = True
+    """It can be left to decide by itself."""
+
+
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of a model. Everything but the id may be missing; unknown is never refused."""
 
@@ -29,6 +43,12 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Most tokens of output."""
     input_modalities: tuple[str, ...] = ()
     output_modalities: tuple[str, ...] = ()
+    thinking: ThinkingSupport | None = None
+    """None: not known."""
+    tiers: tuple[str, ...] = ()
+    """Service tiers."""
+    prices: dict[str, float] = {}
+    """US dollars for a million tokens, by kind: `input`, `output`, `cache_read`, `cache_write`."""
     extensions: dict[str, Any] = {}
     """What the provider says beside that, by dialect. Provisional."""
 

@@ -71,6 +71,8 @@ class Provider:
     """What it serves. `discover` asks the provider's own list, per credential."""
     patterns: Sequence[str] = ()
     """Names with `*` that are passed through to it although no list has them."""
+    catalogue: Sequence[ModelInfo] = ()
+    """What is known of models, whether or not they can be called; an `id` may have `*`, the first that fits counts."""
     auth: Auth | None = None
     key_optional: bool = False
     """A key is sent where there is one, and none is needed."""
@@ -166,7 +168,8 @@ class HttpProvider(Provider):
     def join(self, base_url: str, path: str, query: Sequence[tuple[str, str]] | object = ()) -> str:
         """Append a path and queries to a base URL. A query of the base URL's own stays."""
         parts, pairs = urlsplit(base_url), urlencode([*self.fixed_query.items(), *query])  # type: ignore[misc]
-        return parts._replace(path=parts.path.rstrip("/") + path, query="&".join(filter(None, (parts.query, pairs)))).geturl()
+        path, _, own = path.partition("?")
+        return parts._replace(path=parts.path.rstrip("/") + path, query="&".join(filter(None, (parts.query, own, pairs)))).geturl()
 
     async def reply(self, attempt: Attempt, response: HttpResponse) -> Reply:
         """Turn an upstream's answer into a reply: a stream where one comes, else the whole body.

@@ -13,7 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from jackfield.api import Error, Headers, seconds_until
-from jackfield_openai.chat.extras import NAME, extra, to_json
+from jackfield.api.canonical.codec import to_json
+from jackfield_openai.chat.extras import NAME, extra
 
 _AROUND: Final = "=around"
 """The key under which an error keeps what its body said beside it."""

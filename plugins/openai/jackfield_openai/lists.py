@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from jackfield.api import ModelInfo
-from jackfield_openai.chat.extras import to_json
+from jackfield.api.canonical.codec import to_json
 
 _NAMES: Final = ("display_name", "displayName", "name")
 _OWNERS: Final = ("owned_by", "organization", "publisher")

@@ -33,6 +33,7 @@ from jackfield.api.canonical import (
 from tests.plugins.openai.chat_wire import CHAT, read_request, write_request
 
 USER = {"role": "user", "content": "hi"}
+SEALED = Signature(value="r", family="anthropic")
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
@@ -440,7 +441,7 @@ def test_how_much_to_think_becomes_an_effort(thinking: ThinkingConfig, effort: s
             "messages[0].parts[0]",
             "dropped",
         ),
-        (said(Message(role="assistant", parts=(Thinking(redacted="r"), Text(text="x")))), "messages[0].parts[0]", "dropped"),
+        (said(Message(role="assistant", parts=(Thinking(redacted=SEALED), Text(text="x")))), "messages[0].parts[0]", "dropped"),
         (
             said(Message(role="assistant", parts=(Text(text="x", citations=(Citation(url="u"),)),))),
             "messages[0].parts[0].citations",

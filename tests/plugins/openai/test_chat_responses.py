@@ -202,7 +202,7 @@ def test_an_answer_that_nobody_ended_gets_the_end_that_its_parts_suggest() -> No
         Thinking(text="hm", signature=Signature(value="sig", family="gemini")),
         Thinking(summary=("first",), id="rs_1", signature=Signature(value="enc", family="openai")),
         Thinking(id="rs_1", signature=Signature(value="enc", family="openai")),
-        Thinking(redacted="sealed"),
+        Thinking(redacted=Signature(value="sealed", family="anthropic")),
         Thinking(text="hm"),
     ],
 )

@@ -459,7 +459,7 @@ def test_redacted_thoughts_of_anthropics_models() -> None:
     detail = {"type": "reasoning.encrypted", "data": "c2VhbGVk", "format": "anthropic-claude-v1", "index": 0}
     body = answer({"content": "x", "reasoning_details": [detail]})
     assert read_answer(body).choices[0].message.parts[0] == Thinking(
-        redacted="c2VhbGVk",
+        redacted=Signature(value="c2VhbGVk", family="anthropic"),
         extensions={"openai.chat": {"reasoning_details": [{"type": "reasoning.encrypted", "format": "anthropic-claude-v1", "index": 0}]}},
     )
     assert same_answer(body)

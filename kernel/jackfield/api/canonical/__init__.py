@@ -47,6 +47,7 @@ from jackfield.api.canonical.response import (
     Usage,
     reply_text,
 )
+from jackfield.api.canonical.signatures import read_signature, write_signature
 from jackfield.api.canonical.stream import (
     ArgumentsDelta,
     Assembler,
@@ -68,6 +69,7 @@ from jackfield.api.canonical.stream import (
     assemble,
     play,
 )
+from jackfield.api.canonical.thinking import budget_of, effort_of, parse_suffix
 
 __all__ = [
     "ArgumentsDelta", "Assembler", "Audio", "AudioDelta", "Begin", "Cache", "Choice", "Citation", "CitationDelta",
@@ -75,5 +77,6 @@ __all__ = [
     "Logprobs", "LogprobsDelta", "Message", "Opaque", "OpaqueDelta", "Output", "Part", "PartEnd", "PartStart", "Refusal",
     "Request", "Response", "Role", "Sampling", "ServerToolCall", "ServerToolResult", "Signature", "SignatureDelta", "Source",
     "StreamError", "Text", "TextDelta", "Thinking", "ThinkingConfig", "ThinkingDelta", "TokenChance", "TokenLogprob", "Tool",
-    "ToolCall", "ToolChoice", "ToolResult", "Usage", "UsageDelta", "Video", "assemble", "play", "reply_text",
+    "ToolCall", "ToolChoice", "ToolResult", "Usage", "UsageDelta", "Video", "assemble", "budget_of", "effort_of",
+    "parse_suffix", "play", "read_signature", "reply_text", "write_signature",
 ]  # fmt: skip

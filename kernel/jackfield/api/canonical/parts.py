@@ -75,7 +75,7 @@ class Thinking(msgspec.Struct, tag="thinking", kw_only=True, frozen=True, omit_d
     summary: tuple[str, ...] = ()
     """Paragraphs of a summary, where the provider gives that instead of or beside the thoughts."""
     signature: Signature | None = None
-    redacted: str | None = None
+    redacted: Signature | None = None
     """Encrypted thoughts that nobody but the provider can read."""
     id: str | None = None
     extensions: Extensions = {}

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from jackfield.api.canonical import Citation, Text
-from jackfield_openai.chat.extras import extra, kept, overlay
+from jackfield.api.canonical.codec import overlay
+from jackfield_openai.chat.extras import extra, kept
 
 _NEEDED: Final = ("title", "start_index", "end_index")
 """Members of a `url_citation`, beside the URL, that OpenAI's clients require."""

@@ -13,9 +13,9 @@ import msgspec
 
 from jackfield.api import BadRequest
 from jackfield.api.canonical import Signature, ToolCall
+from jackfield.api.canonical.codec import Fields, overlay, to_json, wrong_type
 from jackfield_openai.chat.content import Losses, lost
-from jackfield_openai.chat.extras import extra, kept, overlay, to_json
-from jackfield_openai.chat.fields import Fields, wrong_type
+from jackfield_openai.chat.extras import extra, kept
 
 OLD_FORM: Final = "=function_call"
 """The key under which a call keeps that it had the older form, `function_call`, which has no id."""

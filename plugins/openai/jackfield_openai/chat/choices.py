@@ -24,9 +24,10 @@ from jackfield.api.canonical import (
     ThinkingDelta,
     ToolCall,
 )
+from jackfield.api.canonical.codec import difference, to_json
 from jackfield_openai.chat import calls, reasoning
 from jackfield_openai.chat.annotations import decode_annotation
-from jackfield_openai.chat.extras import NAME, difference, extra, kept, to_json
+from jackfield_openai.chat.extras import NAME, extra, kept
 from jackfield_openai.chat.finish import decode_finish, word_kept
 from jackfield_openai.chat.responses import part_of_answer, take_images, take_text
 from jackfield_openai.chat.wire import PlainDelta

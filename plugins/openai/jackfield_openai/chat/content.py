@@ -27,9 +27,9 @@ from jackfield.api.canonical import (
     Thinking,
     Video,
 )
-from jackfield_openai.chat.extras import NAME, extra, kept, overlay, to_json
-from jackfield_openai.chat.fields import Fields
-from jackfield_openai.chat.sources import audio_format, audio_type, source_of_url, standard_base64, url_of_source
+from jackfield.api.canonical.codec import Fields, overlay, standard_base64, to_json
+from jackfield_openai.chat.extras import NAME, extra, kept
+from jackfield_openai.chat.sources import audio_format, audio_type, source_of_url, url_of_source
 
 Losses = list[Loss]
 """What an encoder adds to."""

@@ -22,8 +22,9 @@ from jackfield.api.canonical import (
     Usage,
     UsageDelta,
 )
+from jackfield.api.canonical.codec import overlay, to_json
 from jackfield_openai.chat.content import lost
-from jackfield_openai.chat.extras import NAME, extra, overlay, to_json
+from jackfield_openai.chat.extras import NAME, extra
 from jackfield_openai.chat.responses import CHUNK, made_id
 from jackfield_openai.chat.streams import BEFORE, HIDDEN, OBJECT
 from jackfield_openai.chat.usage import encode_usage

@@ -13,8 +13,8 @@ from typing import Any
 
 from jackfield.api import Error, Event, Path, Usage
 from jackfield.api.canonical import FinishReason
+from jackfield.api.canonical.codec import to_json
 from jackfield_openai.chat.encoding import DONE, Build
-from jackfield_openai.chat.extras import to_json
 from jackfield_openai.chat.finish import decode_finish, encode_finish
 from jackfield_openai.chat.responses import made_id
 from jackfield_openai.chat.streams import OBJECT, error_of, is_done

@@ -7,7 +7,8 @@ from typing import Any, Final
 import msgspec
 
 from jackfield.api.canonical import Logprobs, TokenChance, TokenLogprob
-from jackfield_openai.chat.extras import extra, kept, overlay
+from jackfield.api.canonical.codec import overlay
+from jackfield_openai.chat.extras import extra, kept
 
 
 class _Chance(msgspec.Struct):

@@ -25,11 +25,11 @@ from jackfield.api.canonical import (
     ToolResult,
     Video,
 )
+from jackfield.api.canonical.codec import Fields, missing, overlay, unknown_value, wrong_type
 from jackfield_openai.chat import calls
 from jackfield_openai.chat.annotations import decode_annotation, encode_annotations
 from jackfield_openai.chat.content import Losses, decode_part, encode_part, lost, take_cache, write_cache
-from jackfield_openai.chat.extras import extra, kept, overlay
-from jackfield_openai.chat.fields import Fields, missing, unknown_value, wrong_type
+from jackfield_openai.chat.extras import extra, kept
 from jackfield_openai.chat.reasoning import is_own, take_thinking, write_thinking
 
 ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")

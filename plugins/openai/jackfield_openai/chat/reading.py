@@ -25,7 +25,8 @@ from jackfield.api.canonical import (
     Usage,
     UsageDelta,
 )
-from jackfield_openai.chat.extras import kept, to_json
+from jackfield.api.canonical.codec import to_json
+from jackfield_openai.chat.extras import kept
 from jackfield_openai.chat.finish import decode_finish, word_kept
 from jackfield_openai.chat.streams import ChatStreamDecoder, is_done
 from jackfield_openai.chat.usage import decode_usage

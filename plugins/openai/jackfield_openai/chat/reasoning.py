@@ -145,7 +145,7 @@ def from_detail(detail: dict[str, Any]) -> Thinking:
     shown = {key: value for key, value in detail.items() if key not in ("text", "summary", "data", "signature") and value is not None}
     signature = detail.get("signature")
     sealed = type_ == "reasoning.encrypted"
-    redacted = content if sealed and family == "anthropic" else None
+    redacted = Signature(value=content, family=family) if sealed and family == "anthropic" and content else None
     if sealed and redacted is None:
         signature = content
     return Thinking(
@@ -210,7 +210,7 @@ def details_of(part: Thinking, index: int) -> list[dict[str, Any]]:
         sealable = any(shown.get("type") != "reasoning.summary" for shown in said)
         return found if sealable or part.signature is None else [*found, _seal(part, part.signature, index)]
     if part.redacted is not None:
-        return [{"type": "reasoning.encrypted", "data": part.redacted, "format": _FORMATS["anthropic"], "index": index}]
+        return [{"type": "reasoning.encrypted", "data": part.redacted.value, "format": _format_of(part.redacted), "index": index}]
     if part.signature is None:
         return []
     seal = _seal(part, part.signature, index)
@@ -226,8 +226,12 @@ def _open(part: Thinking, index: int) -> dict[str, Any]:
     return {"type": "reasoning.text", "text": part.text, **where}
 
 
+def _format_of(signature: Signature) -> str:
+    return _FORMATS.get(signature.family, signature.family)
+
+
 def _seal(part: Thinking, signature: Signature, index: int) -> dict[str, Any]:
-    where = {"format": _FORMATS.get(signature.family, signature.family), "index": index, **({"id": part.id} if part.id else {})}
+    where = {"format": _format_of(signature), "index": index, **({"id": part.id} if part.id else {})}
     if signature.family in _SEALED:
         return {"type": "reasoning.encrypted", "data": signature.value, **where}
     return {"type": "reasoning.text", **({"text": part.text} if part.text else {}), "signature": signature.value, **where}
@@ -240,7 +244,8 @@ def _filled(shown: dict[str, Any], part: Thinking, *, last: bool) -> dict[str, A
     if type_ == "reasoning.summary":
         shown["summary"] = "".join(part.summary)
     elif type_ == "reasoning.encrypted":
-        shown["data"] = part.redacted if part.redacted is not None else part.signature.value if part.signature else ""
+        seal = part.redacted or part.signature
+        shown["data"] = seal.value if seal is not None else ""
     else:
         if part.text:
             shown["text"] = part.text

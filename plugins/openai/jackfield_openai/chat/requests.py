@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from jackfield.api import BadRequest, Loss, Operation, Request
-from jackfield_openai.chat.extras import extra, kept, overlay, to_json
-from jackfield_openai.chat.fields import Fields, load, missing
+from jackfield.api.canonical.codec import Fields, load, missing, overlay, to_json
+from jackfield_openai.chat.extras import extra, kept
 from jackfield_openai.chat.messages import decode_messages, encode_messages
 from jackfield_openai.chat.settings import (
     decode_housekeeping,

@@ -26,11 +26,11 @@ from jackfield.api.canonical import (
     Thinking,
     ToolCall,
 )
+from jackfield.api.canonical.codec import Fields, overlay, to_json
 from jackfield_openai.chat import calls
 from jackfield_openai.chat.annotations import decode_annotation, encode_annotations
 from jackfield_openai.chat.content import decode_part, encode_part, lost
-from jackfield_openai.chat.extras import NAME, extra, kept, overlay, to_json
-from jackfield_openai.chat.fields import Fields
+from jackfield_openai.chat.extras import NAME, extra, kept
 from jackfield_openai.chat.finish import CHANGED, decode_finish, word_for, word_kept
 from jackfield_openai.chat.logprobs import decode_logprobs, encode_logprobs
 from jackfield_openai.chat.reasoning import take_thinking, write_thinking

@@ -13,9 +13,8 @@ import msgspec
 
 from jackfield.api import Loss
 from jackfield.api.canonical import Output, Request, Sampling, ThinkingConfig
+from jackfield.api.canonical.codec import Fields, overlay, wrong_type
 from jackfield_openai.chat.content import Losses, lost
-from jackfield_openai.chat.extras import overlay
-from jackfield_openai.chat.fields import Fields, wrong_type
 
 # ---------------------------------------------------------------------------------------------- sampling
 

@@ -6,19 +6,12 @@ import re
 from typing import Final
 
 from jackfield.api.canonical import Source
+from jackfield.api.canonical.codec import standard_base64
 
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+")
-_TO_STANDARD: Final = str.maketrans("-_", "+/")
 
 AUDIO_TYPES: Final = {"mp3": "audio/mpeg"}
 """Media types of audio formats that are not `audio/` and the format's name."""
-
-
-def standard_base64(data: str) -> str:
-    """Return base64 in the standard alphabet with padding (RFC 4648, section 4), whatever alphabet it came in."""
-    if "-" in data or "_" in data:
-        data = data.translate(_TO_STANDARD)
-    return data + "=" * (-len(data) % 4) if len(data) % 4 in (2, 3) else data
 
 
 def source_of_url(url: str) -> Source:

@@ -30,8 +30,9 @@ from jackfield.api.canonical import (
     Thinking,
     UsageDelta,
 )
+from jackfield.api.canonical.codec import to_json
 from jackfield_openai.chat.choices import ChoiceDecoder
-from jackfield_openai.chat.extras import NAME, to_json
+from jackfield_openai.chat.extras import NAME
 from jackfield_openai.chat.logprobs import decode_logprobs
 from jackfield_openai.chat.responses import CHUNK, take_created, take_text
 from jackfield_openai.chat.usage import decode_usage

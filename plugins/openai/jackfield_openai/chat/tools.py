@@ -12,9 +12,9 @@ from typing import Any, Final, Literal
 
 from jackfield.api import BadRequest
 from jackfield.api.canonical import Tool, ToolChoice
+from jackfield.api.canonical.codec import Fields, overlay, wrong_type
 from jackfield_openai.chat.content import Losses, lost, take_cache, write_cache
-from jackfield_openai.chat.extras import NAME, extra, kept, overlay
-from jackfield_openai.chat.fields import Fields, wrong_type
+from jackfield_openai.chat.extras import NAME, extra, kept
 
 OLD_FORM: Final = "=functions"
 """The key under which a tool keeps that it stood in the older list `functions`."""

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from jackfield.api.canonical import Usage
-from jackfield_openai.chat.extras import NAME, difference, extra, overlay
+from jackfield.api.canonical.codec import difference, overlay
+from jackfield_openai.chat.extras import NAME, extra
 
 _CACHED: Final = ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
 _INPUT: Final = {"cached_tokens": "cache_read", "audio_tokens": "audio_input", "cache_write_tokens": "cache_write"}

@@ -27,11 +27,12 @@ from jackfield.api.canonical import (
     ThinkingDelta,
     ToolCall,
 )
+from jackfield.api.canonical.codec import overlay, to_json
 from jackfield_openai.chat import calls, reasoning
 from jackfield_openai.chat.annotations import encode_annotation
 from jackfield_openai.chat.choices import PIECE
 from jackfield_openai.chat.content import encode_part, lost
-from jackfield_openai.chat.extras import NAME, extra, overlay, to_json
+from jackfield_openai.chat.extras import NAME, extra
 from jackfield_openai.chat.finish import CHANGED, word_for
 from jackfield_openai.chat.logprobs import encode_logprobs
 from jackfield_openai.chat.responses import CHUNK

@@ -1,13 +1,105 @@
-"""Reading a client's JSON object member by member, with errors that name the offending path."""
+"""What writers of a dialect's codec need: JSON that no client breaks on, reading with errors that name the place, and
+what a dialect keeps beside the canonical structs.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
-from jackfield.api import BadRequest
-from jackfield_openai.chat.extras import kind
+from jackfield.api.body import BadRequest
+from jackfield.api.canonical.parts import Extensions
+
+_LINE_ENDS: Final = (
+    (b"\xe2\x80\xa8", b"\\u2028"),
+    (b"\xe2\x80\xa9", b"\\u2029"),
+    (b"\xc2\x85", b"\\u0085"),
+)
+_TO_STANDARD: Final = str.maketrans("-_", "+/")
+_NOTHING: Final[dict[str, Any]] = {}
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Extras:
+    """What one dialect keeps of a thing beside its canonical struct, and writes back.
+
+    `extensions["acme.chat"]` of a struct holds those members of its wire object that the struct does not say.
+    """
+
+    def __init__(self, dialect: str) -> None:
+        self._dialect = dialect
+
+    def of(self, extensions: Extensions) -> dict[str, Any]:
+        """Return what the dialect kept; not to be changed in place."""
+        return extensions.get(self._dialect, _NOTHING) if extensions else _NOTHING
+
+    def keep(self, rest: Mapping[str, Any]) -> Extensions:
+        """Return extensions that keep `rest`, nulls left out."""
+        said = {key: value for key, value in rest.items() if value is not None} if rest else rest
+        return {self._dialect: dict(said)} if said else {}
+
+
+def overlay(base: dict[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
+    """Write `rest` over `base`, objects member by member, and return `base`. Null takes a member away."""
+    for key, value in rest.items():
+        if value is None:
+            base.pop(key, None)
+        elif isinstance(value, dict) and isinstance(base.get(key), dict):
+            overlay(base[key], value)
+        else:
+            base[key] = value
+    return base
+
+
+def difference(base: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `overlay` must write over `base` to make `value` of it, up to nulls, which say nothing."""
+    rest: dict[str, Any] = {}
+    for key, item in value.items():
+        if item is None:
+            continue
+        before = base.get(key)
+        if isinstance(item, dict) and isinstance(before, dict):
+            inner = difference(before, item)
+            if inner:
+                rest[key] = inner
+        elif before != item or before is None:
+            rest[key] = item
+    for key, item in base.items():
+        if item is not None and value.get(key) is None:
+            rest[key] = None
+    return rest
+
+
+def to_json(value: Any) -> bytes:
+    """Encode as JSON in which the characters U+2028, U+2029 and U+0085 are escaped.
+
+    Clients that split a stream by Python's `str.splitlines` take these for line ends.
+    """
+    data = _encode(value)
+    if data.isascii():
+        return data
+    for raw, escaped in _LINE_ENDS:
+        data = data.replace(raw, escaped)
+    return data
+
+
+def kind(value: object) -> str:
+    """Name the JSON type of a decoded value, for messages."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    names: dict[type, str] = {str: "a text", list: "a list", dict: "an object"}
+    return names.get(type(value), "a number")
+
+
+def standard_base64(data: str) -> str:
+    """Return base64 in the standard alphabet with padding (RFC 4648, section 4), whatever alphabet it came in."""
+    if "-" in data or "_" in data:
+        data = data.translate(_TO_STANDARD)
+    return data + "=" * (-len(data) % 4) if len(data) % 4 in (2, 3) else data
 
 
 def load(raw: bytes) -> Any:
@@ -19,7 +111,7 @@ def load(raw: bytes) -> Any:
 
 
 class Fields:
-    """One JSON object of a request: what is taken is checked, what remains in `rest` is nobody's but this dialect's.
+    """One JSON object of a request: what is taken is checked, what remains in `rest` is nobody's but the dialect's.
 
     Members that are null count as absent. Every method that takes raises `BadRequest` for a value of another type.
     """
@@ -33,7 +125,7 @@ class Fields:
         self.rest: dict[str, Any] = dict(value)
 
     def at(self, key: str) -> str:
-        """Return a member's path as OpenAI's users write it: `messages[0].role`."""
+        """Return a member's path as a dialect's users write it: `messages[0].role`."""
         return f"{self.path}.{key}" if self.path else key
 
     def take(self, key: str) -> Any:
