@@ -1,0 +1,1 @@
+"""Anthropic: its dialect for clients, and itself as a provider."""

@@ -1,0 +1,1 @@
+"""Gemini: Google's dialect for clients, and the Gemini API as a provider."""
