@@ -16,6 +16,7 @@ _OWN: Final = {
     "plugins": ("jackfield.cli.listings:plugins", "List the plugins and what became of them."),
     "models": ("jackfield.cli.listings:models", "List the models that can be called."),
     "check": ("jackfield.cli.check:check", "Check a configuration and name every problem."),
+    "translate": ("jackfield.cli.translate:translate", "Translate a body to another dialect."),
     "schema": ("jackfield.cli.schema:schema", "Print JSON Schemas."),
 }
 
