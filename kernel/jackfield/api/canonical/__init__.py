@@ -4,6 +4,7 @@ Every dialect has one codec between its wire form and these structs; nothing tra
 vendor's form to another's directly, unless a plugin registers such a pair.
 """
 
+from jackfield.api.canonical.estimate import estimate_tokens
 from jackfield.api.canonical.parts import (
     Audio,
     Cache,
@@ -47,7 +48,7 @@ from jackfield.api.canonical.response import (
     Usage,
     reply_text,
 )
-from jackfield.api.canonical.signatures import read_signature, write_signature
+from jackfield.api.canonical.signatures import read_signature, without_signatures, write_signature
 from jackfield.api.canonical.stream import (
     ArgumentsDelta,
     Assembler,
@@ -78,5 +79,5 @@ __all__ = [
     "Request", "Response", "Role", "Sampling", "ServerToolCall", "ServerToolResult", "Signature", "SignatureDelta", "Source",
     "StreamError", "Text", "TextDelta", "Thinking", "ThinkingConfig", "ThinkingDelta", "TokenChance", "TokenLogprob", "Tool",
     "ToolCall", "ToolChoice", "ToolResult", "Usage", "UsageDelta", "Video", "assemble", "budget_of", "effort_of",
-    "parse_suffix", "play", "read_signature", "reply_text", "write_signature",
+    "estimate_tokens", "parse_suffix", "play", "read_signature", "reply_text", "without_signatures", "write_signature",
 ]  # fmt: skip

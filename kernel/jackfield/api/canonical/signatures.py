@@ -7,7 +7,10 @@ Encrypted thoughts (`Thinking.redacted`) stand under `jf1.<family>/redacted.<val
 
 from typing import Final
 
-from jackfield.api.canonical.parts import Signature
+from msgspec.structs import replace
+
+from jackfield.api.canonical.parts import Part, Signature, Text, Thinking, ToolCall
+from jackfield.api.canonical.request import Request
 
 TAG: Final = "jf1."
 """What a signature begins with that stands in a foreign dialect."""
@@ -30,3 +33,15 @@ def read_signature(value: str, family: str) -> tuple[Signature, bool]:
         return Signature(value=value, family=family), False
     named, _, rest = value[len(TAG) :].partition(".")
     return Signature(value=rest, family=named.removesuffix(_REDACTED)), named.endswith(_REDACTED)
+
+
+def without_signatures(request: Request) -> Request:
+    """Return a request without any signature and without encrypted thoughts, for a provider that does not know them for its own."""
+    messages = (replace(message, parts=tuple(filter(None, map(_unsigned, message.parts)))) for message in request.messages)
+    return replace(request, messages=tuple(messages))
+
+
+def _unsigned(part: Part) -> Part | None:
+    if isinstance(part, Thinking):
+        return replace(part, signature=None, redacted=None, extensions={}) if part.text or part.summary else None
+    return replace(part, signature=None) if isinstance(part, Text | ToolCall) and part.signature is not None else part

@@ -1,0 +1,280 @@
+"""A request made sayable in another dialect, and its answer put back into the words of the one who asked.
+
+Names and ids of tools that a dialect does not take are replaced, namespaces become part of the name, and a tool that takes
+free text becomes a function that takes one text. Which of these a dialect needs is said by its traits (`Dialect.tool_name`
+and those beside it). The answer's tool calls are turned back: whole, or delta by delta.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from jackfield.api.canonical.parts import Message, Part, ToolCall, ToolResult
+from jackfield.api.canonical.request import Request, Tool, ToolChoice
+from jackfield.api.canonical.response import Choice, Response
+from jackfield.api.canonical.stream import ArgumentsDelta, Delta, PartEnd, PartStart
+from jackfield.api.dialect import Dialect, Loss
+
+ARGUMENT: Final = "input"
+"""The one argument of a function that stands for a tool which takes free text."""
+
+_FREE_TEXT: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {ARGUMENT: {"type": "string"}},
+    "required": [ARGUMENT],
+    "additionalProperties": False,
+}
+_FOREIGN: Final = re.compile(r"[^a-zA-Z0-9_-]+")
+_TEXT_BEGINS: Final = re.compile(r'\s*\{\s*"' + ARGUMENT + r'"\s*:\s*"')
+_ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+
+_HIGH_SURROGATES: Final = ("d8", "d9", "da", "db")
+"""How the first halves of escaped pairs begin (RFC 8259, section 7)."""
+
+_Name = tuple[str | None, str]
+"""A tool's namespace and name."""
+
+Restore = Callable[[Sequence[Delta]], list[Delta]]
+"""Turns the deltas of one stream back, those that came together at a time."""
+
+
+class Fitting:
+    """One request as a dialect can say it (`request`), and the way back for its answer."""
+
+    def __init__(self, request: Request, dialect: Dialect, losses: list[Loss]) -> None:
+        self._dialect, self._losses = dialect, losses
+        self._name, self._id = re.compile(dialect.tool_name).fullmatch, re.compile(dialect.tool_id).fullmatch
+        self._names: dict[_Name, str] = {}
+        self._results: dict[str, str] = {}
+        """The fitted name for a tool's own: results do not tell the namespace."""
+        self._taken: set[_Name] = set()
+        self._ids: dict[str, str] = {}
+        self._tools: dict[_Name, Tool] = {}
+        """What a name of the fitted request stands for, where the two differ."""
+        tools = tuple(self._tool(tool, f"tools[{at}]") for at, tool in enumerate(request.tools))
+        self.request = replace(
+            request,
+            tools=tools if any(new is not old for new, old in zip(tools, request.tools, strict=True)) else request.tools,
+            tool_choice=self._choice(request.tool_choice) if request.tool_choice is not None else None,
+            messages=tuple(self._message(message, f"messages[{at}]") for at, message in enumerate(request.messages)),
+        )
+
+    def restore(self, response: Response) -> Response:
+        """Return an answer with the tool calls that the request's own tools would have been called by."""
+        if not self._tools:
+            return response
+        return replace(response, choices=tuple(map(self._whole_choice, response.choices)))
+
+    def restore_stream(self) -> Restore | None:
+        """Return what does the same for one stream; None where there is nothing to be turned back."""
+        return _StreamRestorer(self._tools).feed if self._tools else None
+
+    # ------------------------------------------------------------------------------------------- the request
+
+    def _tool(self, tool: Tool, path: str) -> Tool:
+        if tool.kind == "hosted":
+            return tool
+        name = self._fitted_name(tool.namespace, tool.name, path)
+        fitted = tool
+        if tool.kind == "custom" and not self._dialect.custom_tools:
+            self._losses.append(Loss(path, "changed", f"{self._dialect.name} has no tools of free text: a function with one text instead"))
+            fitted = replace(
+                tool, kind="function", parameters=_FREE_TEXT, description=_described(tool), grammar=None, grammar_syntax=None, strict=None
+            )
+        namespace = tool.namespace if self._dialect.namespaces else None
+        if (namespace, name) != (tool.namespace, tool.name):
+            fitted = replace(fitted, name=name, namespace=namespace)
+        if fitted is not tool:
+            self._tools[namespace, name] = tool
+        return fitted
+
+    def _fitted_name(self, namespace: str | None, name: str, path: str) -> str:
+        known = self._names.get((namespace, name))
+        if known is not None:
+            return known
+        wanted = name if namespace is None or self._dialect.namespaces else f"{namespace}__{name}"
+        within = namespace if self._dialect.namespaces else None
+        free = self._name(wanted) is not None and (within, wanted) not in self._taken
+        fitted = wanted if free else self._made_name(wanted, f"{namespace}\x00{name}")
+        if fitted != name:
+            self._losses.append(Loss(f"{path}.name", "changed", f"{wanted!r} is called {fitted!r} upstream"))
+        self._names[namespace, name] = fitted
+        self._results.setdefault(name, fitted)
+        self._taken.add((within, fitted))
+        return fitted
+
+    def _made_name(self, wanted: str, whole: str) -> str:
+        """Return a name that the dialect takes: what is left of the one wanted, with a mark that tells it from others."""
+        mark, stem = hashlib.sha256(whole.encode(errors="replace")).hexdigest()[:8], _FOREIGN.sub("_", wanted).strip("-") or "tool"
+        stems = (stem, f"t_{stem}", f"t_{stem.lower().replace('-', '_')}")
+        made = (f"{said[:length]}_{mark}" for length in (54, 40, 30, 20, 10) for said in stems)
+        return next((name for name in made if self._name(name) is not None), f"tool_{mark}")
+
+    def _fitted_id(self, call_id: str, path: str) -> str:
+        if self._id(call_id) is not None:
+            return call_id
+        if call_id not in self._ids:
+            digest = hashlib.sha256(call_id.encode(errors="replace")).hexdigest()
+            self._ids[call_id] = next(made for made in (f"call_{digest[:24]}", digest[:24], digest[:9]) if self._id(made))
+            self._losses.append(Loss(f"{path}.id", "changed", f"{self._dialect.name} does not take the id {call_id[:80]!r}"))
+        return self._ids[call_id]
+
+    def _choice(self, choice: ToolChoice) -> ToolChoice:
+        declared = {tool.name: tool for tool in self._tools.values()}
+        names = tuple(self._names.get((declared[name].namespace if name in declared else None, name), name) for name in choice.names)
+        kind = "function" if choice.kind == "custom" and not self._dialect.custom_tools else choice.kind
+        return choice if (names, kind) == (choice.names, choice.kind) else replace(choice, names=names, kind=kind)
+
+    def _message(self, message: Message, path: str) -> Message:
+        parts = tuple(
+            self._part(part, f"{path}.parts[{at}]") if isinstance(part, ToolCall | ToolResult) else part
+            for at, part in enumerate(message.parts)
+        )
+        return message if all(new is old for new, old in zip(parts, message.parts, strict=True)) else replace(message, parts=parts)
+
+    def _part(self, part: ToolCall | ToolResult, path: str) -> Part:
+        plain = part.kind == "custom" and not self._dialect.custom_tools
+        if isinstance(part, ToolResult):
+            call_id = self._fitted_id(part.call_id, path)
+            name = self._result_name(part.name, path)
+            same = (call_id, name) == (part.call_id, part.name) and not plain
+            return part if same else replace(part, call_id=call_id, name=name, kind="function" if plain else part.kind)
+        name, call_id = self._fitted_name(part.namespace, part.name, path), self._fitted_id(part.id, path)
+        namespace = part.namespace if self._dialect.namespaces else None
+        if (name, call_id, namespace) == (part.name, part.id, part.namespace) and not plain:
+            return part
+        arguments = msgspec.json.encode({ARGUMENT: part.arguments}).decode() if plain else part.arguments
+        return replace(part, name=name, id=call_id, namespace=namespace, arguments=arguments, kind="function" if plain else part.kind)
+
+    def _result_name(self, name: str | None, path: str) -> str | None:
+        if name is None:
+            return None
+        return self._results.get(name) or self._fitted_name(None, name, path)
+
+    # -------------------------------------------------------------------------------------------- the answer
+
+    def _whole_choice(self, choice: Choice) -> Choice:
+        parts = tuple(self._called(part) if isinstance(part, ToolCall) else part for part in choice.message.parts)
+        return replace(choice, message=replace(choice.message, parts=parts))
+
+    def _called(self, part: ToolCall) -> ToolCall:
+        tool = self._tools.get((part.namespace, part.name))
+        if tool is None:
+            return part
+        arguments = free_text(part.arguments) if tool.kind == "custom" and part.kind == "function" else part.arguments
+        return replace(_renamed(part, tool), arguments=arguments)
+
+
+def fit(request: Request, dialect: Dialect, losses: list[Loss]) -> Fitting:
+    """Return a request as `dialect` can say it; what had to change is added to `losses`."""
+    return Fitting(request, dialect, losses)
+
+
+def free_text(arguments: str) -> str:
+    """Return the text in the arguments of a function that stands for a tool of free text."""
+    try:
+        said = msgspec.json.decode(arguments)
+    except (ValueError, RecursionError):
+        return arguments
+    return said[ARGUMENT] if isinstance(said, dict) and isinstance(said.get(ARGUMENT), str) else arguments
+
+
+def _described(tool: Tool) -> str:
+    lines = [tool.description or "", f"Put the tool's whole input, as plain text, into {ARGUMENT!r}."]
+    if tool.grammar:
+        lines.append(f"It must follow this {tool.grammar_syntax or ''} grammar:\n{tool.grammar}")
+    return "\n\n".join(filter(None, lines))
+
+
+def _renamed(part: ToolCall, tool: Tool) -> ToolCall:
+    return replace(part, name=tool.name, namespace=tool.namespace, kind="custom" if tool.kind == "custom" else part.kind)
+
+
+class _StreamRestorer:
+    """Turns the tool calls of one stream back."""
+
+    def __init__(self, tools: dict[_Name, Tool]) -> None:
+        self._tools = tools
+        self._texts: dict[tuple[int, int], _FreeText] = {}
+
+    def feed(self, deltas: Sequence[Delta]) -> list[Delta]:
+        """Return deltas that came together, turned back."""
+        return [new for delta in deltas for new in self._one(delta)]
+
+    def _one(self, delta: Delta) -> Sequence[Delta]:
+        match delta:
+            case PartStart(part=ToolCall() as part) if (tool := self._tools.get((part.namespace, part.name))) is not None:
+                return self._start(delta, part, tool)
+            case ArgumentsDelta() if (text := self._texts.get((delta.choice, delta.index))) is not None:
+                words = text.feed(delta.text)
+                return (replace(delta, text=words),) if words else ()
+            case PartEnd() if (text := self._texts.pop((delta.choice, delta.index), None)) is not None:
+                words = text.rest()
+                return (ArgumentsDelta(choice=delta.choice, index=delta.index, text=words), delta) if words else (delta,)
+        return (delta,)
+
+    def _start(self, delta: PartStart, part: ToolCall, tool: Tool) -> Sequence[Delta]:
+        called = _renamed(part, tool)
+        if tool.kind != "custom" or part.kind == "custom":
+            return (replace(delta, part=called),)
+        self._texts[delta.choice, delta.index] = text = _FreeText()
+        return (replace(delta, part=replace(called, arguments=text.feed(part.arguments))),)
+
+
+class _FreeText:
+    """Takes the one text out of a function's arguments while these come in."""
+
+    def __init__(self) -> None:
+        self._all = ""
+        self._at: int | None = None
+        """Where the text goes on that was not given out yet; None before its opening quote."""
+        self._said = False
+        self._over = False
+
+    def feed(self, piece: str) -> str:
+        """Take more of the arguments; return what of the text can be told by now."""
+        self._all += piece
+        if self._at is None and (begins := _TEXT_BEGINS.match(self._all)) is not None:
+            self._at = begins.end()
+        words: list[str] = []
+        while self._at is not None and not self._over and (step := self._next(self._at)) is not None:
+            text, self._at = step
+            words.append(text)
+        self._said = self._said or bool(words)
+        return "".join(words)
+
+    def _next(self, at: int) -> tuple[str, int] | None:
+        """Return the next words of the text and where they end; None when more has to come."""
+        if at >= len(self._all):
+            return None
+        if self._all[at] == '"':
+            self._over = True
+            return None
+        if self._all[at] != "\\":
+            ends = min((found for mark in '"\\' if (found := self._all.find(mark, at)) >= 0), default=len(self._all))
+            return self._all[at:ends], ends
+        return self._escaped(at)
+
+    def _escaped(self, at: int) -> tuple[str, int] | None:
+        kind = self._all[at + 1 : at + 2]
+        if kind != "u":
+            return (_ESCAPES.get(kind, kind), at + 2) if kind else None
+        high, low = self._all[at : at + 6], self._all[at + 6 : at + 12]
+        paired = high[2:4].lower() in _HIGH_SURROGATES
+        if len(high) < 6 or (paired and len(low) < 6):
+            return None
+        whole = high + low if paired and low.startswith("\\u") else high
+        try:
+            return msgspec.json.decode(f'"{whole}"'), at + len(whole)
+        except ValueError:
+            return "\ufffd", at + len(whole)
+
+    def rest(self) -> str:
+        """Return what was not given out, when the arguments are whole."""
+        return "" if self._said or self._over else free_text(self._all)
