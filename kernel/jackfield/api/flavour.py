@@ -1,0 +1,321 @@
+"""Flavours: how the requests that one server takes differ from those of its dialect, as data.
+
+Two servers of one dialect are seldom of one mind: a field that one requires is an error at the other. A `Flavour` says
+what has to be dropped, renamed or said otherwise, for which models, and why; `apply_flavour` does it to a body that is
+about to leave. Only the places named are touched, every other byte stays, and each touch is a `Loss`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+import msgspec
+
+from jackfield.api.dialect import Loss, Operation
+from jackfield.api.models import matches_any
+from jackfield.api.splice import Member, items, members
+
+_FIELD: Final = re.compile(r"[^.\[\]*]+(?:\[\*\])*(?:\.[^.\[\]*]+(?:\[\*\])*)*")
+_STEP: Final = re.compile(r"\[\*\]|[^.\[\]]+")
+_KEPT: Final = b""
+"""Stands for a value that stays: no JSON text is empty."""
+
+_ANY: Final = b'"*"'
+_NOTHING: Final = (b"null", b"[]", b"{}", b'""')
+
+Range = tuple[float, float]
+"""The least and the greatest figure that is taken."""
+
+
+class Fill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What is sent where a field is missing or null."""
+
+    value: Any
+    beside: str | None = None
+    """Only in objects that have this field too, neither null nor empty."""
+
+
+class Flavour(msgspec.Struct, frozen=True, kw_only=True, eq=False, omit_defaults=True, forbid_unknown_fields=True):
+    """One way in which a server's requests differ from its dialect's. All that fit a request apply together.
+
+    Fields are named by path: `top_p`, `stream_options.include_usage`, `messages[*].name`, where `[*]` stands for each
+    item of an array. What is not there is not missed.
+    """
+
+    why: str = ""
+    """The reason, as it stands in the list of losses: `not taken by reasoning models`."""
+    source: str = ""
+    """Where the provider says so: a URL."""
+    models: str | tuple[str, ...] = "*"
+    """Upstream names of the models for which it holds, with `*` for any text."""
+    excluded: str | tuple[str, ...] = ()
+    """Models for which it does not hold although `models` fits."""
+    dialect: str | None = None
+    """The upstream dialect in which it holds; None: in any."""
+    operation: Operation = "generate"
+    accept: frozenset[str] | None = None
+    """The only fields at the top of the body that are taken: all others are dropped. Where several flavours say it, what
+    all of them accept."""
+    drop: tuple[str, ...] = ()
+    """Fields that are taken out."""
+    rename: dict[str, str] = {}
+    """Fields that bear another name: the path to the new last name. Where one of that name is there already, the old is dropped."""
+    values: dict[str, dict[str, Any]] = {}
+    """Values that are said otherwise, by field: the text that a field holds to what is sent instead; None drops the field.
+    The text `*` stands for every value that is not named."""
+    clamp: dict[str, Range] = {}
+    """Figures that must lie in a range, by field; those outside are moved to its end."""
+    fill: dict[str, Fill] = {}
+    """Fields that must be there, by path."""
+
+    def __post_init__(self) -> None:
+        for path in (*self.drop, *self.rename, *self.values, *self.clamp, *self.fill):
+            if _FIELD.fullmatch(path) is None:
+                raise ValueError(f"{path!r} names no field: expected names with '.' between them and '[*]' for the items of an array")
+            if path.endswith("[*]") and path in (*self.drop, *self.rename, *self.fill):
+                raise ValueError(f"{path!r} names the items of an array: only fields of an object can be dropped, renamed or filled")
+
+    def fits(self, model: str, dialect: str, operation: str) -> bool:
+        """Tell whether it holds for a request to a model."""
+        return (
+            self.operation == operation
+            and self.dialect in (None, dialect)
+            and matches_any(model, _patterns(self.models))
+            and not matches_any(model, _patterns(self.excluded))
+        )
+
+
+def apply_flavour(
+    raw: bytes, flavours: Sequence[Flavour], model: str, dialect: str, losses: list[Loss], *, operation: Operation = "generate"
+) -> bytes:
+    """Return a request's body as a server takes it: the same object where nothing has to change.
+
+    `model` is the upstream's name and `dialect` the upstream's dialect. Each field that is touched is added to `losses`;
+    one in many messages counts once. What is no JSON object passes as it is.
+    """
+    plan = _plan(tuple(flavours), model, dialect, operation)
+    if plan is None or (plan.hint is not None and plan.hint.search(raw) is None):
+        return raw
+    touched = dict[tuple[str, str], _Touched]()
+    try:
+        made = _rewrite(raw, plan, _Place(touched))
+    except (ValueError, RecursionError):
+        return raw
+    losses += [Loss(pattern if len(t.where) > 1 else t.where[0], t.what, why) for (pattern, why), t in touched.items()]
+    return made
+
+
+def _patterns(said: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (said,) if isinstance(said, str) else said
+
+
+# ---------------------------------------------------------------------------------------------------------------- plan
+
+
+class _Node(msgspec.Struct, eq=False):
+    """What is to be done at one place of a body, and below it."""
+
+    fields: dict[str, "_Node"] = {}
+    items: "_Node | None" = None
+    accept: frozenset[str] | None = None
+    hint: re.Pattern[bytes] | None = None
+    """Found in every text in which there is something to do; None where each has to be looked at."""
+    why: str = ""
+    dropped: bool = False
+    name: str | None = None
+    values: dict[bytes, bytes | None] = {}
+    range: Range | None = None
+    fill: Fill | None = None
+    fills: dict[str, bytes] = {}
+    """What is sent for each of `fields` that may have to be filled."""
+
+
+@lru_cache(1024)
+def _plan(flavours: tuple[Flavour, ...], model: str, dialect: str, operation: str) -> _Node | None:
+    """Return what all fitting flavours ask for, as one tree; None when there is nothing to do."""
+    fitting = [flavour for flavour in flavours if flavour.fits(model, dialect, operation)]
+    root = _Node()
+    for flavour in fitting:
+        _add(root, flavour)
+    _look_for(root)
+    return root if root.fields or root.accept is not None else None
+
+
+def _add(root: _Node, flavour: Flavour) -> None:
+    why = flavour.why or "not taken by this server"
+    if flavour.accept is not None:
+        root.accept = flavour.accept if root.accept is None else root.accept & flavour.accept
+        root.why = root.why or why
+    for path in flavour.drop:
+        _at(root, path, why).dropped = True
+    for path, name in flavour.rename.items():
+        _at(root, path, why).name = name
+    for path, figures in flavour.clamp.items():
+        _at(root, path, why).range = figures
+    for path, fill in flavour.fill.items():
+        _at(root, path, why).fill = fill
+    for path, said in flavour.values.items():
+        _at(root, path, why).values.update(_encoded(said))
+
+
+def _encoded(said: Mapping[str, Any]) -> Iterable[tuple[bytes, bytes | None]]:
+    for old, new in said.items():
+        yield msgspec.json.encode(old), None if new is None else msgspec.json.encode(new)
+
+
+def _at(root: _Node, path: str, why: str) -> _Node:
+    """Return the node for a path, made where there is none."""
+    node = root
+    for step in _STEP.findall(path):
+        if step == "[*]":
+            node.items = node.items or _Node()
+            node = node.items
+        else:
+            node = node.fields.setdefault(step, _Node())
+    node.why = node.why or why
+    return node
+
+
+def _look_for(node: _Node) -> set[bytes]:
+    """Give each node its hint; return the texts of which one stands wherever there is something to do."""
+    below = set[bytes]()
+    for name, child in node.fields.items():
+        needs = _look_for(child)
+        always = child.dropped or child.name is not None or child.range is not None or _ANY in child.values
+        below |= {msgspec.json.encode(name)} if always else needs | set(child.values)
+        if child.fill is not None:
+            node.fills[name] = msgspec.json.encode(child.fill.value)
+            below.add(b"" if child.fill.beside is None else msgspec.json.encode(child.fill.beside))
+    if node.items is not None:
+        below |= _look_for(node.items) | ({b""} if _ANY in node.items.values else set(node.items.values))
+    if node.accept is None and below:
+        node.hint = re.compile(b"|".join(map(re.escape, sorted(below))))
+    return below
+
+
+# ------------------------------------------------------------------------------------------------------------- rewrite
+
+
+class _Touched(msgspec.Struct):
+    what: Literal["dropped", "changed", "invented"]
+    where: list[str] = []
+
+
+class _Place(msgspec.Struct):
+    """Where a value stands, as a pattern and in this body, and the record of what was touched."""
+
+    touched: dict[tuple[str, str], _Touched]
+    pattern: str = ""
+    path: str = ""
+
+    def field(self, name: str) -> "_Place":
+        """Return the place of a member of the object here."""
+        return _Place(self.touched, f"{self.pattern}.{name}".lstrip("."), f"{self.path}.{name}".lstrip("."))
+
+    def item(self, index: int) -> "_Place":
+        """Return the place of an item of the array here."""
+        return _Place(self.touched, f"{self.pattern}[*]", f"{self.path}[{index}]")
+
+    def note(self, what: Literal["dropped", "changed", "invented"], why: str) -> None:
+        """Record what is done here."""
+        self.touched.setdefault((self.pattern, why), _Touched(what)).where.append(self.path)
+
+
+def _rewrite(raw: bytes, node: _Node, place: _Place) -> bytes:
+    """Return the text of a value with all done that a node and those below it ask for; the same object when that is nothing."""
+    if node.hint is not None and node.hint.search(raw) is None:
+        return raw
+    first = raw.lstrip()[:1]
+    if first == b"{" and (node.fields or node.accept is not None):
+        return _rewrite_object(raw, node, place)
+    return _rewrite_array(raw, node.items, place) if first == b"[" and node.items is not None else raw
+
+
+def _rewrite_array(raw: bytes, node: _Node, place: _Place) -> bytes:
+    pieces, end = list[bytes](), 0
+    for index, (start, stop) in enumerate(items(raw)):
+        old = raw[start:stop]
+        new = _value(old, node, place.item(index))
+        if new is not old and new is not None:
+            pieces += (raw[end:start], new)
+            end = stop
+    return b"".join((*pieces, raw[end:])) if pieces else raw
+
+
+def _rewrite_object(raw: bytes, node: _Node, place: _Place) -> bytes:
+    found = members(raw)
+    names, kept, changed, end = frozenset(member.key for member in found), list[bytes](), False, raw.index(b"{") + 1
+    head = raw[: found[0].start] if found else raw[:end]
+    filled = _filled(raw, found, node, place) if node.fills else {}
+    for member in found:
+        old = raw[member.start : member.value[1]]
+        new = None if member.key in filled else _member(member, old, node, place, names)
+        if new is not None:
+            kept += (raw[end : member.start] if kept else head, new)
+        changed, end = changed or new is not old, member.value[1]
+    for added in filled.values():
+        kept += (b"," if kept else head, added)
+    return b"".join((*(kept or (head,)), raw[end:])) if changed or filled else raw
+
+
+def _filled(raw: bytes, found: Sequence[Member], node: _Node, place: _Place) -> dict[str, bytes]:
+    """Return the members by which an object has to be filled up."""
+    there, made = {m.key for m in found if raw[slice(*m.value)] not in _NOTHING}, dict[str, bytes]()
+    present = there.union(m.key for m in found if raw[slice(*m.value)] != b"null")
+    for name, value in node.fills.items():
+        child = node.fields[name]
+        if name not in present and child.fill is not None and (child.fill.beside is None or child.fill.beside in there):
+            place.field(name).note("invented", f"{child.why}: {value.decode()}")
+            made[name] = msgspec.json.encode(name) + b":" + value
+    return made
+
+
+def _member(member: Member, old: bytes, parent: _Node, place: _Place, names: frozenset[str]) -> bytes | None:
+    """Return one member of an object as it is to leave, or None when it is dropped. `names` are the object's."""
+    node = parent.fields.get(member.key)
+    if node is None:
+        if parent.accept is None or member.key in parent.accept:
+            return old
+        place.field(member.key).note("dropped", parent.why)
+        return None
+    here, value = place.field(member.key), member.value[0] - member.start
+    said = old[value:]
+    new = None if _gone(node, here, names) else _value(said, node, here)
+    if new is None or (node.name is None and new is said):
+        return new and old
+    if node.name is None:
+        return old[:value] + new
+    here.note("changed", f"{node.why}: sent as {node.name}")
+    return msgspec.json.encode(node.name) + b":" + old[:value].rpartition(b":")[2] + new
+
+
+def _gone(node: _Node, here: _Place, names: frozenset[str]) -> bool:
+    if node.dropped:
+        here.note("dropped", node.why)
+    elif node.name in names:
+        here.note("dropped", f"{node.why}; {node.name} is there already")
+    else:
+        return False
+    return True
+
+
+def _value(said: bytes, node: _Node, here: _Place) -> bytes | None:
+    """Return a value as it is to leave, or None when its field is dropped because of it."""
+    new = node.values.get(said, node.values.get(_ANY, _KEPT)) if node.values else _KEPT
+    if new is _KEPT and node.range is not None and said[:1] in b"-0123456789":
+        new = _within(said, *node.range)
+    if new is _KEPT or new == said:
+        return _rewrite(said, node, here) if node.fields or node.items is not None else said
+    if new is None:
+        here.note("dropped", f"{node.why}: {said.decode()}")
+    else:
+        here.note("changed", f"{node.why}: {said.decode()} is sent as {new.decode()}")
+    return new
+
+
+def _within(said: bytes, least: float, most: float) -> bytes:
+    """Return the nearest figure in a range; `_KEPT` where it is in it."""
+    figure = float(said)
+    bound = least if figure < least else most if figure > most else None
+    return _KEPT if bound is None else msgspec.json.encode(int(bound) if bound.is_integer() and b"." not in said else bound)
