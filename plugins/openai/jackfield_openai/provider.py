@@ -8,6 +8,9 @@ from typing import Final, Literal
 import msgspec
 
 from jackfield.api import Auth, Bearer, HttpProvider, KeyHeader, ModelInfo, Rule, Seconds, Timeouts
+from jackfield.api.flavour import Flavour
+from jackfield_openai.presets import Preset, preset_named, presets
+from jackfield_openai.refusals import Server
 
 BASE_URL = "https://api.openai.com/v1"
 """OpenAI's API reference, "Introduction": the URL below which all paths stand."""
@@ -56,24 +59,38 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_output: int | None = None
 
 
+FlavourSettings = Literal["none"] | Flavour | tuple[Flavour, ...]
+
+
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One server that speaks OpenAI's protocol."""
 
-    base_url: str
-    """Taken literally; paths such as `/chat/completions` are appended to it."""
-    models: Literal["discover"] | tuple[str | ModelSettings, ...] = "discover"
-    patterns: tuple[str, ...] = ()
+    preset: str | None = None
+    """The name of a provider that is known: what is not said here is as that provider has it."""
+    base_url: str | None = None
+    """Taken literally; paths such as `/chat/completions` are appended to it. Needed where there is no preset."""
+    models: Literal["discover"] | tuple[str | ModelSettings, ...] | None = None
+    """None: what the preset has, else `discover`."""
+    patterns: tuple[str, ...] | None = None
     """Names that are passed on to it although no list has them."""
     auth: Literal["bearer", "none"] | AuthSettings | None = None
-    """None: a key is sent where there is one, and none is needed."""
+    """None: as the preset has it, else a key is sent where there is one, and none is needed."""
     headers: dict[str, str] = {}
     query: dict[str, str] = {}
     paths: dict[str, str] = {}
     """Other paths than the usual ones, by operation: `generate`, `embed`, `models`."""
     timeouts: TimeoutSettings | None = None
+    flavour: FlavourSettings | None = None
+    """How its requests differ from the protocol's: what is dropped, renamed or said otherwise, besides what the preset
+    has; `none` for nothing, not even that."""
 
     def __post_init__(self) -> None:
-        check_base_url(self.base_url)
+        if self.preset is not None:
+            preset_named(self.preset)
+        elif self.base_url is None:
+            raise ValueError("base_url: missing; say where the server is, or name a `preset`")
+        if self.base_url is not None:
+            check_base_url(self.base_url)
         unknown = self.paths.keys() - {"generate", "embed", "models"}
         if unknown:
             raise ValueError(f"paths: unknown operation {unknown.pop()!r}; known: generate, embed, models")
@@ -97,7 +114,7 @@ def check_base_url(url: str) -> None:
 
 def openai(settings: OpenAISettings) -> HttpProvider:
     """Return the provider OpenAI itself."""
-    return HttpProvider(
+    provider = Server(
         key="openai",
         dialects=["openai.chat"],
         base_url=settings.base_url,
@@ -108,6 +125,9 @@ def openai(settings: OpenAISettings) -> HttpProvider:
         headers=_account_headers(settings),
         timeouts=_limits(settings.timeouts),
     )
+    provider.section = "plugins.openai"
+    provider.flavours = _flavours(settings.flavour, presets()["openai"].flavours)
+    return provider
 
 
 class OpenAISettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,6 +137,7 @@ class OpenAISettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     organization: str | None = None
     project: str | None = None
     timeouts: TimeoutSettings | None = None
+    flavour: FlavourSettings | None = None
 
 
 def _account_headers(settings: OpenAISettings) -> dict[str, str]:
@@ -125,36 +146,64 @@ def _account_headers(settings: OpenAISettings) -> dict[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
-def compatible(key: str, settings: ServerSettings) -> HttpProvider:
+def compatible(key: str, settings: ServerSettings) -> Server:
     """Return a provider for one configured server."""
-    models = settings.models
-    provider = HttpProvider(
+    preset = preset_named(settings.preset) if settings.preset is not None else _PLAIN
+    models = settings.models or preset.models or "discover"
+    limits = _limits(settings.timeouts)
+    provider = Server(
         key=key,
-        dialects=["openai.chat"],
-        base_url=settings.base_url,
-        auth=_auth(settings.auth),
+        dialects=preset.dialects,
+        base_url=settings.base_url or preset.base_url,
+        auth=_auth(settings.auth, preset),
         models=models if models == "discover" else [_model(m) for m in models],
-        patterns=settings.patterns,
-        failures=FAILURES,
-        headers=settings.headers,
+        patterns=preset.patterns if settings.patterns is None else settings.patterns,
+        failures=(*preset.failures, *FAILURES),
+        headers={**preset.headers, **settings.headers},
         paths=settings.paths,  # type: ignore[arg-type]
         query=settings.query,
-        timeouts=_limits(settings.timeouts),
+        forward=preset.forward,
+        timeouts=preset.timeouts if limits is None else limits,
     )
-    provider.key_optional = settings.auth is None
+    provider.key_optional = settings.auth is None and not preset.env
+    provider.section = f"plugins.openai.providers.{key}"
+    provider.flavours = _flavours(settings.flavour, preset.flavours)
     return provider
 
 
-def _auth(said: Literal["bearer", "none"] | AuthSettings | None) -> Auth | None:
+_PLAIN: Final = Preset(title="", source="", base_url="")
+"""What is known of a server without a preset."""
+
+
+def known(key: str, *, env: bool) -> Server:
+    """Return the provider that a preset describes, under the preset's own name, with or without a key from the environment.
+
+    Another plugin's provider of that name goes before it.
+    """
+    provider = compatible(key, ServerSettings(preset=key))
+    provider.fallback = True
+    if not env:
+        provider.auth = Bearer()
+    return provider
+
+
+def _flavours(said: FlavourSettings | None, known_ones: tuple[Flavour, ...]) -> tuple[Flavour, ...]:
+    if said is None or said == "none":
+        return known_ones if said is None else ()
+    own = said if isinstance(said, tuple) else (said,)
+    return (*(msgspec.structs.replace(one, why=one.why or "the configuration says so") for one in own), *known_ones)
+
+
+def _auth(said: Literal["bearer", "none"] | AuthSettings | None, preset: Preset) -> Auth | None:
     if said == "none":
         return None
     if said is None or said == "bearer":
-        return Bearer()
+        return Bearer(env=preset.env)
     if said.type == "none":
         return None
     if said.type == "header" and said.header:
-        return KeyHeader(said.header, env=said.env)
-    return Bearer(env=said.env, header=said.header or "Authorization")
+        return KeyHeader(said.header, env=said.env or preset.env)
+    return Bearer(env=said.env or preset.env, header=said.header or "Authorization")
 
 
 def _model(said: str | ModelSettings) -> ModelInfo:
