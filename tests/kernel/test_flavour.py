@@ -100,6 +100,30 @@ def test_for_which_requests_a_flavour_holds(flavour: dict[str, Any], model: str,
     assert applied('{"a":1}', said, model=model, dialect=dialect)[0] == (b"{}" if fits else b'{"a":1}')
 
 
+@pytest.mark.parametrize(
+    ("raw", "made"),
+    [
+        ('{"a":1,"mode":"x"}', '{"mode":"x"}'),
+        ('{"a":1,"mode":"y","think":{"type":"on"}}', '{"mode":"y","think":{"type":"on"}}'),
+        ('{"a":1,"mode":"x","think":{"type":"off"}}', '{"a":1,"mode":"x","think":{"type":"off"}}'),
+        ('{"a":1,"mode":"z"}', '{"a":1,"mode":"z"}'),
+        ('{"a":1}', '{"a":1}'),
+        ('{"a":1,"think":"off","mode":"x"}', '{"think":"off","mode":"x"}'),
+    ],
+)
+def test_a_flavour_may_hang_on_what_the_body_says(raw: str, made: str) -> None:
+    said = Flavour(drop=("a",), when={"mode": ("x", "y")}, unless={"think.type": ("off",)})
+    always = Flavour(drop=("other",))
+    assert applied(raw, said, always)[0].decode() == made
+    assert applied(raw[:-1] + ',"other":1}', always, said)[0].decode() == made
+
+
+def test_what_becomes_of_a_value_may_move_to_another_field() -> None:
+    off = Flavour(when={"effort": ("none",)}, rename={"effort": "thinking"}, values={"effort": {"none": {"type": "disabled"}}})
+    assert applied('{"effort":"none"}', off)[0] == b'{"thinking":{"type":"disabled"}}'
+    assert applied('{"effort":"high"}', off)[0] == b'{"effort":"high"}'
+
+
 def test_all_flavours_that_fit_apply_together() -> None:
     first = Flavour(accept=frozenset("abc"), drop=("a",), why="one")
     second = Flavour(accept=frozenset("bcd"), values={"b": {"x": "y"}}, why="two")

@@ -14,7 +14,7 @@ import msgspec
 
 from jackfield.api.dialect import Loss, Operation
 from jackfield.api.models import matches_any
-from jackfield.api.splice import Member, items, members
+from jackfield.api.splice import Member, items, locate, members
 
 _FIELD: Final = re.compile(r"[^.\[\]*]+(?:\[\*\])*(?:\.[^.\[\]*]+(?:\[\*\])*)*")
 _STEP: Final = re.compile(r"\[\*\]|[^.\[\]]+")
@@ -54,6 +54,10 @@ class Flavour(msgspec.Struct, frozen=True, kw_only=True, eq=False, omit_defaults
     dialect: str | None = None
     """The upstream dialect in which it holds; None: in any."""
     operation: Operation = "generate"
+    when: dict[str, tuple[str, ...]] = {}
+    """It holds only for requests in which each of these fields holds one of these texts."""
+    unless: dict[str, tuple[str, ...]] = {}
+    """It does not hold for requests in which one of these fields holds one of these texts."""
     accept: frozenset[str] | None = None
     """The only fields at the top of the body that are taken: all others are dropped. Where several flavours say it, what
     all of them accept."""
@@ -76,6 +80,10 @@ class Flavour(msgspec.Struct, frozen=True, kw_only=True, eq=False, omit_defaults
             if path.endswith("[*]") and path in (*self.drop, *self.rename, *self.fill):
                 raise ValueError(f"{path!r} names the items of an array: only fields of an object can be dropped, renamed or filled")
 
+        for path in (*self.when, *self.unless):
+            if _FIELD.fullmatch(path) is None or "[" in path:
+                raise ValueError(f"{path!r}: a condition names one field, with '.' between names")
+
     def fits(self, model: str, dialect: str, operation: str) -> bool:
         """Tell whether it holds for a request to a model."""
         return (
@@ -94,11 +102,15 @@ def apply_flavour(
     `model` is the upstream's name and `dialect` the upstream's dialect. Each field that is touched is added to `losses`;
     one in many messages counts once. What is no JSON object passes as it is.
     """
-    plan = _plan(tuple(flavours), model, dialect, operation)
+    fitting = _fitting(tuple(flavours), model, dialect, operation)
+    plan = _plan(fitting)
     if plan is None or (plan.hint is not None and plan.hint.search(raw) is None):
         return raw
     touched = dict[tuple[str, str], _Touched]()
     try:
+        holding = tuple([flavour for flavour in fitting if _holds(flavour, raw)])
+        if holding != fitting and (plan := _plan(holding)) is None:
+            return raw
         made = _rewrite(raw, plan, _Place(touched))
     except (ValueError, RecursionError):
         return raw
@@ -132,11 +144,25 @@ class _Node(msgspec.Struct, eq=False):
 
 
 @lru_cache(1024)
-def _plan(flavours: tuple[Flavour, ...], model: str, dialect: str, operation: str) -> _Node | None:
-    """Return what all fitting flavours ask for, as one tree; None when there is nothing to do."""
-    fitting = [flavour for flavour in flavours if flavour.fits(model, dialect, operation)]
+def _fitting(flavours: tuple[Flavour, ...], model: str, dialect: str, operation: str) -> tuple[Flavour, ...]:
+    return tuple(flavour for flavour in flavours if flavour.fits(model, dialect, operation))
+
+
+def _holds(flavour: Flavour, raw: bytes) -> bool:
+    """Tell whether what a body says meets a flavour's conditions."""
+    return all(_says(raw, *said) for said in flavour.when.items()) and not any(_says(raw, *said) for said in flavour.unless.items())
+
+
+def _says(raw: bytes, path: str, texts: tuple[str, ...]) -> bool:
+    span = locate(raw, tuple(path.split(".")))
+    return span is not None and raw[slice(*span)] in map(msgspec.json.encode, texts)
+
+
+@lru_cache(1024)
+def _plan(flavours: tuple[Flavour, ...]) -> _Node | None:
+    """Return what all of these flavours ask for, as one tree; None when there is nothing to do."""
     root = _Node()
-    for flavour in fitting:
+    for flavour in flavours:
         _add(root, flavour)
     _look_for(root)
     return root if root.fields or root.accept is not None else None
