@@ -16,6 +16,7 @@ from jackfield.api import (
     Error,
     Event,
     Headers,
+    Loss,
     ModelInfo,
     NotDecoded,
     Reply,
@@ -29,6 +30,11 @@ from jackfield.source import Source
 from jackfield.streams import Relay
 from jackfield.trace import log
 
+LOSSES: Final = "x-jackfield-loss"
+"""A request with this header is answered with one of the same name: what its translation lost, as far as that is known by then."""
+
+_LONGEST: Final = 4000
+"""Characters of that header."""
 _JSON: Final = ("Content-Type", "application/json")
 async def prepare(exchange: Exchange, reply: Reply) -> Relay | None:
     """Make an answer the client's: return it as a stream where the client asked for one, None where it is a whole one."""
@@ -46,11 +52,19 @@ async def prepare(exchange: Exchange, reply: Reply) -> Relay | None:
         if relay is None:
             exchange.usage = made.usage
             await bodies.response(exchange, made.attempt, reply)
+        if LOSSES in call.headers:
+            reply.headers = reply.headers.with_changes({LOSSES: told(made.attempt.losses)})
     if relay is None and call.stream and call.operation == "generate" and reply.status < 300:
         relay = await _played(exchange, reply)
     if relay is not None:
         await relay.bind()
     return relay
+
+
+def told(losses: Sequence[Loss] | None) -> str:
+    """Return a list of losses as a header's value."""
+    each = "; ".join(f"{loss.what} {loss.path}: {loss.why}" for loss in losses or ())
+    return each.encode("ascii", "replace").decode()[:_LONGEST] or "none"
 
 
 async def _relayed(exchange: Exchange, reply: Reply, stream: AsyncIterator[Any]) -> Relay:
@@ -143,7 +157,9 @@ def _error_reply(dialect: Dialect, error: Error) -> Reply:
 def no_route(generation: Generation, downstream: Downstream) -> Refused:
     """Return the error for a request that no route takes."""
     path, method = downstream.path, downstream.method
-    if methods := generation.routes.methods(path, downstream.headers):
+    if methods := generation.routes.methods(path, downstream.headers, downstream.query):
+        if (downstream.headers.get("upgrade") or "").lower() == "websocket":
+            return Refused(426, f"{path} speaks HTTP alone, no WebSocket", code="upgrade_required")
         says = f"{path} takes {' or '.join(methods)}, not {method}"
         return Refused(405, says, code="method_not_allowed", headers=Headers({"Allow": ", ".join(methods)}))
     near = generation.routes.nearest(path)
@@ -166,6 +182,10 @@ async def refuse_unmatched(generation: Generation, downstream: Downstream, fault
 async def query(exchange: Exchange, first_models: Callable[[], Awaitable[None]]) -> None:
     """Answer a query: what models there are."""
     generation, call, dialect = exchange.generation, exchange.call, exchange.dialect
+    if call.operation == "ping":
+        exchange.http_status = 200
+        await exchange.downstream.send(200, (), b"")
+        return
     await first_models()
     if call.operation == "models":
         body = dialect.encode_models(generation.models.listing(call.principal))

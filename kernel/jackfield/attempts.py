@@ -55,12 +55,20 @@ async def _round(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None
             return await _try(shared, exchange, made)
         except CallError as fault:
             told = made.failure = fault.failure
-        if told.help == "none":
+        if not exchange.unsigned and _refuses_signature(made):
+            exchange.unsigned = True  # once more, without any
+            continue
+        if told.help == "none" and not (exchange.call.operation == "resource" and told.status == 404):
             break
         # What is the credential's own fault would meet its other models too.
         tried |= {s.id for s in pool.all if s is candidate or (told.blame == "credential" and s.account is candidate.account)}
         left = pool.without(tried)
     return None
+
+
+def _refuses_signature(made: Tried) -> bool:
+    reply, dialect = made.reply, made.attempt.dialect
+    return reply is not None and dialect.refuses_signature(dialect.decode_error(reply.status, reply.headers, bodies.error_body(reply)))
 
 
 async def _pick(exchange: Exchange, pool: Pool) -> Candidate:
@@ -85,7 +93,7 @@ async def _pick(exchange: Exchange, pool: Pool) -> Candidate:
 
 def _attempt(exchange: Exchange, candidate: Candidate) -> Attempt:
     generation, call, provider = exchange.generation, exchange.call, candidate.account.provider
-    dialects = provider.dialects_of(candidate.model)
+    dialects = provider.dialects_of(candidate.model) if candidate.model else provider.dialects
     name = call.dialect if call.dialect in dialects else next((n for n in dialects if n in generation.dialects), "canonical")
     attempt = Attempt(call, provider, candidate, generation.dialects[name])
     attempt.base_url = candidate.account.credential.base_url
@@ -93,10 +101,10 @@ def _attempt(exchange: Exchange, candidate: Candidate) -> Attempt:
         attempt.number = len(exchange.tried) + 1
         attempt.before = tuple(tried.failure for tried in exchange.tried if tried.failure is not None)
     if name == call.dialect:
-        attempt.endpoint = exchange.endpoint
+        attempt.endpoint, attempt.params = exchange.endpoint, exchange.params
         attempt.headers = generation.request_policy[name].passed(call._full_headers)  # no policy lets a key through
         attempt.query = Pairs(pair for pair in call.query if pair[0] in attempt.dialect.request_query) if call.query else call.query
-    else:
+    if attempt.endpoint is None or attempt.endpoint.upstream is None:
         attempt.endpoint = bodies.endpoint_for(attempt.dialect, call.operation, call.stream)
     if exchange.request_headers:
         attempt.headers = bodies.sendable(attempt.headers.with_changes(exchange.request_headers))
@@ -117,7 +125,7 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
         attempt._send = lambda request: shared.transport.request(request, account)
         started = time.perf_counter()
         if not (
-            isinstance(reply := await attempt.provider.execute(attempt), Reply)  # 9 execute
+            isinstance(reply := bodies.counted(attempt) or await attempt.provider.execute(attempt), Reply)  # 9 execute
             and isinstance(reply.headers, Headers)
             and 200 <= reply.status < 600
         ):

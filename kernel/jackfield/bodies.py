@@ -10,6 +10,7 @@ import msgspec
 
 from jackfield.api import (
     Attempt,
+    BadRequest,
     Body,
     Call,
     CallError,
@@ -17,21 +18,29 @@ from jackfield.api import (
     Dialect,
     Endpoint,
     Failure,
+    Glance,
     Headers,
+    Loss,
     Operation,
     Path,
     Reply,
     Request,
     Response,
+    Usage,
+    apply_flavour,
     failure,
     locate,
     members,
     splice,
 )
 from jackfield.api.body import Codec
+from jackfield.api.canonical import estimate_tokens, without_signatures
+from jackfield.api.canonical.fitting import fit
+from jackfield.api.canonical.thinking import fit_thinking
 from jackfield.dispatch import Chain, ask
 from jackfield.exchange import Exchange, Tried
 from jackfield.generation import NEVER_SENT, UNSENDABLE
+from jackfield.trace import log
 
 Canonical = TypeVar("Canonical")
 
@@ -45,6 +54,8 @@ def request_codec(dialect: Dialect, operation: Operation) -> Codec[Request]:
 @lru_cache
 def response_codec(dialect: Dialect, operation: Operation) -> Codec[Response] | None:
     """Return how a dialect reads and writes the bodies of answers; None for operations whose answers have no canonical form."""
+    if operation == "count" and type(dialect).decode_count is not Dialect.decode_count:
+        return lambda raw: Response(usage=dialect.decode_count(raw)), lambda said, _: dialect.encode_count(said.usage or Usage())
     return (dialect.decode_response, dialect.encode_response) if operation == "generate" else None
 
 
@@ -91,11 +102,44 @@ def endpoint_for(dialect: Dialect, operation: Operation, stream: bool) -> Endpoi
 
 async def request(exchange: Exchange, attempt: Attempt) -> None:
     """Turn an attempt's body from the client's dialect into the upstream's, and let plugins normalize it."""
-    streams, rest = attempt.provider.streams, exchange.generation.chains["normalize_request"]
+    if attempt.call.operation == "resource":
+        return
+    streams, rest, endpoint = attempt.provider.streams, exchange.generation.chains["normalize_request"], attempt.endpoint
     stream = attempt.call.stream if streams == "both" else streams == "only"
-    (_within if attempt.dialect is exchange.dialect else _across)(exchange, attempt, stream)
+    if endpoint is not None and isinstance(endpoint.stream, bool) and endpoint.stream is not stream:
+        attempt.endpoint = endpoint_for(attempt.dialect, attempt.call.operation, stream)
+    if attempt.dialect.name != attempt.call.dialect:
+        _across(exchange, attempt, stream)
+    elif _must_be_read(exchange, attempt):
+        _anew(exchange, attempt, attempt.request, stream)
+    else:
+        _within(exchange, attempt, stream)
+    if attempt.provider.flavours:
+        _flavour(attempt)
+    _judge_losses(exchange, attempt)
     if rest:
         await edit_request(exchange, attempt, rest)
+
+
+def _flavour(attempt: Attempt) -> None:
+    """Say as the provider takes it what its dialect alone does not decide."""
+    before, losses = attempt.body.raw, [] if attempt.losses is None else attempt.losses
+    raw = apply_flavour(before, attempt.provider.flavours, attempt.model, attempt.dialect.name, losses, operation=attempt.call.operation)
+    if raw is not before:
+        attempt.body, attempt.losses = attempt.body.with_raw(raw), losses
+        attempt.fidelity = "edited" if attempt.fidelity == "bytes" else attempt.fidelity
+
+
+def _judge_losses(exchange: Exchange, attempt: Attempt) -> None:
+    """Do what the operator wants done about a request that loses something. Raises `CallError` where it must not be sent."""
+    policy = exchange.generation.config.translation.policy
+    if policy == "allow" or not attempt.losses:
+        return
+    lost = "; ".join(f"{loss.what} {loss.path} ({loss.why})" for loss in attempt.losses)
+    says = f"the request would lose something on the way from {attempt.call.dialect} to {attempt.dialect.name}: {lost}"
+    if policy == "strict":
+        raise CallError(failure("unsupported", says[:2000], code="translation_loss", param=attempt.losses[0].path, status=400))
+    log.warning("%s: %s", attempt.call.id, says)
 
 
 async def edit_request(exchange: Exchange, attempt: Attempt, rest: Chain) -> bool:
@@ -133,14 +177,64 @@ def _within(exchange: Exchange, attempt: Attempt, stream: bool) -> None:
 
 
 def _across(exchange: Exchange, attempt: Attempt, stream: bool) -> None:
-    """Go through the canonical model."""
-    call, dialect, said = attempt.call, attempt.dialect, attempt.body.canonical
-    if call.operation != "generate" or said is None:
+    """Go by a direct translator where there is one for the two dialects, else through the canonical model."""
+    call, dialect = attempt.call, attempt.dialect
+    attempt.translator = exchange.generation.translators.get((call.dialect, dialect.name)) if call.operation == "generate" else None
+    if attempt.translator is not None:
+        attempt.losses, attempt.fidelity, endpoint = [], "direct", attempt.endpoint
+        written: dict[Path, Any] = {}
+        raw = attempt.translator.translate_request(attempt.body.raw, attempt.losses)
+        if endpoint is not None and endpoint.model is not None:
+            written[endpoint.model] = attempt.model
+        if endpoint is not None and isinstance(endpoint.stream, tuple):
+            written[endpoint.stream] = stream
+        attempt.body = Body(splice(raw, written), codec=request_codec(dialect, call.operation))
+        return
+    said = attempt.body.canonical
+    if call.operation not in ("generate", "count") or said is None:
         says = f"{call.operation} cannot be translated from {call.dialect} to {dialect.name}"
         raise CallError(failure("unsupported", says, code="unsupported_translation", status=400))
-    said, attempt.losses, attempt.fidelity = msgspec.structs.replace(said, model=attempt.model, stream=stream), [], "canonical"
-    raw = dialect.encode_request(said, call.operation, attempt.losses)
-    attempt.body = Body(raw, canonical=said, codec=request_codec(dialect, call.operation))
+    if said.previous is not None:
+        says = f"{attempt.candidate.provider!r} has not stored the answer {said.previous!r} that the request goes on from"
+        raise CallError(failure("unsupported", says, code="previous_response_not_stored", param="previous_response_id", status=400))
+    _anew(exchange, attempt, said, stream)
+
+
+def _must_be_read(exchange: Exchange, attempt: Attempt) -> bool:
+    """Tell whether a body of the upstream's own dialect has to be written anew: for its thinking or its signatures."""
+    if attempt.candidate.thinking is not None or exchange.unsigned:
+        return True
+    source = attempt.body.source
+    return isinstance(source, bytes) and any(source.find(tag) >= 0 for tag in attempt.dialect.needles.tagged)
+
+
+def _anew(exchange: Exchange, attempt: Attempt, said: Request, stream: bool) -> None:
+    """Write an attempt's body from what it says."""
+    call, dialect, wanted, losses = attempt.call, attempt.dialect, attempt.candidate.thinking, list[Loss]()
+    attempt.losses, attempt.fidelity, crossing = losses, "canonical", attempt.dialect.name != attempt.call.dialect
+    if exchange.unsigned:
+        said = without_signatures(said)
+        losses.append(Loss("messages", "dropped", "the provider refuses the signatures of earlier answers"))
+    strict = wanted is None and dialect.family == exchange.dialect.family
+    thinking = said.thinking if wanted is None else msgspec.structs.replace(wanted, summary=said.thinking.summary)
+    if crossing or wanted is not None:
+        support = exchange.generation.models.thinking_of(attempt.provider, attempt.model)
+        try:
+            thinking = fit_thinking(thinking, support, strict=strict, losses=losses)
+        except ValueError as fault:
+            raise BadRequest(str(fault)) from None
+    if crossing:
+        attempt.fitting = fit(said, dialect, losses)
+        said = msgspec.structs.replace(attempt.fitting.request, stream_usage=stream or None)
+    said = msgspec.structs.replace(said, model=attempt.model, stream=stream, thinking=thinking)
+    attempt.body = Body(dialect.encode_request(said, call.operation, losses), canonical=said, codec=request_codec(dialect, call.operation))
+
+
+def counted(attempt: Attempt) -> Reply | None:
+    """Return an estimate for a request that asks for a count of tokens from somebody who has no counting; None for all others."""
+    if attempt.call.operation != "count" or attempt.endpoint is not None:
+        return None
+    return Reply(response=Response(usage=Usage(input=estimate_tokens(attempt.request), source="estimated")))
 
 
 def whole_body(reply: Reply, dialect: Dialect, operation: Operation) -> Body[Response]:
@@ -160,7 +254,7 @@ def judge(attempt: Attempt, reply: Reply, made: Tried) -> Failure | None:
     """Look at a whole answer: what it cost, and whether it is one at all."""
     reply.body = body = whole_body(reply, attempt.dialect, attempt.call.operation)
     try:
-        seen = attempt.dialect.glance(body.raw)
+        seen = attempt.dialect.glance(body.raw) if attempt.call.operation in ("generate", "embed") else Glance()
     except (ValueError, RecursionError) as fault:
         kind = reply.headers.get("content-type") or "no content type"
         what = "nothing" if not body.raw.strip() else f"what is no answer ({kind})"
@@ -197,16 +291,23 @@ def sendable(headers: Headers) -> Headers:
 
 async def response(exchange: Exchange, attempt: Attempt, reply: Reply) -> None:
     """Turn a whole answer into the client's dialect, after plugins have normalized it."""
-    dialect, model, normalizers = exchange.dialect, attempt.call.model, exchange.generation.chains["normalize_response"]
-    if not normalizers and attempt.dialect is dialect and attempt.model == model:
+    dialect, call, normalizers = exchange.dialect, attempt.call, exchange.generation.chains["normalize_response"]
+    within, renamed = attempt.dialect.name == dialect.name, attempt.model != call.model and call.operation != "resource"
+    if not normalizers and within and not renamed:
         return
     body = await edit_response(exchange, attempt, reply, attempt.dialect)
-    if attempt.dialect is not dialect:
-        try:
+    try:
+        if attempt.translator is not None:
+            raw = attempt.translator.translate_response(body.raw, attempt.losses or [])
+            body = Body(raw, codec=response_codec(dialect, call.operation))
+        elif not within:
             said = body.canonical or Response()
-        except ValueError as fault:
-            raise CallError(failure("upstream", "the provider's answer cannot be read", code="bad_answer", detail=str(fault))) from fault
-        said = said if attempt.model == model else msgspec.structs.replace(said, model=model)
-        reply.body = Body(canonical=said, codec=response_codec(dialect, "generate"), losses=attempt.losses)
-    elif attempt.model != model:  # the client is answered under the name that it asked for
-        reply.body = body.with_changes({path: model for path in dialect.needles.model if locate(body.raw, path) is not None})
+            said = attempt.fitting.restore(said) if attempt.fitting is not None else said
+            said = msgspec.structs.replace(said, model=call.model) if renamed else said
+            reply.body = Body(canonical=said, codec=response_codec(dialect, call.operation), losses=attempt.losses)
+            return
+    except ValueError as fault:
+        raise CallError(failure("upstream", "the provider's answer cannot be read", code="bad_answer", detail=str(fault))) from fault
+    # The client is answered under the name that it asked for.
+    named = {path: call.model for path in dialect.needles.model if locate(body.raw, path) is not None} if renamed else {}
+    reply.body = body.with_changes(named) if named else body

@@ -107,9 +107,10 @@ class Exchange:
     task: asyncio.Task[object] | None = None
     doorkeepers: Chain = ()
     """Who decides who calls; without any it must be somebody on this machine."""
-    inside = body_touched = rejected = False
+    inside = body_touched = rejected = unsigned = False
     """A plugin or the embedding program makes the call, so that nobody needs to be authenticated; a hook changed the
-    client's body, so that what it says of model and stream is overwritten; a plugin or a rule refused the call."""
+    client's body, so that what it says of model and stream is overwritten; a plugin or a rule refused the call; a provider
+    refused the signatures of earlier answers, so that none are sent."""
     http_status = 0
     """What the client was sent."""
     skipped: frozenset[str] = frozenset()

@@ -22,6 +22,7 @@ from jackfield.api import (
     ModelInfo,
     Provider,
     StateStore,
+    Translator,
     matches,
     matches_any,
 )
@@ -79,6 +80,8 @@ class Generation:
     def __init__(self, loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> None:
         self.loaded, self.config, self.plugins = loaded, loaded.config, found
         self.problems, self.providers = list[str](), dict[str, Provider]()
+        self.translators: dict[tuple[str, str], Translator] = {}
+        """Direct translators, by the client's dialect and the upstream's."""
         self.dialects: dict[str, Dialect] = {"canonical": CanonicalDialect()}
         self.owner: dict[str, Plugin] = {}
         """Each provider's plugin, by the provider's key."""
@@ -143,6 +146,7 @@ class Generation:
             ("register_dialects", self._put_dialect),
             ("register_providers", self._put_provider),
             ("register_models", self._put_model),
+            ("register_translators", self._put_translator),
             ("register_credential_sources", self._put_source),
             ("register_state_stores", self._put_store),
         ):
@@ -165,11 +169,19 @@ class Generation:
             raise TypeError(f"{provider!r} is no provider: it needs a `key` and an `execute`")
         if not self.dialects.keys() & set(spoken):
             raise ValueError(f"provider {key!r}: no plugin has its dialect {', '.join(spoken)}; known: {', '.join(sorted(self.dialects))}")
+        before = self.providers.get(key)
+        if before is not None and self.owner[key] is not plugin and (before.fallback or provider.fallback):
+            if provider.fallback:
+                return
+            del self.providers[key]
         if _put(self.providers, key, provider, plugin):
             self.owner[key] = plugin
 
     def _put_model(self, plugin: Plugin, pair: Any) -> None:
         self.extra_models.append((str(pair[0]), msgspec.convert(pair[1], ModelInfo)))
+
+    def _put_translator(self, plugin: Plugin, translator: Any) -> None:
+        _put(self.translators, (translator.source, translator.target), translator, plugin)
 
     def _put_source(self, plugin: Plugin, source: Any) -> None:
         self.sources.append((plugin.id, source))
@@ -213,7 +225,7 @@ async def build(loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> Ge
     held = [*from_config(loaded, made.problems), *outside, *from_environment(made.from_environment()), *keyless]
     made.accounts = accounts(held, made.providers, lasting.accounts, made.problems)
     lasting.accounts.update({account.credential.id: account for account in made.accounts})
-    made.models = Registry(made.accounts, made.config.models.aliases, made.extra_models)
+    made.models = Registry(made.accounts, made.config.models.aliases, made.extra_models, made.config.models.catalogue)
     return made
 
 
@@ -226,7 +238,7 @@ def _blaming(plugin: Plugin, hook: str) -> Iterator[None]:
         plugin.problems.append(f"plugin {plugin.id!r}: {hook}: {type(fault).__name__}: {fault}")
 
 
-def _put(table: dict[str, Any], key: str, thing: object, plugin: Plugin) -> bool:
+def _put(table: dict[Any, Any], key: object, thing: object, plugin: Plugin) -> bool:
     if key in table:
         plugin.problems.append(f"plugin {plugin.id!r}: {key!r} is shadowed: a plugin of higher priority has one")
     return table.setdefault(key, thing) is thing

@@ -3,11 +3,12 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from jackfield.api import Candidate, ModelInfo, Pool, Principal, matches_any
+from jackfield.api import Candidate, ModelInfo, Pool, Principal, Provider, ThinkingSupport, matches, matches_any
+from jackfield.api.canonical import parse_suffix
 from jackfield.credentials import Account
 
 _MAX_PASSED_THROUGH: Final = 2048
@@ -23,8 +24,9 @@ class Registry:
         accounts: Sequence[Account],
         aliases: Mapping[str, str | tuple[str, ...]],
         extra: Sequence[tuple[str, ModelInfo]] = (),
+        catalogue: Sequence[ModelInfo] = (),
     ) -> None:
-        self._accounts, self._aliases, self._extra = accounts, aliases, extra
+        self._accounts, self._aliases, self._extra, self._catalogue = accounts, aliases, extra, catalogue
         self._discovered: dict[str, Sequence[ModelInfo]] = {}
         self._rebuild()
 
@@ -69,6 +71,9 @@ class Registry:
         return Pool(name, candidates) if candidates else None
 
     def _candidates(self, name: str, provider: str | None, depth: int) -> list[Candidate]:
+        base, thinking = parse_suffix(name)
+        if thinking is not None and name not in self._listed and name not in self._aliases:
+            return [Candidate(c.account, c.model, thinking) for c in self._candidates(base, provider, depth)]
         scheme, spelled, rest = name.partition("://")
         if spelled:
             return self._known(rest, scheme) if rest and provider in (None, scheme) else []
@@ -104,7 +109,27 @@ class Registry:
 
     def info(self, name: str) -> ModelInfo | None:
         """Return what is known of one model; None when nobody could serve it."""
-        return (self._infos.get(name) or ModelInfo(id=name)) if self.resolve(name, None) is not None else None
+        pool = self.resolve(name, None)
+        if pool is None:
+            return None
+        known, serving = self._infos.get(name) or ModelInfo(id=name), pool.all[0]
+        return merged(name, [known, *(facts for _, facts in self.facts(serving.account.provider, serving.model))])
+
+    def facts(self, provider: Provider, model: str) -> list[tuple[str, ModelInfo]]:
+        """Return who knows what of an upstream's model, each with the source's name: what stands first counts."""
+        listed = (info for found in self._discovered.values() for info in found if model in (info.id, info.upstream))
+        given = [m for m in provider.models if isinstance(m, ModelInfo) and model in (m.id, m.upstream)]
+        sources = (
+            ("models.catalogue in the configuration", self._catalogue),
+            (f"the models of {provider.key}", given),
+            (f"the list of {provider.key}", listed),
+            (f"the catalogue of {provider.key}", provider.catalogue),
+        )
+        return [(name, next(iter(fitting))) for name, known in sources if (fitting := [i for i in known if _tells_of(i, model)])]
+
+    def thinking_of(self, provider: Provider, model: str) -> ThinkingSupport | None:
+        """Return how an upstream's model can be told to think; None when nobody knows."""
+        return next((facts.thinking for _, facts in self.facts(provider, model) if facts.thinking is not None), None)
 
     def near(self, name: str, principal: Principal) -> list[str]:
         """Return names that a caller may have meant."""
@@ -115,6 +140,20 @@ class Registry:
 def _may_serve(account: Account, model: str) -> bool:
     served, excluded = account.credential.models, account.credential.excluded
     return (served is None or matches_any(model, served)) and not matches_any(model, excluded)
+
+
+def merged(name: str, known: Sequence[ModelInfo]) -> ModelInfo:
+    """Return one model's facts out of several: of each the first that says something."""
+    told: dict[str, Any] = {}
+    for info in known:
+        for field, value in msgspec.structs.asdict(info).items():
+            if value not in (None, (), {}):
+                told.setdefault(field, value)
+    return ModelInfo(**(told | {"id": name}))
+
+
+def _tells_of(info: ModelInfo, model: str) -> bool:
+    return model == info.upstream or matches(model, info.id)
 
 
 def _once(candidates: Iterable[Candidate]) -> list[Candidate]:

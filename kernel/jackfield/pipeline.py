@@ -16,7 +16,7 @@ from jackfield.dispatch import Chain, ask, without
 from jackfield.exchange import LAST, Downstream, Exchange, Refused
 from jackfield.generation import Generation
 from jackfield.peek import peek
-from jackfield.resolution import resolve, usable
+from jackfield.resolution import owners, resolve, usable
 from jackfield.shared import Shared
 
 
@@ -25,7 +25,7 @@ def serve(shared: Shared, generation: Generation, downstream: Downstream) -> Awa
     try:
         if not (doorkeepers := generation.doorkeepers()):
             refuse_strangers(downstream)
-        match = generation.routes.match(downstream.method, downstream.path, downstream.headers)  # 0 match
+        match = generation.routes.match(downstream.method, downstream.path, downstream.headers, downstream.query)  # 0 match
         if match is None:
             raise answers.no_route(generation, downstream)
     except Refused as refused:
@@ -67,7 +67,7 @@ async def _stages(shared: Shared, exchange: Exchange) -> None:
     call.hide_keys()
     if call.operation not in CALLS:
         check_allowed(call, model=False)
-        await answers.query(exchange, shared.first_models)
+        await (_resource(shared, exchange) if call.operation == "resource" else answers.query(exchange, shared.first_models))
         return
     await _peek(exchange)  # 2 peek
     if not exchange.inside:
@@ -78,8 +78,19 @@ async def _stages(shared: Shared, exchange: Exchange) -> None:
     reply = await _intercept(exchange, chains["intercept_request"]) if chains["intercept_request"] else None  # 5 request interceptors
     if reply is None:
         reply = await attempts.answer(shared, exchange, targets)  # 6 scheduler to 9 execute, for each attempt
+    await _answer(shared, exchange, reply)
+
+
+async def _answer(shared: Shared, exchange: Exchange, reply: Reply) -> None:
     relay = await answers.prepare(exchange, reply)  # 10 translate response, 11 response interceptors
     await (relay.pump(shared.sweeper) if relay is not None else answers.send(exchange, reply))
+
+
+async def _resource(shared: Shared, exchange: Exchange) -> None:
+    """Ask those who may have what the request names; no model, no router and no translation take part."""
+    call = exchange.call
+    call.body, call.stream, exchange.sees_answer = Body(await exchange.downstream.read()), exchange.endpoint.stream is True, LAST
+    await _answer(shared, exchange, await attempts.answer(shared, exchange, owners(exchange)))
 
 
 async def _peek(exchange: Exchange) -> None:

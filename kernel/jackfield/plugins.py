@@ -26,7 +26,7 @@ from jackfield.settings import HookSettings, PluginSettings
 
 _GUARDED: Final = frozenset({"authenticate", "register_credential_sources", "register_routes"})
 """Hooks that could open the house: they act only for plugins that the configuration names."""
-_NOT_CALLED: Final = frozenset({"register_translators", "register_routes", "register_commands"})
+_NOT_CALLED: Final = frozenset({"register_routes", "register_commands"})
 """Hooks of the contract that nothing calls yet."""
 _NEAR: Final = 0.82
 """How alike a name must be to a hook's to be taken for a misspelling of it."""

@@ -32,6 +32,15 @@ def resolve(exchange: Exchange) -> list[Target]:
     return targets
 
 
+def owners(exchange: Exchange) -> list[Target]:
+    """Return who may have what a request names. Raises `Refused` with 400 where nobody keeps such things."""
+    dialect = exchange.call.dialect
+    keeping = [Candidate(account, "") for account in exchange.generation.accounts if dialect in account.provider.dialects]
+    if not keeping:
+        raise Refused(400, f"no provider here speaks {dialect}, so none has stored anything", code="nothing_stored")
+    return [(Pool(exchange.params.get("id", ""), keeping), ())]
+
+
 def _pool(exchange: Exchange, way: Route | Alternative) -> Pool | None:
     generation, name = exchange.generation, way.model or exchange.call.model
     if way.executor is None:

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from jackfield.api import Dialect, Endpoint, Headers
+from jackfield.api import Dialect, Endpoint, Headers, Pairs
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
@@ -25,7 +25,8 @@ class Routes:
         self._exact, self._paths = dict[tuple[str, str], list[Match]](), dict[str, Dialect]()
         self._templates: list[tuple[str, re.Pattern[str], Dialect, Endpoint]] = []
         rows = [(dialect, endpoint) for dialect in dialects for endpoint in dialect.endpoints]
-        for dialect, endpoint in sorted(rows, key=lambda row: row[1].when_header is None):  # those that a header decides are asked first
+        for spoken, endpoint in sorted(rows, key=lambda row: (row[1].when_header or row[1].when_query) is None):  # the special ones first
+            dialect = spoken.framed(endpoint.framing) if endpoint.framing is not None else spoken
             self._paths.setdefault(endpoint.path, dialect)
             if "{" in endpoint.path:
                 self._templates.append((endpoint.method, _template(endpoint.path), dialect, endpoint))
@@ -33,14 +34,15 @@ class Routes:
                 self._exact.setdefault((endpoint.method, endpoint.path), []).append(Match(dialect, endpoint))
         self._roots = sorted({path.split("/")[1] for path in self._paths})
 
-    def match(self, method: str, path: str, headers: Headers) -> Match | None:
+    def match(self, method: str, path: str, headers: Headers, query: Pairs) -> Match | None:
         """Return the route, also for the common wrong spellings of its path."""
-        others = (self._lookup(method, variant, headers) for variant in self._variants(path))
-        return self._lookup(method, path, headers) or next(filter(None, others), None)
+        others = (self._lookup(method, variant, headers, query) for variant in self._variants(path))
+        return self._lookup(method, path, headers, query) or next(filter(None, others), None)
 
-    def _lookup(self, method: str, path: str, headers: Headers) -> Match | None:
+    def _lookup(self, method: str, path: str, headers: Headers, query: Pairs) -> Match | None:
         for match in self._exact.get((method, path)) or self._patterned(method, path):
-            if match.endpoint.when_header is None or match.endpoint.when_header in headers:
+            header, pair = match.endpoint.when_header, match.endpoint.when_query
+            if (header is None or header in headers) and (pair is None or query.get(pair[0]) == pair[1]):
                 return match
         return None
 
@@ -60,10 +62,10 @@ class Routes:
                     yield base[len(root) + 1 :]
                 yield f"/{root}{base}"
 
-    def methods(self, path: str, headers: Headers) -> list[str]:
+    def methods(self, path: str, headers: Headers, query: Pairs) -> list[str]:
         """Return the methods that the path has, under any of its spellings."""
         verbs = {verb for verb, _ in self._exact} | {row[0] for row in self._templates}
-        return sorted(verb for verb in verbs if self.match(verb, path, headers) is not None)
+        return sorted(verb for verb in verbs if self.match(verb, path, headers, query) is not None)
 
     def nearest(self, path: str) -> tuple[str, Dialect] | None:
         """Return the path of the route that comes nearest to one that leads nowhere, and its dialect."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from jackfield.api import Credential, Seconds, Size
+from jackfield.api import Credential, ModelInfo, Seconds, Size
 
 
 class Settings(Struct, forbid_unknown_fields=True, frozen=True):
@@ -93,6 +93,15 @@ class Models(Settings, frozen=True):
 
     aliases: dict[str, str | tuple[str, ...]] = {}
     """Further names, and the model or models meant."""
+    catalogue: tuple[ModelInfo, ...] = ()
+    """What is known of models, by the names that providers use, with `*` for any text. Goes before what providers say."""
+
+
+class Translation(Settings, frozen=True):
+    """What becomes of a request that cannot be said in the upstream's dialect without a loss."""
+
+    policy: Literal["allow", "warn", "strict"] = "allow"
+    """It is sent; it is sent and logged; it is refused before anything is sent."""
 
 
 class Schedulers(Settings, frozen=True):
@@ -137,6 +146,7 @@ class Config(Settings, frozen=True):
     access: Access = Access()
     headers: HeaderPolicy = HeaderPolicy()
     models: Models = Models()
+    translation: Translation = Translation()
     scheduler: str | Schedulers | None = None
     state: str = "memory"
     """The kind of state store."""

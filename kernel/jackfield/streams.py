@@ -6,15 +6,28 @@ comment or an error can always follow.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from jackfield.api import CallError, Dialect, Event, Failure, Reply, Response, StreamHead, failure, locate, splice
-from jackfield.api.canonical import Assembler, Begin, Delta, Done, StreamError
+from jackfield.api import (
+    Attempt,
+    CallError,
+    Dialect,
+    Event,
+    Failure,
+    Reply,
+    Response,
+    StreamHead,
+    Translator,
+    Usage,
+    failure,
+    locate,
+    splice,
+)
+from jackfield.api.canonical import Assembler, Begin, Delta, Done, StreamError, estimate_tokens
 from jackfield.dispatch import Chain, ask
 from jackfield.exchange import Exchange, Tried, error_of
 from jackfield.interception import Handler, Interception
@@ -35,11 +48,12 @@ class Relay:
         """The terminal event has passed."""
         self._quiet: float | None = None
         """Since when nothing is written, by the sweeper's looks: 0.0 until its next one, None while something is being written."""
-        self._crossing: _Crossing | None = None
+        self._crossing: _Crossing | _Direct | _Reframing | None = None
         self._normalizer: Interception | None = None
         self._interception: Interception | None = None
         self._renames = False
         """The client asked for the model under another name."""
+        self._join = self._down.framing.join()
 
     async def prime(self) -> Failure | None:
         """Wait for the first event. Returns why this is no answer: it is empty, or begins with an error."""
@@ -77,12 +91,13 @@ class Relay:
             await self.close()
             raise
         renamed = attempt is not None and attempt.model != call.model
+        if self._up is self._down or self._up.name == self._down.name:
+            self._renames = renamed
         if self._up is not self._down:
-            self._crossing = _Crossing(self._up, exchange, renamed)
+            self._crossing = _crossing(self._up, exchange, renamed)
             self._normalizer = Interception(self._up, normalizers, exchange.trace) if normalizers else None
         else:
             handlers = normalizers + handlers
-            self._renames = renamed
         if handlers or self._crossing is not None:
             self._interception = Interception(self._down, handlers, exchange.trace)
 
@@ -122,7 +137,8 @@ class Relay:
         finally:
             sweeper.waiting.discard(self)
             await self.close()
-        await self._write(self._down.framing.finish())
+        if last := self._down.framing.finish():
+            await downstream.write(last)
         await downstream.finish()
 
     async def _flow(self) -> None:
@@ -161,11 +177,9 @@ class Relay:
         What has the same key elsewhere in an event is another matter: tools and checks of content have models too.
         """
         for event in events_of(self._up, whole):
-            with contextlib.suppress(ValueError):  # what is not JSON names no model
-                named = {path: self._exchange.call.model for path in self._up.needles.model if locate(event.data, path) is not None}
-                one_line = event.frame.find(event.data) >= 0
-                new = event.frame.replace(event.data, splice(event.data, named)) if one_line else event.with_changes(named).frame
-                whole = whole.replace(event.frame, new, 1)
+            new = _named(event, self._up, self._exchange.call.model)
+            if new is not event:
+                whole = whole.replace(event.frame, new.frame, 1)
         return whole
 
     def _ended(self) -> bool:
@@ -188,7 +202,7 @@ class Relay:
     async def _write(self, data: bytes) -> None:
         if data:
             self._quiet = None
-            await self._exchange.downstream.write(data)
+            await self._exchange.downstream.write(self._join(data) if self._join is not None else data)
             self._quiet = 0.0
 
     def look(self, now: float) -> None:
@@ -261,22 +275,87 @@ class Relay:
         return assembler.response()
 
 
+def _crossing(source: Dialect, exchange: Exchange, renamed: bool) -> "_Crossing | _Direct | _Reframing":
+    """Return the way of a stream from an upstream's dialect into the client's."""
+    if source.name == exchange.dialect.name:
+        return _Reframing(exchange.dialect)
+    if exchange.attempt is not None and exchange.attempt.translator is not None:
+        return _Direct(exchange, exchange.attempt, exchange.attempt.translator, renamed)
+    return _Crossing(source, exchange, renamed)
+
+
 class _Crossing:
     """A stream on its way from one dialect to another, through the canonical model."""
 
     def __init__(self, source: Dialect, exchange: Exchange, renamed: bool) -> None:
-        losses = exchange.attempt.losses if exchange.attempt is not None else None
-        self._decoder = source.decode_stream()
-        self._encoder = exchange.dialect.encode_stream(exchange.call.request, losses if losses is not None else [])
+        attempt, self._request = exchange.attempt, exchange.call.request
+        losses = attempt.losses if attempt is not None else None
+        self._decoder, self._down = source.decode_stream(), exchange.dialect
+        self._encoder = exchange.dialect.encode_stream(self._request, losses if losses is not None else [])
+        self._restore = attempt.fitting.restore_stream() if attempt is not None and attempt.fitting is not None else None
         self._name = exchange.call.model if renamed else None
         self.done = False
         """The answer is complete, or has ended with an error."""
 
     def over(self, events: Sequence[Event]) -> tuple[list[Event], bytes]:
         """Return the client's events for the upstream's, and their bytes; for none, those for what the upstream left unsaid."""
-        deltas: list[Delta] = [d for event in events for d in self._decoder.feed(event)] if events else list(self._decoder.close())
-        if self._name is not None:
-            deltas = [msgspec.structs.replace(d, model=self._name) if isinstance(d, Begin) else d for d in deltas]
+        deltas: Sequence[Delta] = [d for event in events for d in self._decoder.feed(event)] if events else list(self._decoder.close())
+        if deltas and isinstance(deltas[0], Begin):
+            deltas = [self._begin(deltas[0]), *deltas[1:]]
+        if self._restore is not None:
+            deltas = self._restore(deltas)
         self.done = self.done or any(isinstance(d, StreamError | Done) for d in deltas)
         made = list(self._encoder.feed(deltas)) if deltas else []
         return made, b"".join(event.raw for event in made)
+
+    def _begin(self, begin: Begin) -> Begin:
+        """Return the stream's beginning under the name that the client asked for, with token counts where its dialect begins with them."""
+        if self._name is not None:
+            begin = msgspec.structs.replace(begin, model=self._name)
+        if begin.usage is None and self._down.usage_at_start:
+            begin = msgspec.structs.replace(begin, usage=Usage(input=estimate_tokens(self._request), source="estimated"))
+        return begin
+
+
+class _Direct:
+    """A stream on its way from one dialect to another, by a direct translator."""
+
+    def __init__(self, exchange: Exchange, attempt: Attempt, translator: Translator, renamed: bool) -> None:
+        self._step = translator.translate_stream(exchange.call.id, attempt.losses if attempt.losses is not None else [])
+        self._down, self._name = exchange.dialect, exchange.call.model if renamed else None
+        self.done = False
+
+    def over(self, events: Sequence[Event]) -> tuple[list[Event], bytes]:
+        """Return the client's events for the upstream's, and their bytes; for none, the last ones."""
+        made = [event for given in events or (None,) for event in self._step(given)]
+        if self._name is not None:
+            made = [_named(event, self._down, self._name) for event in made]
+        self.done = self.done or any(map(self._down.terminal, made))
+        return made, b"".join(event.raw for event in made)
+
+
+class _Reframing:
+    """A stream that stays in its dialect, and is framed in another way."""
+
+    done = False
+
+    def __init__(self, down: Dialect) -> None:
+        self._down = down
+
+    def over(self, events: Sequence[Event]) -> tuple[list[Event], bytes]:
+        """Return the events in the client's framing, and their bytes."""
+        made = [self._down.event(event.data, event.name) for event in events]
+        return made, b"".join(event.raw for event in made)
+
+
+def _named(event: Event, dialect: Dialect, model: str) -> Event:
+    """Return an event with the model's name where the dialect says that it stands."""
+    try:
+        named = {path: model for path in dialect.needles.model if locate(event.data, path) is not None}
+    except ValueError:
+        return event  # what is not JSON names no model
+    if not named:
+        return event
+    said = splice(event.data, named)
+    one_line = event.frame.find(event.data) >= 0
+    return type(event)(event.frame.replace(event.data, said), event.name, event.end) if one_line else event.with_data(said)

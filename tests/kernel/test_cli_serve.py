@@ -86,7 +86,7 @@ def test_it_says_where_it_listens_and_how_to_try_it_and_stops_on_a_signal(serve:
 
 
 def test_with_nothing_plugged_in_it_says_so_and_still_answers_the_health_check(serve: object, tmp_path: Path) -> None:
-    names = ("api_keys", "memory", "openai", "round_robin", "simulator")
+    names = ("anthropic", "api_keys", "gemini", "memory", "openai", "round_robin", "simulator")
     off = ", ".join(f"{name}: {{enabled: false, required: false}}" for name in names)
     (tmp_path / "my.yaml").write_text(f"plugins: {{autoload: false, {off}}}")
     served = serve("-c", "my.yaml")  # type: ignore[operator]

@@ -50,6 +50,7 @@ from jackfield.api.failure import (
     failure,
     seconds_until,
 )
+from jackfield.api.flavour import Flavour, apply_flavour
 from jackfield.api.framing import SSE, Framing
 from jackfield.api.headers import Headers, Pairs
 from jackfield.api.hooks import HOOKS, HookInfo, HookOptions, hook
@@ -74,14 +75,15 @@ from jackfield.api.state import StateStore
 from jackfield.api.units import Seconds, Size
 
 __all__ = [
-    "CALLS", "HOOKS", "SSE", "Allow", "Alternative", "Attempt", "Auth", "BadRequest",
-    "Bearer", "Blame", "Body", "Call", "CallError", "Candidate", "Cause", "Change", "CloseHandler", "Codec", "Command",
-    "Credential", "CredentialSource", "Delegate", "Deny", "Dialect", "End", "Endpoint", "Error", "Event", "Failure", "Fidelity",
-    "Follower", "Framing", "Glance", "Headers", "Help", "HookInfo", "HookOptions", "Host", "HostCredentials", "HostHttp", "HostInfo",
-    "HttpProvider", "HttpRequest", "HttpResponse", "KeyHeader", "LoginStep", "Loss", "Member", "ModelInfo", "Needles", "Nested",
-    "NotDecoded", "Operation", "Outcome", "Pairs", "Path", "Pick", "PluginRoute", "Pool", "Principal", "Provider", "QuotaWindow",
+    "CALLS", "HOOKS", "SSE", "Allow", "Alternative", "Attempt", "Auth", "BadRequest", "Bearer", "Blame", "Body", "Call",
+    "CallError", "Candidate", "Cause", "Change", "CloseHandler", "Codec", "Command", "Credential", "CredentialSource", "Delegate",
+    "Deny", "Dialect", "End", "Endpoint", "Error", "Event", "Failure", "Fidelity", "Flavour", "Follower", "Framing", "Glance",
+    "Headers", "Help", "HookInfo", "HookOptions", "Host", "HostCredentials", "HostHttp", "HostInfo", "HttpProvider",
+    "HttpRequest", "HttpResponse", "KeyHeader", "LoginStep", "Loss", "Member", "ModelInfo", "Needles", "Nested", "NotDecoded",
+    "Operation", "Outcome", "Pairs", "Path", "Pick", "PluginRoute", "Pool", "Principal", "Provider", "QuotaWindow",
     "RefreshingSource", "Reject", "Repeat", "Reply", "Request", "Response", "Route", "Rule", "Seconds", "Secret", "Sender",
     "Serves", "SessionSignals", "Size", "Span", "Spooled", "StateStore", "StreamAnswer", "StreamDecoder", "StreamEncoder",
-    "StreamHandler", "StreamHead", "Streams", "ThinkingSupport", "Timeouts", "Translator", "Usage", "canonical", "classify",
-    "failure", "hook", "is_placeholder", "items", "locate", "matches", "matches_any", "members", "reply_text", "seconds_until", "splice",
+    "StreamHandler", "StreamHead", "Streams", "ThinkingSupport", "Timeouts", "Translator", "Usage", "apply_flavour", "canonical",
+    "classify", "failure", "hook", "is_placeholder", "items", "locate", "matches", "matches_any", "members", "reply_text",
+    "seconds_until", "splice",
 ]  # fmt: skip

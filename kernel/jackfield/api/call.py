@@ -17,7 +17,8 @@ from jackfield.api.headers import Headers, Pairs
 from jackfield.api.models import matches_any
 
 if TYPE_CHECKING:
-    from jackfield.api import Candidate, Dialect, Endpoint, HttpRequest, HttpResponse, Loss, Provider, Route
+    from jackfield.api import Candidate, Dialect, Endpoint, HttpRequest, HttpResponse, Loss, Provider, Route, Translator
+    from jackfield.api.canonical.fitting import Fitting
 
 Fidelity = Literal["bytes", "edited", "canonical", "direct"]
 """How a body got to the upstream: as it came; with some paths changed; through the canonical model; by a direct translator."""
@@ -176,6 +177,12 @@ class Attempt:
     fidelity: Fidelity = "bytes"
     losses: list[Loss] | None = None
     """None when nothing was looked at."""
+    params: Mapping[str, str] = {}
+    """What the client's path named, for a path upstream that names the same."""
+    fitting: Fitting | None = None
+    """How the request was made sayable in the upstream's dialect. For the kernel."""
+    translator: Translator | None = None
+    """The direct translator, where one translates. For the kernel."""
     _send: Callable[[HttpRequest], Any] | None = None
 
     def __init__(self, call: Call, provider: Provider, candidate: Candidate, dialect: Dialect) -> None:

@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
@@ -168,6 +169,8 @@ class Dialect(ABC):
     key_query: tuple[str, ...] = ()
     """Query keys in which they do."""
     session: SessionSignals = SessionSignals()
+    usage_at_start: bool = False
+    """Its streams begin with token counts. Where the upstream has none by then, the kernel estimates them."""
     stateful: bool = False
     """Requests may name resources that an upstream minted."""
     tool_name: str = r"[a-zA-Z0-9_-]{1,64}"
@@ -301,6 +304,13 @@ class Dialect(ABC):
     def event_type(self) -> type[Event]:
         """The class of this dialect's events, in its own framing."""
         return self.event_class(self.framing)
+
+    def framed(self, framing: Framing) -> Self:
+        """Return this dialect as it is on a route with a framing of its own."""
+        other = copy(self)
+        other.__dict__.pop("event_type", None)
+        other.framing = framing
+        return other
 
     def event_class(self, framing: Framing) -> type[Event]:
         """Return a class of this dialect's events in the framing given."""

