@@ -137,8 +137,9 @@ class Hook:
         if self.closed:
             raise HookFailed(self, reason)
 
-    async def finish(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Drive a coroutine of the plugin's: without a timer as long as it does not suspend, else within the deadline."""
+    async def finish(self, awaitable: Awaitable[Any]) -> Any:
+        """Wait for what the plugin waits for: without a timer as long as it does not suspend, else within the deadline."""
+        coroutine = awaitable if isinstance(awaitable, types.CoroutineType) else as_coroutine(awaitable)
         try:
             return await self.wait(coroutine, coroutine.send(None))
         except StopIteration as stop:
@@ -146,13 +147,15 @@ class Hook:
 
     async def wait(self, coroutine: Coroutine[Any, Any, Any], waited_for: Any) -> Any:
         """Go on with a coroutine that has suspended, within the deadline."""
-        running.who = None
+        before, running.who = running.who, None
         try:
             async with asyncio.timeout(self.deadline) as timer:
                 answer = await _steps(coroutine, self, waited_for)
         except TimeoutError:
             if not timer.expired():  # the plugin's own
                 raise
+        finally:
+            running.who = before
         if timer.expired():  # also where the plugin took no notice and answered all the same
             raise Late(f"took longer than {self.deadline:g} s")
         return answer
@@ -190,7 +193,7 @@ async def ask(chain: Chain, trace: Trace, *arguments: Any) -> tuple[Hook | None,
                         except StopIteration as stop:
                             answer = stop.value
                     elif hasattr(answer, "__await__"):
-                        answer = await hook.finish(as_coroutine(answer))
+                        answer = await hook.finish(answer)
                     if answer is not None and not isinstance(answer, hook.expected):
                         raise TypeError(f"answered {type(answer).__name__}, which it may not")
                 breaker.in_a_row = breaker.in_a_row if answer is not None and hook.answer_is_examined else 0

@@ -1,15 +1,14 @@
 """Stage 11 for streams: handlers at work, and what they did made a valid stream again."""
 
 import inspect
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter_ns
-from types import CoroutineType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from jackfield.api import Dialect, End, Error, Event, Outcome
 from jackfield.api.call import running
 from jackfield.api.canonical import ArgumentsDelta, FinishReason, TextDelta, ThinkingDelta
-from jackfield.dispatch import Hook, as_coroutine, of_a_plugin
+from jackfield.dispatch import Hook, of_a_plugin
 from jackfield.trace import Trace
 
 _LOGGED: Final = 256
@@ -20,6 +19,7 @@ _KINDS: Final[dict[type[Any], str]] = {TextDelta: "text", ThinkingDelta: "thinki
 Item = tuple[Event | None, Event | None]
 """An event on its way, and the upstream's event that it comes from: the same where it is unchanged, None where a handler
 added it. The first is None where a handler took the second out."""
+Answer = Event | Sequence[Event] | End
 OutcomeSoFar = Callable[[], Outcome]
 
 
@@ -32,15 +32,33 @@ class Handler:
         trace.costs.append(self.spent)
         self.close = getattr(function, "close", None)
 
-    async def wait(self, waiting: "_Waiting", trace: Trace) -> Any:
-        """Return the answer of a handler that has to wait."""
-        began = perf_counter_ns()
+    async def answers(self, events: Sequence[Event], trace: Trace) -> dict[int, Answer]:
+        """Call the handler with each event in turn, up to an `End`; return what it answers, by the events' ids.
+
+        All of a read goes through it in one step: that is timed and blamed, not each event.
+        """
+        given: dict[int, Answer] = {}
+        hook, before, began = self.hook, running.who, perf_counter_ns()
+        running.who, running.since = hook, began
         try:
-            return _checked(await self.hook.wait(waiting.coroutine, waiting.waited_for))
-        except BaseException as fault:  # noqa: BLE001 (what is not the plugin's is raised again)
-            self.fail(fault, trace)
-            return None
+            for event in events if self.left else ():
+                try:
+                    answer = self.function(event)
+                    if answer is not None and hasattr(answer, "__await__"):
+                        answer = await hook.finish(answer)
+                    if answer is not None:
+                        given[id(event)] = _checked(answer)
+                        if isinstance(answer, End):
+                            break
+                except BaseException as fault:  # noqa: BLE001 (what is not the plugin's is raised again)
+                    self.fail(fault, trace)
+                    if not self.left:
+                        break
+            if self.left == hook.patience:
+                hook.breaker.in_a_row = 0
+            return given
         finally:
+            running.who = before
             self.spent[1] += perf_counter_ns() - began
 
     def fail(self, fault: BaseException, trace: Trace) -> None:
@@ -67,57 +85,6 @@ class Handler:
             return []
 
 
-class _Waiting(NamedTuple):
-    """Stands for the answer of a handler that has to wait for something."""
-
-    coroutine: Coroutine[Any, Any, Any]
-    waited_for: Any
-
-
-Found = tuple[Handler, int, Any]
-"""A handler that gave an answer, the place of the event to which it gave it, and the answer."""
-
-
-def _first_answer(handlers: Sequence[Handler], events: Sequence[Event], start: int, trace: Trace) -> Found | None:
-    """Call handlers in turn, each with every event from `start` on, until one answers or fails (its answer is None then).
-
-    All of a read goes through a handler in one step: that is timed and blamed, not each event. Nothing is
-    waited for, because most handlers have nothing to say to most events.
-    """
-    before, began = running.who, perf_counter_ns()
-    running.since, event, rest = began, None, events[start:] if start else events
-    try:
-        for handler in handlers:
-            if not handler.left:
-                continue
-            running.who = handler.hook
-            try:
-                for event in rest:
-                    answer = handler.function(event)
-                    if answer is None:
-                        continue
-                    if answer.__class__ is CoroutineType or hasattr(answer, "__await__"):
-                        coroutine = answer if answer.__class__ is CoroutineType else as_coroutine(answer)
-                        try:
-                            answer = _Waiting(coroutine, coroutine.send(None))
-                        except StopIteration as stop:
-                            answer = stop.value
-                    if answer is not None:
-                        return handler, events.index(event, start), _checked(answer)
-                if handler.hook.breaker.in_a_row and handler.left == handler.hook.patience:
-                    handler.hook.breaker.in_a_row = 0
-            finally:
-                now = perf_counter_ns()
-                handler.spent[1] += now - began
-                began = now
-    except BaseException as fault:  # noqa: BLE001 (what is not the plugin's is raised again)
-        handler.fail(fault, trace)
-        return handler, events.index(event, start) if event is not None else start, None
-    finally:
-        running.who = before
-    return None
-
-
 class Interception:
     """The handlers of one stream in one dialect, and the follower that keeps what they make of it valid."""
 
@@ -134,10 +101,10 @@ class Interception:
     async def take(self, events: Sequence[Event], raw: bytes, outcome: OutcomeSoFar) -> bytes:
         """Return the bytes that leave for whole events that came as `raw`."""
         items: list[Item] | None = None
-        found = _first_answer(self._handlers, events, 0, self._trace)
-        if found is not None:
-            for handler in self._handlers[self._handlers.index(found[0]) :]:
-                items, found = await self._run(handler, events, items, found), None
+        for handler in self._handlers:
+            passing = events if items is None else [event for event, _ in items if event is not None]
+            if answers := await handler.answers(passing, self._trace):
+                items = self._answered(zip(events, events, strict=True) if items is None else items, answers)
         if self._closes and self.ended is None:
             items = await self._close_before_ending(events, items, outcome)
         if items is None and not self._changed:
@@ -148,31 +115,14 @@ class Interception:
             leaving += [*await self.closings(outcome()), *self._follower.finish(self.ended, None)]
         return b"".join(event.raw for event in leaving)
 
-    async def _run(self, handler: Handler, events: Sequence[Event], items: list[Item] | None, found: Found | None) -> list[Item] | None:
-        """Take events through one handler; `found` is its first answer where that is known.
-
-        The answer is None as long as nothing was changed by anybody.
-        """
-        passing = events if items is None else [event for event, _ in items if event is not None]
-        answers: dict[int, Any] = {}
-        found = found or _first_answer((handler,), passing, 0, self._trace)
-        while found is not None:
-            _, at, answer = found
-            if isinstance(answer, _Waiting):
-                answer = await handler.wait(answer, self._trace)
-            if answer is not None:
-                answers[id(passing[at])] = answer
-            if isinstance(answer, End):
-                self.ended = answer.finish
-                break
-            found = _first_answer((handler,), passing, at + 1, self._trace)
-        if not answers:
-            return items
+    def _answered(self, items: Iterable[Item], answers: dict[int, Answer]) -> list[Item]:
+        """Return what becomes of events by what a handler answered to them."""
         made: list[Item] = []
-        for event, origin in items if items is not None else zip(events, events, strict=True):
+        for event, origin in items:
             answer = answers.get(id(event))
             made += [(event, origin)] if event is None or answer is None else _replaced(event, origin, answer)
             if isinstance(answer, End):
+                self.ended = answer.finish
                 break
         return made
 
@@ -237,17 +187,15 @@ class Interception:
         return b"".join(event.raw for event in (*await self.closings(outcome), *self._follower.fail(error)))
 
 
-def _checked(answer: Any) -> Event | Sequence[Event] | End | _Waiting | None:
+def _checked(answer: Any) -> Answer:
     """Return what a handler answered. Raises `TypeError` for what it may not answer."""
-    if answer is None or isinstance(answer, _Waiting):
-        return answer
     made = answer.events if isinstance(answer, End) else [answer] if isinstance(answer, Event) else answer
     if not isinstance(made, list | tuple) or not all(isinstance(event, Event) for event in made):
         raise TypeError(f"a handler answered {type(answer).__name__}; it may answer None, an event, a list of events, or End")
     return answer  # type: ignore[no-any-return]
 
 
-def _replaced(event: Event, origin: Event | None, answer: Event | Sequence[Event] | End) -> list[Item]:
+def _replaced(event: Event, origin: Event | None, answer: Answer) -> list[Item]:
     """Say what becomes of an event: which of the answer's events stands in its place, and which are added."""
     made = [answer] if isinstance(answer, Event) else list(answer.events if isinstance(answer, End) else answer)
     if not made:
