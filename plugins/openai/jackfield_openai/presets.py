@@ -38,6 +38,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     timeouts: Timeouts | None = None
     failures: tuple[Rule, ...] = ()
     """What its errors mean; they stand before those of the protocol."""
+    errors: str = ""
+    """The page that states that."""
     flavours: tuple[Flavour, ...] = ()
 
 
