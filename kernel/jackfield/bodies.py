@@ -222,7 +222,7 @@ def _anew(exchange: Exchange, attempt: Attempt, said: Request, stream: bool) -> 
         try:
             thinking = fit_thinking(thinking, support, strict=strict, losses=losses)
         except ValueError as fault:
-            raise BadRequest(str(fault)) from None
+            raise BadRequest(str(fault), code="unsupported_thinking") from None
     if crossing:
         attempt.fitting = fit(said, dialect, losses)
         said = msgspec.structs.replace(attempt.fitting.request, stream_usage=stream or None)

@@ -159,7 +159,7 @@ def test_the_table_of_statuses_is_that_of_the_code() -> None:
 def codes_in_the_kernel() -> Iterator[str]:
     for path in (ROOT / "kernel").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.keyword) and node.arg == "code" and isinstance(node.value, ast.Constant):
+            if isinstance(node, ast.keyword) and node.arg == "code" and isinstance(getattr(node.value, "value", None), str):
                 yield str(node.value.value)
     yield from ("doubled_key", "escaped_key", "invalid_request")
     yield from (code for _, code, _ in transport._EXPLAINED)

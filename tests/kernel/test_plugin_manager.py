@@ -225,7 +225,6 @@ async def test_a_wrong_signature_is_listed_with_hook_and_argument(distributions:
     [
         ("async def register_providers(): raise AssertionError('asked')", "register_providers must be `def`", []),
         ("async def register_models(): return []", "register_models must be `def`", []),
-        ("def register_translators(): return []", "register_translators is not called by this version", ["register_translators"]),
         ("def register_routes(): return []", "register_routes is not called by this version", ["register_routes"]),
         ("def register_commands(): return []", "register_commands is not called by this version", ["register_commands"]),
         ("VALUE = 3", "it does nothing: it has no hook, and neither `start` nor `close`", []),
