@@ -11,8 +11,7 @@ from importlib import resources
 
 import msgspec
 
-from jackfield.api import Rule, Timeouts
-from jackfield.api.flavour import Flavour
+from jackfield.api import Flavour, Rule, Timeouts
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

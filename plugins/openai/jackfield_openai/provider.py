@@ -124,9 +124,9 @@ def openai(settings: OpenAISettings) -> HttpProvider:
         failures=FAILURES,
         headers=_account_headers(settings),
         timeouts=_limits(settings.timeouts),
+        flavours=_flavours(settings.flavour, presets()["openai"].flavours),
     )
     provider.section = "plugins.openai"
-    provider.flavours = _flavours(settings.flavour, presets()["openai"].flavours)
     return provider
 
 
@@ -164,10 +164,10 @@ def compatible(key: str, settings: ServerSettings) -> Server:
         query=settings.query,
         forward=preset.forward,
         timeouts=preset.timeouts if limits is None else limits,
+        flavours=_flavours(settings.flavour, preset.flavours),
     )
     provider.key_optional = settings.auth is None and not preset.env
     provider.section = f"plugins.openai.providers.{key}"
-    provider.flavours = _flavours(settings.flavour, preset.flavours)
     return provider
 
 

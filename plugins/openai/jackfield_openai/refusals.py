@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
 from jackfield.api import Attempt, BadRequest, Body, HttpProvider, HttpResponse, NotDecoded, Path, Reply, Request, locate, splice
-from jackfield.api.flavour import Flavour
 
 _NAME: Final = r"[`'\"“]?(?P<name>[A-Za-z_][\w.\[\]-]*)[`'\"”]?"
 _WORDS: Final = tuple(
@@ -100,9 +99,6 @@ class Server(HttpProvider):
 
     section: str
     """Where the configuration speaks of it: `plugins.openai.providers.acme`."""
-    flavours: Sequence[Flavour] = ()
-    fallback: bool = False
-    """Another plugin's provider of its key goes before it."""
 
     async def reply(self, attempt: Attempt, response: HttpResponse) -> Reply:
         """Return the answer; a refusal of a field with a word on what can be done."""
