@@ -101,8 +101,10 @@ class Chat(OpenAI):
             if asked.stream
             else completion_create_params.CompletionCreateParamsNonStreaming
         )
-        also = {"ChatCompletionAssistantMessageParam": frozenset({self.reasoning})} if self.reasoning else {}
-        check(asked.body, kind, (), {name: frozenset(map(str, members)) for name, members in also.items()})
+        assistant = frozenset({"annotations", *([self.reasoning] if self.reasoning else [])})
+        check(
+            asked.body, kind, (), {"ChatCompletionAssistantMessageParam": assistant, "ChatCompletionToolMessageParam": frozenset({"name"})}
+        )
         chat_rules.check(asked.body)
 
     # ------------------------------------------------------------------------------------------------ answers

@@ -16,7 +16,8 @@ import typing_extensions
 from tests.upstreams.refusal import Path, Refused
 
 Also = Mapping[str, frozenset[str]]
-"""By the name of a declared type: members that the provider takes although the SDK does not declare them."""
+"""By the name of a declared type: members that the provider takes although the SDK does not declare them, and, with an exclamation mark
+before them, members that the SDK wants and the provider does not."""
 
 _SCALARS: dict[Any, tuple[tuple[type, ...], str]] = {
     str: ((str,), "a string"),
@@ -44,7 +45,7 @@ class _Checker:
             if value not in arguments:
                 raise Refused(path, f"expected one of {', '.join(map(repr, arguments))}, got {value!r}", "value")
         elif typing_extensions.is_typeddict(declared):
-            self._object(value, declared, path)
+            self._object(value, declared, path, _open(declared))
         elif declared in _SCALARS:
             _scalar(value, declared, path)
         elif origin is dict or declared is dict:
@@ -68,28 +69,32 @@ class _Checker:
             if len(arguments) == 2:
                 self.check(member, arguments[1], (*path, name))
 
-    def _object(self, value: object, declared: Any, path: Path) -> None:
+    def _object(self, value: object, declared: Any, path: Path, extra: bool) -> None:
         if not isinstance(value, dict):
             raise Refused(path, f"expected an object, got {_kind(value)}", "type")
-        members = _members(declared)
-        extra = getattr(declared, "__pydantic_config__", {}).get("extra") == "allow"
+        members, also = _members(declared), self.also.get(declared.__name__, frozenset())
         for name, member in value.items():
             if name in members:
                 if member is not None or name in _required(declared):
                     self.check(member, members[name], (*path, name))
-            elif not extra and name not in self.also.get(declared.__name__, ()):
+            elif not extra and name not in also:
                 raise Refused((*path, name), "unknown member", "unknown")
         for name in sorted(_required(declared)):
-            if name not in value:
+            if name not in value and f"!{name}" not in also:
                 raise Refused((*path, name), "missing", "missing")
 
     def _union(self, value: object, choices: list[Any], path: Path) -> None:
+        extra = any(typing.get_origin(choice) is dict for choice in choices)
         if isinstance(value, dict):
             choices = _by_tag(value, choices, path)
         worst: Refused | None = None
         for choice in choices:
             try:
-                return self.check(value, choice, path)
+                return (
+                    self._object(value, choice, path, True)
+                    if extra and typing_extensions.is_typeddict(choice)
+                    else self.check(value, choice, path)
+                )
             except Refused as refused:
                 if worst is None or len(refused.path) > len(worst.path):
                     worst = refused
@@ -102,6 +107,10 @@ def _bare(declared: Any) -> Any:
     while typing.get_origin(declared) in (typing_extensions.Required, typing_extensions.NotRequired, typing.Annotated):
         declared = typing.get_args(declared)[0]
     return declared
+
+
+def _open(declared: Any) -> bool:
+    return getattr(declared, "__pydantic_config__", {}).get("extra") == "allow"
 
 
 def _is_union(declared: Any) -> bool:

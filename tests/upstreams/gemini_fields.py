@@ -62,7 +62,7 @@ MESSAGES: dict[str, Fields] = {
         "willContinue": "bool",
         "scheduling": "SCHEDULING_UNSPECIFIED|SILENT|WHEN_IDLE|INTERRUPT",
     },
-    "FunctionResponsePart": {"inlineData": "Blob"},
+    "FunctionResponsePart": {"inlineData": "Blob", "fileData": "FileData"},
     "ExecutableCode": {"id": "str", "language": "LANGUAGE_UNSPECIFIED|PYTHON", "code": "str"},
     "CodeExecutionResult": {
         "id": "str",

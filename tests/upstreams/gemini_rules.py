@@ -162,7 +162,7 @@ def _check_content(content: Json, path: Path, mint: Mint) -> None:
     for number, part in enumerate(content["parts"]):
         where = (*path, "parts", number)
         payloads = [name for name in PAYLOADS if name in part]
-        if len(payloads) != 1:
+        if len(payloads) > 1 or not (payloads or "thoughtSignature" in part):
             raise Refused((*where, "data", ""), f"required oneof field 'data' must have one initialized field, has {payloads}", "value")
         _check_part(part, where, content.get("role"))
         signature = part.get("thoughtSignature")
@@ -191,8 +191,9 @@ def _check_turns(contents: list[Json]) -> None:
     for content in contents:
         role = "model" if content.get("role") == "model" else "user"
         if turns and turns[-1][0] == role:
-            raise Refused((), "Please ensure that multiturn requests alternate between user and model.")
-        turns.append((role, content["parts"]))
+            turns[-1][1].extend(content["parts"])
+        else:
+            turns.append((role, list(content["parts"])))
     if turns[0][0] == "model" and any("functionCall" in part for part in turns[0][1]):
         raise Refused((), "Please ensure that function call turn comes immediately after a user turn or after a function response turn.")
     for number, (role, parts) in enumerate(turns):

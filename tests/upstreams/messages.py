@@ -43,9 +43,10 @@ TYPES = {
 
 SAMPLING = frozenset({"temperature", "top_p", "top_k"})
 """Taken by the API of 2023-06-01 though the newest SDK, which speaks that of 2026-10-21, no longer declares them."""
-ALSO: Mapping[str, frozenset[str]] = dict.fromkeys(
-    ("MessageCreateParamsStreaming", "MessageCreateParamsNonStreaming", "MessageCountTokensParams"), SAMPLING
-)
+LEGACY = frozenset({"output_format"})
+"""How structured output was asked for while it was a beta; still taken."""
+_REQUESTS = ("MessageCreateParamsStreaming", "MessageCreateParamsNonStreaming", "MessageCountTokensParams")
+ALSO: Mapping[str, frozenset[str]] = dict.fromkeys(_REQUESTS, SAMPLING | LEGACY)
 
 
 class Messages(Provider):

@@ -86,7 +86,7 @@ def _check_thinking(body: Json, interleaved: bool) -> None:
         raise Refused((), "`top_k` must be unset when thinking is enabled or in adaptive mode.")
     if body.get("top_p") is not None and body["top_p"] < 0.95:
         raise Refused((), "`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled or in adaptive mode.")
-    if (body.get("tool_choice") or {}).get("type") in ("any", "tool"):
+    if config["type"] == "enabled" and (body.get("tool_choice") or {}).get("type") in ("any", "tool"):
         raise Refused((), "Thinking may not be enabled when tool_choice forces tool use.")
     _check_last_thought(body, config["type"])
 
@@ -114,8 +114,6 @@ def check_dialogue(body: Json, mint: Mint) -> None:
     messages = body["messages"]
     if not messages:
         raise Refused(("messages",), "at least one message is required")
-    if messages[0]["role"] != "user":
-        raise Refused(("messages",), 'first message must use the "user" role')
     for number, message in enumerate(messages):
         _check_message(message, number == len(messages) - 1, ("messages", number), mint)
     _check_calls(messages)

@@ -26,6 +26,12 @@ ALSO = {
     "ResponseCreateParamsNonStreaming": frozenset({"client_metadata"}),
     "EasyInputMessageParam": frozenset({"id", "status"}),
     "Message": frozenset({"id"}),
+    # what the API fills in, or takes without
+    "ResponseInputImageParam": frozenset({"!detail"}),
+    "ResponseOutputMessageParam": frozenset({"!id", "!status"}),
+    "ResponseOutputTextParam": frozenset({"!annotations"}),
+    "FunctionToolParam": frozenset({"!strict", "!parameters"}),
+    "ResponseReasoningItemParam": frozenset({"!id"}),
 }
 
 
@@ -55,8 +61,9 @@ class Responses(OpenAI):
             if asked.stream
             else response_create_params.ResponseCreateParamsNonStreaming
         )
-        check(asked.body, kind, (), ALSO)
-        responses_rules.check(asked.body, self.history(asked.body), self.mint, self._stored_items())
+        given = asked.body.get("input")
+        check({**asked.body, "input": responses_rules.items(asked.body)} if isinstance(given, list) else asked.body, kind, (), ALSO)
+        responses_rules.check(asked.body, self.history(asked.body), self.mint, self.stored_items())
 
     def history(self, body: Json) -> list[Json]:
         """Return the items that stand before those of the request."""
@@ -68,14 +75,15 @@ class Responses(OpenAI):
             raise Refused(("previous_response_id",), message, code="previous_response_not_found")
         return self.histories[previous]
 
-    def _stored_items(self) -> set[str]:
+    def stored_items(self) -> set[str]:
+        """Return the ids of all items that are kept."""
         return {item["id"] for response in self.stored.values() for item in response["output"]}
 
     def side(self, asked: Asked) -> Json:
         """Answer requests for counts, stored responses, models and embeddings."""
         if asked.name == "count":
             check(asked.body, input_token_count_params.InputTokenCountParams, (), ALSO)
-            responses_rules.check_items(responses_rules.items(asked.body), self.mint, self._stored_items())
+            responses_rules.check_items(responses_rules.items(asked.body), self.mint, self.stored_items())
             return {"object": "response.input_tokens", "input_tokens": len(compact(asked.body)) // 4}
         if asked.name not in ("fetch", "delete", "inputs"):
             return super().side(asked)

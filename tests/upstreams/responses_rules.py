@@ -26,7 +26,7 @@ def items(body: Json) -> list[Json]:
     given = body.get("input") or []
     if isinstance(given, str):
         return [{"type": "message", "role": "user", "content": given}]
-    return [{"type": "message", **item} for item in given]
+    return [{"type": "message", **item} if isinstance(item, dict) else item for item in given]
 
 
 def check(body: Json, history: list[Json], mint: Mint, stored: set[str]) -> None:
@@ -52,19 +52,21 @@ def check(body: Json, history: list[Json], mint: Mint, stored: set[str]) -> None
 
 
 def _check_tools(body: Json) -> None:
-    names = []
-    for number, tool in enumerate(body.get("tools") or ()):
-        names += _tool_names(tool, ("tools", number))
+    names = _all_names(body.get("tools") or [], ("tools",))
     for number, item in enumerate(items(body)):
         if item["type"] == "additional_tools":
-            for index, tool in enumerate(item["tools"]):
-                names += _tool_names(tool, ("input", number, "tools", index))
-    unique(names, ("tools",), "the names of tools")
+            names += _all_names(item["tools"], ("input", number, "tools"))
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and choice["type"] in ("function", "custom") and choice["name"] not in names:
         raise Refused(("tool_choice",), f"Tool choice '{choice['name']}' not found in 'tools' parameter.")
     if choice == "required" and not names and not body.get("tools"):
         raise Refused(("tool_choice",), "Tool choice 'required' must be specified with 'tools' parameter.")
+
+
+def _all_names(tools: list[Json], path: Path) -> list[str]:
+    names = [name for number, tool in enumerate(tools) for name in _tool_names(tool, (*path, number))]
+    unique(names, path, "the names of tools")
+    return names
 
 
 def _tool_names(tool: Json, path: Path) -> list[str]:
@@ -107,12 +109,12 @@ def check_items(given: list[Json], mint: Mint, stored: set[str]) -> None:
                 or given[number + 1]["type"] in OUTPUTS
                 or given[number + 1].get("role") in ("user", "system", "developer")
             ):
-                raise Refused(path, f"Item '{item['id']}' of type 'reasoning' was provided without its required following item.")
+                raise Refused(path, f"Item '{item.get('id')}' of type 'reasoning' was provided without its required following item.")
         elif item["type"] == "item_reference" and item["id"] not in stored:
             raise _not_found(item["id"], path)
         elif item["type"] in OUTPUTS:
             _check_output(item, path)
-        if "call_id" in item:
+        if item.get("call_id") is not None:
             fits(item["call_id"], r".{1,64}", (*path, "call_id"))
 
 
@@ -142,8 +144,8 @@ def _check_output(item: Json, path: Path) -> None:
 
 def _check_reasoning(item: Json, path: Path, mint: Mint, stored: set[str]) -> None:
     encrypted = item.get("encrypted_content")
-    if encrypted is None and item["id"] not in stored:
-        raise _not_found(item["id"], path)
+    if encrypted is None and item.get("id") not in stored:
+        raise _not_found(str(item.get("id")), path)
     if encrypted is not None and encrypted not in mint.known:
         message = f"The encrypted content {encrypted[:4]}...{encrypted[-4:]} could not be verified."
         raise Refused((), message, code="invalid_encrypted_content")

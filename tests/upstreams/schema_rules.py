@@ -42,7 +42,6 @@ _NOT_STRICT = frozenset(
         "minProperties",
         "maxProperties",
         "prefixItems",
-        "default",
     ]
 )
 _STRICT_FORMATS = frozenset(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"])
