@@ -114,7 +114,7 @@ async def request(exchange: Exchange, attempt: Attempt) -> None:
         _anew(exchange, attempt, attempt.request, stream)
     else:
         _within(exchange, attempt, stream)
-    if attempt.provider.flavours:
+    if attempt.provider.flavours and isinstance(attempt.body.source, bytes):
         _flavour(attempt)
     _judge_losses(exchange, attempt)
     if rest:

@@ -48,6 +48,8 @@ class CanonicalDialect(Dialect):
     """The canonical structs, said as they are."""
 
     name = "canonical"
+    custom_tools = namespaces = True
+    tool_name = tool_id = r"(?s:.*)"
     needles = Needles(
         terminal=(b'"type":"done"', b'"type":"error"'), usage=(b'"usage":{',), error=(b'"type":"error"',), model=(("model",),)
     )

@@ -48,6 +48,7 @@ from jackfield.api.canonical import (
     reply_text,
 )
 from jackfield.api.testing import Harness
+from jackfield.canonical_dialect import CanonicalDialect
 from tests.kernel.conftest import Toy, ToyProvider, pieces, talk
 from tests.kernel.pipeline_kit import Made, Observer, ask, failing, toy_host
 from tests.kernel.toy import ToyDialect, check_stream, stream_of
@@ -75,9 +76,23 @@ class Structs(ToyProvider):
     dialects = ("canonical",)
 
 
+class Plain(CanonicalDialect):
+    """Canonical structs without free text for tools, and with short names."""
+
+    name = "plain.structs"
+    custom_tools = namespaces = False
+    tool_name = r"[a-z]{1,14}"
+
+
+class PlainProvider(ToyProvider):
+    """Takes canonical structs that are plain."""
+
+    dialects = ("plain.structs",)
+
+
 class Both(Toy):
     def register_dialects(self) -> list[Dialect]:  # type: ignore[override]
-        return [ToyDialect(), Curt()]
+        return [ToyDialect(), Curt(), Plain()]
 
 
 def host(provider: ToyProvider, *plugins: object, **config: Any) -> Any:
@@ -105,11 +120,8 @@ async def test_tools_are_called_by_the_clients_names_although_the_upstream_knows
         called = ToolCall(id="c", name=attempt.request.tools[0].name, arguments='{"input":"x"}')
         return Reply(response=Response(model="m", choices=(Choice(message=Message(role="assistant", parts=(called,))),)))
 
-    class Narrow(Structs):
-        pass
-
     names: list[Any] = []
-    provider = Narrow(answer)
+    provider = PlainProvider(answer)
     reader = Made("reader", intercept_request=lambda call: names.append(call.request.tools[0].name))
     async with host(provider, reader) as running:
         await ask(running, tools=["a very long name of a tool that nobody takes, with blanks"])
@@ -348,7 +360,7 @@ async def test_a_streamed_call_of_a_tool_comes_back_under_the_clients_name() -> 
 
     class WideToy(Toy):
         def register_dialects(self) -> list[Dialect]:  # type: ignore[override]
-            return [Wide()]
+            return [Wide(), Plain()]
 
     async def deltas() -> Any:
         yield Begin(model="m")
@@ -360,7 +372,7 @@ async def test_a_streamed_call_of_a_tool_comes_back_under_the_clients_name() -> 
         yield Done()
 
     seen: list[Any] = []
-    provider = Structs(lambda attempt: Reply(stream=deltas()))
+    provider = PlainProvider(lambda attempt: Reply(stream=deltas()))
     async with Harness([WideToy(provider)], {}, bare=True) as running:
         assert (await ask(running, stream=True)).status == 200
     calls = [delta.part for delta in seen if isinstance(delta, PartStart)]
@@ -454,7 +466,7 @@ class Keeping(ToyDialect):
             when_query=("live", "yes"),
         ),
         Endpoint(method="POST", path="/toy/v1/kept/{id}/end", operation="resource", upstream="/kept/{id}/end", model=None),
-        Endpoint(method="HEAD", path="/toy/hello", operation="ping", model=None),
+        Endpoint(method="GET", path="/toy/hello", operation="ping", model=None),
         Endpoint(path="/toy/v1/press", operation="compact", upstream="/press"),
     )
 

@@ -16,6 +16,9 @@ from jackfield.api.canonical.codec import Fields, overlay, wrong_type
 from jackfield_openai.chat.content import Losses, lost, take_cache, write_cache
 from jackfield_openai.chat.extras import NAME, extra, kept
 
+SEARCH: Final = "web_search_options"
+"""The member of a request by which models that search the web are told how; here a hosted tool of this name."""
+
 OLD_FORM: Final = "=functions"
 """The key under which a tool keeps that it stood in the older list `functions`."""
 
@@ -46,6 +49,8 @@ def decode_tools(fields: Fields) -> tuple[Tool, ...]:
         tools.append(Tool(**tool, extensions=kept({OLD_FORM: inner.rest})))
     if values == []:
         fields.rest["tools"] = []
+    if (search := fields.object(SEARCH)) is not None:
+        tools.append(Tool(name=SEARCH, kind="hosted", dialect=NAME, config=search))
     return tuple(tools)
 
 
@@ -172,7 +177,9 @@ def write_tools(body: dict[str, Any], tools: Sequence[Tool], rest: dict[str, Any
         path = f"tools[{at}]"
         if tool.namespace is not None:
             lost(losses, f"{path}.namespace", "chat completions have no namespaces of tools")
-        if tool.kind == "hosted":
+        if tool.kind == "hosted" and (tool.name, tool.dialect) == (SEARCH, NAME):
+            body[SEARCH] = tool.config
+        elif tool.kind == "hosted":
             wire = _encode_hosted(tool, path, losses)
             new += [wire] if wire is not None else []
         elif OLD_FORM in extra(tool.extensions):
