@@ -22,7 +22,9 @@ _KEPT: Final = b""
 """Stands for a value that stays: no JSON text is empty."""
 
 _ANY: Final = b'"*"'
-_NOTHING: Final = (b"null", b"[]", b"{}", b'""')
+_NULL: Final = b"null"
+_object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_NOTHING: Final = (_NULL, b"[]", b"{}", b'""')
 
 Range = tuple[float, float]
 """The least and the greatest figure that is taken."""
@@ -104,16 +106,19 @@ def apply_flavour(
     """
     fitting = _fitting(tuple(flavours), model, dialect, operation)
     plan = _plan(fitting)
-    if plan is None or (plan.hint is not None and plan.hint.search(raw) is None):
+    if plan is None:
         return raw
-    touched = dict[tuple[str, str], _Touched]()
+    place = _Place({})
     try:
-        holding = tuple([flavour for flavour in fitting if _holds(flavour, raw)])
-        if holding != fitting and (plan := _plan(holding)) is None:
+        if not (concerned := _concerned(raw, plan)):
             return raw
-        made = _rewrite(raw, plan, _Place(touched))
+        holding = tuple([flavour for flavour in fitting if _holds(flavour, raw)])
+        if holding != fitting:  # what does not hold takes part of the work away, and adds none
+            plan = _plan(holding)
+        made = raw if plan is None else _rewrite_object(raw, plan, place, concerned)
     except (ValueError, RecursionError):
         return raw
+    touched = place.touched
     losses += [Loss(pattern if len(t.where) > 1 else t.where[0], t.what, why) for (pattern, why), t in touched.items()]
     return made
 
@@ -134,6 +139,8 @@ class _Node(msgspec.Struct, eq=False):
     hint: re.Pattern[bytes] | None = None
     """Found in every text in which there is something to do; None where each has to be looked at."""
     why: str = ""
+    always: bool = False
+    """There is something to do wherever the field is."""
     dropped: bool = False
     name: str | None = None
     values: dict[bytes, bytes | None] = {}
@@ -208,15 +215,16 @@ def _look_for(node: _Node) -> set[bytes]:
     below = set[bytes]()
     for name, child in node.fields.items():
         needs = _look_for(child)
-        always = child.dropped or child.name is not None or child.range is not None or _ANY in child.values
-        below |= {msgspec.json.encode(name)} if always else needs | set(child.values)
+        child.always = child.dropped or child.name is not None or child.range is not None or _ANY in child.values
+        below |= {msgspec.json.encode(name)} if child.always else needs | set(child.values)
         if child.fill is not None:
             node.fills[name] = msgspec.json.encode(child.fill.value)
             below.add(b"" if child.fill.beside is None else msgspec.json.encode(child.fill.beside))
     if node.items is not None:
         below |= _look_for(node.items) | ({b""} if _ANY in node.items.values else set(node.items.values))
-    if node.accept is None and below:
-        node.hint = re.compile(b"|".join(map(re.escape, sorted(below))))
+    if node.accept is None and below and b"" not in below:
+        # All begin with a quotation mark: said once, it is what the search looks for.
+        node.hint = re.compile(b'"(?:%b)' % b"|".join(re.escape(text[1:]) for text in sorted(below)))
     return below
 
 
@@ -248,6 +256,23 @@ class _Place(msgspec.Struct):
         self.touched.setdefault((self.pattern, why), _Touched(what)).where.append(self.path)
 
 
+def _concerned(raw: bytes, root: _Node) -> frozenset[str]:
+    """Return the fields at the top of a body in which there may be something to do, or that may be missing."""
+    found = _object.decode(raw)
+    concerned = {name for name, value in found.items() if _concerns(name, bytes(value), root)}
+    concerned.update(name for name in root.fills if name not in found or bytes(found[name]) == _NULL)
+    return frozenset(concerned)
+
+
+def _concerns(name: str, value: bytes, root: _Node) -> bool:
+    node = root.fields.get(name)
+    if node is None:
+        return root.accept is not None and name not in root.accept
+    if node.always or (node.values and value in node.values):
+        return True
+    return bool(node.fields or node.items) and (node.hint is None or node.hint.search(value) is not None)
+
+
 def _rewrite(raw: bytes, node: _Node, place: _Place) -> bytes:
     """Return the text of a value with all done that a node and those below it ask for; the same object when that is nothing."""
     if node.hint is not None and node.hint.search(raw) is None:
@@ -269,14 +294,16 @@ def _rewrite_array(raw: bytes, node: _Node, place: _Place) -> bytes:
     return b"".join((*pieces, raw[end:])) if pieces else raw
 
 
-def _rewrite_object(raw: bytes, node: _Node, place: _Place) -> bytes:
+def _rewrite_object(raw: bytes, node: _Node, place: _Place, only: frozenset[str] | None = None) -> bytes:
+    """Do what a node asks for of an object; of the fields named `only`, where that is given."""
     found = members(raw)
     names, kept, changed, end = frozenset(member.key for member in found), list[bytes](), False, raw.index(b"{") + 1
     head = raw[: found[0].start] if found else raw[:end]
     filled = _filled(raw, found, node, place) if node.fills else {}
     for member in found:
         old = raw[member.start : member.value[1]]
-        new = None if member.key in filled else _member(member, old, node, place, names)
+        asked = only is None or member.key in only
+        new = None if member.key in filled else _member(member, old, node, place, names) if asked else old
         if new is not None:
             kept += (raw[end : member.start] if kept else head, new)
         changed, end = changed or new is not old, member.value[1]
@@ -288,7 +315,7 @@ def _rewrite_object(raw: bytes, node: _Node, place: _Place) -> bytes:
 def _filled(raw: bytes, found: Sequence[Member], node: _Node, place: _Place) -> dict[str, bytes]:
     """Return the members by which an object has to be filled up."""
     there, made = {m.key for m in found if raw[slice(*m.value)] not in _NOTHING}, dict[str, bytes]()
-    present = there.union(m.key for m in found if raw[slice(*m.value)] != b"null")
+    present = there.union(m.key for m in found if raw[slice(*m.value)] != _NULL)
     for name, value in node.fills.items():
         child = node.fields[name]
         if name not in present and child.fill is not None and (child.fill.beside is None or child.fill.beside in there):
