@@ -388,3 +388,18 @@ def test_check_says_what_would_keep_a_host_from_serving(run: Run) -> None:
     assert result.exit_code == 1
     assert "my.yaml: server.host: others can reach '0.0.0.0', but nothing asks who calls" in result.output
     assert "my.yaml: state: no plugin has a store 'nowhere'" in result.output
+
+
+def test_what_is_known_of_a_model_is_shown_with_who_says_so(run: Run) -> None:
+    catalogue = "models: {catalogue: [{id: 'sim/*', context: 5, max_output: 3}], aliases: {mine: sim/echo}}"
+    result = run("models", "show", "mine", "-c", "my.yaml", my_yaml=catalogue)
+    assert result.exit_code == 0
+    assert "context: 5 (models.catalogue in the configuration)" in result.output
+    assert "owner: \"simulator\" (the models of sim)" in result.output
+    assert json.loads(run("models", "show", "sim/echo", "--json").output)[0]["model"] == "sim/echo"
+
+
+def test_a_model_that_nobody_could_serve_is_told_in_one_line(run: Run) -> None:
+    result = run("models", "show", "nope")
+    assert result.exit_code == 1
+    assert "the model 'nope' does not exist here" in (result.output + str(result.exception))

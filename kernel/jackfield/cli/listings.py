@@ -4,9 +4,10 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 import msgspec
@@ -18,6 +19,8 @@ from jackfield.api import HOOKS
 from jackfield.cli.options import CANNOT_START, config_option, json_option, loaded, overrides, plugin_option
 from jackfield.host import Jackfield
 from jackfield.plugins import Plugin
+
+T = TypeVar("T")
 
 _WIDTH_OF_FILES: Final = 1000
 
@@ -81,13 +84,16 @@ def hook_order(host: Jackfield) -> dict[str, list[str]]:
     return order
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @config_option
 @plugin_option
 @json_option
-def models(config_file: Path | None, files: tuple[Path, ...], as_json: bool) -> None:
+@click.pass_context
+def models(ctx: click.Context, config_file: Path | None, files: tuple[Path, ...], as_json: bool) -> None:
     """List the models that can be called."""
-    infos = asyncio.run(_models(config_file, files))
+    if ctx.invoked_subcommand is not None:
+        return
+    infos = asyncio.run(_with_host(config_file, files, _models))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(infos), indent=2).decode())
         return
@@ -99,10 +105,54 @@ def models(config_file: Path | None, files: tuple[Path, ...], as_json: bool) -> 
     _console().print(table)
 
 
-async def _models(config_file: Path | None, files: tuple[Path, ...]) -> list[Any]:
+@models.command()
+@click.argument("model")
+@config_option
+@plugin_option
+@json_option
+def show(model: str, config_file: Path | None, files: tuple[Path, ...], as_json: bool) -> None:
+    """Show who could serve a model, what is known of it, and who says so."""
+    told = asyncio.run(_with_host(config_file, files, partial(_known, model)))
+    if told is None:
+        raise SystemExit(f"the model {model!r} does not exist here; `jackfield models` lists what can be called")
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+        return
+    for row in told:
+        click.echo(f"{row['candidate']} as {row['model']}, in {', '.join(row['dialects'])}")
+        for name, fact in row["facts"].items():
+            click.echo(f"  {name}: {json.dumps(fact['value'])} ({fact['source']})")
+        if not row["facts"]:
+            click.echo("  nothing is known of it: nothing is refused")
+
+
+async def _models(host: Jackfield) -> list[Any]:
+    return list(await host.models())
+
+
+async def _known(model: str, host: Jackfield) -> list[dict[str, Any]] | None:
+    """Return what is known of a model, for each upstream's one that it may stand for; None when nobody could serve it."""
+    await host.models()  # so that the lists of providers are in
+    registry = host.generation.models
+    pool = registry.resolve(model, None)
+    if pool is None:
+        return None
+    rows = []
+    for candidate in pool.all:
+        provider, facts = candidate.account.provider, dict[str, dict[str, Any]]()
+        for source, info in registry.facts(provider, candidate.model):
+            said = {name: value for name, value in msgspec.to_builtins(info).items() if name not in ("id", "upstream")}
+            for name, value in said.items():
+                facts.setdefault(name, {"value": value, "source": source})
+        who, dialects = f"{candidate.provider} ({candidate.label})", list(provider.dialects_of(candidate.model))
+        rows.append({"candidate": who, "model": candidate.model, "dialects": dialects, "facts": facts})
+    return rows
+
+
+async def _with_host(config_file: Path | None, files: tuple[Path, ...], ask: Callable[[Jackfield], Awaitable[T]]) -> T:
     try:
         async with Jackfield(config_file, overrides=overrides(files), listen=False) as host:
-            return list(await host.models())
+            return await ask(host)
     except CANNOT_START as fault:
         raise SystemExit(str(fault)) from None
 
