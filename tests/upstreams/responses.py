@@ -25,6 +25,8 @@ ALSO = {
     "ResponseCreateParamsStreaming": frozenset({"client_metadata"}),
     "ResponseCreateParamsNonStreaming": frozenset({"client_metadata"}),
     "EasyInputMessageParam": frozenset({"id", "status"}),
+    "ResponseCustomToolCallParam": frozenset({"status"}),
+    "WebSearchToolParam": frozenset({"search_content_types", "external_web_access"}),
     "Message": frozenset({"id"}),
     # what the API fills in, or takes without
     "ResponseInputImageParam": frozenset({"!detail"}),
@@ -61,8 +63,7 @@ class Responses(OpenAI):
             if asked.stream
             else response_create_params.ResponseCreateParamsNonStreaming
         )
-        given = asked.body.get("input")
-        check({**asked.body, "input": responses_rules.items(asked.body)} if isinstance(given, list) else asked.body, kind, (), ALSO)
+        check(_plain(asked.body), kind, (), ALSO)
         responses_rules.check(asked.body, self.history(asked.body), self.mint, self.stored_items())
 
     def history(self, body: Json) -> list[Json]:
@@ -213,6 +214,17 @@ class Responses(OpenAI):
             yield {"type": "response.output_item.done", "output_index": index, "item": item}
         done = self._finish(head, scenario, asked, items)
         yield {"type": f"response.{done['status']}", "response": done}
+
+
+def _plain(body: Json) -> Json:
+    """Return a request as the SDK declares it: all items with a type, and without what Codex says of each to OpenAI alone."""
+    if not isinstance(body.get("input"), list):
+        return body
+    items = [dict(item) if isinstance(item, dict) else item for item in responses_rules.items(body)]
+    for item in items:
+        if isinstance(item, dict):
+            item.pop("internal_chat_message_metadata_passthrough", None)
+    return {**body, "input": items}
 
 
 def _echo(tools: list[Json]) -> list[Json]:

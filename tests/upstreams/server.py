@@ -132,6 +132,8 @@ class Upstream:
         await self._note()
         if request.method == "HEAD":
             return web.Response(status=404)
+        if "upgrade" in request.headers:
+            return web.Response(status=426)
         try:
             return await self._answer(received, request)
         except Refused as refused:
