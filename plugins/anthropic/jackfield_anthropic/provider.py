@@ -1,0 +1,200 @@
+"""The provider Anthropic, and any server that speaks its protocol under a provider key of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from jackfield.api import Attempt, Auth, Bearer, HttpProvider, HttpRequest, KeyHeader, ModelInfo, Rule, Seconds, Timeouts
+
+BASE_URL: Final = "https://api.anthropic.com"
+"""Anthropic's API reference, "Overview": the URL below which all paths stand."""
+
+VERSION: Final = "2023-06-01"
+"""The version of the API that is asked for where the client asks for none (API reference, "Versions")."""
+
+PATTERNS: Final = ("claude-*",)
+"""How Anthropic names its models: what is launched tomorrow passes without a new list."""
+
+_VERSION: Final = "anthropic-version"
+_BETA: Final = "anthropic-beta"
+_URL: Final = re.compile(r"https?://[^\s/?#@]+(?:[/?][^\s#]*)?")
+
+FAILURES: Final = (
+    # API reference, "Errors", and answers of the API: a spent balance or limit is told as a fault of the request.
+    Rule(status=400, match="credit balance is too low", cause="quota", blame="credential"),
+    Rule(
+        status=(400, 403, 429), match=r"(?:reached|exceeded) your specified API usage limits|spend limit", cause="quota", blame="credential"
+    ),
+    Rule(status=402, cause="quota", blame="credential"),
+    Rule(code="billing_error", cause="quota", blame="credential"),
+    Rule(status=(400, 403), match=r"organization has been disabled|account (?:is|has been) (?:disabled|suspended)", cause="account_action"),
+    Rule(status=(400, 404), match=r"prompt is too long|exceed(?:s|ed)? (?:the )?(?:context|maximum)", cause="caller"),
+    Rule(status=400, match="output blocked by content filtering", cause="content"),
+    Rule(status=(403, 404), match=r"\bmodel: ", cause="unsupported", blame="credential_model"),
+    Rule(code="authentication_error", cause="credential"),
+    # Long contexts and fast answers are sold apart: without them this request alone is refused.
+    Rule(status=429, match="long context|fast mode", cause="unsupported", blame="request"),
+    Rule(code="rate_limit_error", cause="rate"),
+    Rule(status=413, cause="caller"),
+    Rule(code="request_too_large", cause="caller"),
+    # Guide "Handling errors": 529 says that Anthropic as a whole is busy, whoever asks; in streams the type alone does.
+    Rule(code="overloaded_error", cause="overload"),
+    Rule(status=(500, 503), match="overloaded", cause="overload"),
+    Rule(code="timeout_error", cause="upstream"),
+    Rule(status=500, code="api_error", cause="upstream"),
+)
+"""What Anthropic's errors mean, by status, type and words; the first that fits decides."""
+
+
+class TimeoutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits on waiting for one server."""
+
+    connect: Seconds | None = None
+    first_byte: Seconds | None = None
+    idle: Seconds | None = None
+    total: Seconds | None = None
+
+
+class AuthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a server wants its key."""
+
+    type: Literal["x-api-key", "bearer", "none"] = "x-api-key"
+    env: str | tuple[str, ...] = ()
+    """Environment variables that may hold the key."""
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One model of a server."""
+
+    name: str
+    upstream: str | None = None
+    """The server's own name of it, where callers use another."""
+    context: int | None = None
+    max_output: int | None = None
+
+
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One server that speaks Anthropic's protocol."""
+
+    base_url: str
+    """Taken literally; paths such as `/v1/messages` are appended to it."""
+    models: Literal["discover"] | tuple[str | ModelSettings, ...] = "discover"
+    patterns: tuple[str, ...] = ()
+    """Names that are passed on to it although no list has them."""
+    auth: Literal["x-api-key", "bearer", "none"] | AuthSettings | None = None
+    """None: a key is sent where there is one, as `x-api-key`, and none is needed."""
+    version: str = VERSION
+    """Of the API, where the client asks for none."""
+    beta: tuple[str, ...] = ()
+    """Features added to those that the client asks for in `anthropic-beta`."""
+    headers: dict[str, str] = {}
+    query: dict[str, str] = {}
+    paths: dict[str, str] = {}
+    """Other paths than the usual ones, by operation: `generate`, `count`, `models`."""
+    timeouts: TimeoutSettings | None = None
+
+    def __post_init__(self) -> None:
+        check_base_url(self.base_url)
+        unknown = self.paths.keys() - {"generate", "count", "models"}
+        if unknown:
+            raise ValueError(f"paths: unknown operation {unknown.pop()!r}; known: generate, count, models")
+
+
+class AnthropicSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be set of Anthropic itself."""
+
+    base_url: str = BASE_URL
+    version: str = VERSION
+    beta: tuple[str, ...] = ()
+    timeouts: TimeoutSettings | None = None
+
+
+def check_base_url(url: str) -> None:
+    """Raise `ValueError` for what is no URL to which a path could be appended."""
+    if _URL.fullmatch(url) is None:
+        got = "one with a password in it: keys belong under `credentials`" if "@" in url else repr(url)
+        raise ValueError(f"base_url: expected a URL such as {BASE_URL}, got {got}")
+
+
+class AnthropicProvider(HttpProvider):
+    """A server that speaks the Messages API; `version` and `beta` complete what the client's headers say."""
+
+    def __init__(self, *, version: str, beta: Sequence[str], headers: dict[str, str] | None = None, **said: Any) -> None:
+        fixed = {_VERSION: version, **({_BETA: ",".join(beta)} if beta else {}), **(headers or {})}
+        super().__init__(dialects=["anthropic.messages"], failures=FAILURES, headers=fixed, **said)
+        self._beta = tuple(beta)
+
+    def prepare(self, attempt: Attempt) -> HttpRequest:
+        """Return the request that an attempt amounts to: the client's version of the API stands, its features are added to."""
+        request = super().prepare(attempt)
+        client = attempt.headers
+        if _VERSION in client or _BETA in client:
+            request.headers = self._merged(attempt)
+        return request
+
+    def _merged(self, attempt: Attempt) -> tuple[tuple[str, str], ...]:
+        client = attempt.headers
+        asked = [name.strip() for value in client.all(_BETA) for name in value.split(",") if name.strip()]
+        beta = ",".join(dict.fromkeys([*asked, *self._beta]))
+        fixed = [pair for pair in self.fixed_headers if pair[0].lower() not in (_VERSION, _BETA)]
+        version = client.get(_VERSION) or next((value for name, value in self.fixed_headers if name.lower() == _VERSION), VERSION)
+        others = [pair for pair in client if pair[0].lower() not in (_VERSION, _BETA)]
+        return (*fixed, *others, (_VERSION, version), *([(_BETA, beta)] if beta else []))
+
+
+def anthropic(settings: AnthropicSettings) -> HttpProvider:
+    """Return the provider Anthropic itself."""
+    return AnthropicProvider(
+        key="anthropic",
+        base_url=settings.base_url,
+        auth=KeyHeader("x-api-key", env="ANTHROPIC_API_KEY"),
+        models="discover",
+        patterns=PATTERNS,
+        version=settings.version,
+        beta=settings.beta,
+        timeouts=_limits(settings.timeouts),
+    )
+
+
+def compatible(key: str, settings: ServerSettings) -> HttpProvider:
+    """Return a provider for one configured server."""
+    models = settings.models
+    provider = AnthropicProvider(
+        key=key,
+        base_url=settings.base_url,
+        auth=_auth(settings.auth),
+        models=models if models == "discover" else [_model(model) for model in models],
+        patterns=settings.patterns,
+        version=settings.version,
+        beta=settings.beta,
+        headers=settings.headers,
+        paths=settings.paths,
+        query=settings.query,
+        timeouts=_limits(settings.timeouts),
+    )
+    provider.key_optional = settings.auth is None
+    return provider
+
+
+def _auth(said: Literal["x-api-key", "bearer", "none"] | AuthSettings | None) -> Auth | None:
+    kind = said.type if isinstance(said, AuthSettings) else said
+    env = said.env if isinstance(said, AuthSettings) else ()
+    if kind == "none":
+        return None
+    return Bearer(env=env) if kind == "bearer" else KeyHeader("x-api-key", env=env)
+
+
+def _model(said: str | ModelSettings) -> ModelInfo:
+    if isinstance(said, str):
+        return ModelInfo(id=said)
+    return ModelInfo(id=said.name, upstream=said.upstream, context=said.context, max_output=said.max_output)
+
+
+def _limits(said: TimeoutSettings | None) -> Timeouts | None:
+    if said is None:
+        return None
+    return Timeouts(connect=said.connect, first_byte=said.first_byte, idle=said.idle, total=said.total)
