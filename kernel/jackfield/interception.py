@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter_ns
+from types import CoroutineType
 from typing import Any, Final
 
 from jackfield.api import Dialect, End, Error, Event, Outcome
@@ -44,7 +45,12 @@ class Handler:
             for event in events if self.left else ():
                 try:
                     answer = self.function(event)
-                    if answer is not None and hasattr(answer, "__await__"):
+                    if answer.__class__ is CoroutineType:
+                        try:
+                            answer = await hook.wait(answer, answer.send(None))
+                        except StopIteration as stop:
+                            answer = stop.value
+                    elif answer is not None and hasattr(answer, "__await__"):
                         answer = await hook.finish(answer)
                     if answer is not None:
                         given[id(event)] = _checked(answer)
