@@ -9,6 +9,7 @@ import mmap
 import tempfile
 import zlib
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -202,12 +203,16 @@ class Server:
 
     def __init__(self, shared: Shared, limits: Limits) -> None:
         self._shared, self._limits = shared, limits
-        self._server = _Factory(self._handle, limits.headers)
+        self._server = web.Server(self._handle, handler_cancellation=True)
         self._listening: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port. Raises `OSError` when the address cannot be had."""
-        self._listening = await asyncio.get_running_loop().create_server(self._server, host, port, backlog=1024, reuse_address=True)
+        loop, limit = asyncio.get_running_loop(), self._limits.headers
+        connection = partial(
+            _Connection, self._server, loop=loop, max_line_size=limit, max_field_size=limit, auto_decompress=False, access_log=_NO_LOG
+        )
+        self._listening = await loop.create_server(connection, host, port, backlog=1024, reuse_address=True)
         return int(self._listening.sockets[0].getsockname()[1])
 
     def stop_accepting(self) -> None:
@@ -246,19 +251,3 @@ class Server:
         if len(generation.dialects) == 1:  # the canonical one is always there
             return "nothing is plugged in: no plugin has a dialect"
         return None if generation.accounts else "nothing is plugged in: no provider has a credential"
-
-
-class _Factory(web.Server):
-    """Makes a connection handler for each connection."""
-
-    def __init__(self, handler: Any, header_limit: int) -> None:
-        super().__init__(handler, handler_cancellation=True)
-        self._options: dict[str, Any] = {
-            "max_line_size": header_limit,
-            "max_field_size": header_limit,
-            "auto_decompress": False,
-            "tcp_keepalive": True,
-        }
-
-    def __call__(self) -> _Connection:
-        return _Connection(self, loop=self._loop, access_log=_NO_LOG, **self._options)
