@@ -37,8 +37,9 @@ from jackfield.dispatch import as_plugin
 from jackfield.exchange import Exchange
 from jackfield.generation import Generation
 from jackfield.routes import Match
-from jackfield.shared import Shared, end_all
+from jackfield.shared import Shared
 from jackfield.source import events_of
+from jackfield.sweeper import end_all
 
 MAX_DEPTH: Final = 4
 """Calls within calls. Deeper ones are loops."""

@@ -8,6 +8,7 @@ from typing import Final
 from jackfield.api import Outcome, Usage
 from jackfield.dispatch import ask
 from jackfield.exchange import Exchange
+from jackfield.sweeper import end_all
 
 log = logging.getLogger("jackfield")
 calls_log = logging.getLogger("jackfield.calls")
@@ -44,9 +45,7 @@ class Completion:
         await asyncio.wait((joined, self._task), timeout=_LAST_WORDS, return_when=asyncio.FIRST_COMPLETED)
         if not joined.done() and not self._task.done():
             log.warning("observers are too slow: the host stops, and %d calls were not reported to them", self._waiting.qsize())
-        joined.cancel()
-        self._task.cancel()
-        await asyncio.gather(joined, self._task, return_exceptions=True)
+        await end_all(joined, self._task)
 
     async def _work(self) -> None:
         while True:

@@ -8,7 +8,8 @@ from typing import Final
 from jackfield.api import CallError
 from jackfield.credentials import Account
 from jackfield.generation import Generation
-from jackfield.shared import Shared, end_all
+from jackfield.shared import Shared
+from jackfield.sweeper import end_all
 
 log = logging.getLogger("jackfield")
 

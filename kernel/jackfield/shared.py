@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
 from jackfield.api import CallError, failure
 from jackfield.completion import Completion
@@ -79,13 +79,6 @@ class Shared:
                 except TimeoutError:
                     for exchange in list(self._calls):
                         exchange.stop(failure("overload", "the host is stopping", code="stopping"))
-
-
-async def end_all(*tasks: asyncio.Future[Any]) -> None:
-    """Cancel tasks, and wait until they are over."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _nothing() -> None:

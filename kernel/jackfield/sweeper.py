@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 from jackfield.api import CallError, failure
 from jackfield.exchange import Refused
@@ -84,3 +84,10 @@ class Watch:
         if self._fired and self.task is not None and self.task.uncancel() == 0:
             says, code = _SAYS[self._what].format(self._seconds), f"{self._what}_timeout"
             raise Refused(408, says, code=code) if self._what == "client_body" else CallError(failure("network", says, code=code))
+
+
+async def end_all(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel tasks, and wait until they are over."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

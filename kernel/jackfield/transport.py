@@ -23,7 +23,7 @@ from jackfield.api import CallError, Headers, HttpRequest, Timeouts, failure
 from jackfield.credentials import Account
 from jackfield.settings import Limits
 from jackfield.settings import Timeouts as DefaultTimeouts
-from jackfield.sweeper import Sweeper, Watch
+from jackfield.sweeper import Sweeper, Watch, end_all
 
 _PIECE: Final = 256 << 10
 """Bytes of a large body written at once: enough to keep a socket busy, few enough to keep memory flat."""
@@ -117,9 +117,7 @@ class Transport:
 
     async def close(self) -> None:
         """Close all connections."""
-        for task in self._ending:
-            task.cancel()
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        await end_all(*self._ending)
         for session in self._sessions.values():
             await session.close()
 
