@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from jackfield.api import BadRequest, Request
@@ -29,6 +30,7 @@ from jackfield.api.canonical import (
     ToolChoice,
     ToolResult,
     Video,
+    WebSearch,
 )
 from tests.plugins.openai.chat_wire import CHAT, read_request, write_request
 
@@ -542,3 +544,23 @@ def test_line_separators_that_break_naive_clients_are_escaped() -> None:
     assert b"\\u0085" in raw
     assert "é".encode() in raw
     assert json.loads(raw)["messages"][0]["content"] == "a\u2028b\u2029c\u0085dé"
+
+
+def test_the_options_of_web_search_are_a_tool_that_the_provider_runs() -> None:
+    options = {"search_context_size": "low", "user_location": {"type": "approximate", "approximate": {"country": "SE", "city": "Lund"}}}
+    wire = asked(web_search_options=options)
+    (tool,) = read_request(wire).tools
+    assert (tool.kind, tool.dialect) == ("hosted", "openai.chat")
+    assert tool.search == WebSearch(context="low", location={"country": "SE", "city": "Lund"})
+    written, losses = write_request(read_request(wire))
+    assert (written["web_search_options"], losses) == (options, [])
+
+
+@pytest.mark.parametrize(("model", "told"), [("gpt-4o-search-preview", ["max_uses"]), ("gpt-4o", [""])])
+def test_a_search_of_another_dialect_is_written_for_models_that_search(model: str, told: list[str]) -> None:
+    search = WebSearch(max_uses=3, location={"country": "SE"})
+    request = said(tools=(Tool(name="web_search", kind="hosted", dialect="anthropic.messages", search=search),))
+    written, losses = write_request(msgspec.structs.replace(request, model=model))
+    expected = {"user_location": {"type": "approximate", "approximate": {"country": "SE"}}}
+    assert written.get("web_search_options") == (expected if "search" in model else None)
+    assert [loss.path for loss in losses] == ["tools[0]" + (f".{name}" if name else "") for name in told]

@@ -36,6 +36,7 @@ from jackfield.api.canonical.request import (
     ThinkingConfig,
     Tool,
     ToolChoice,
+    WebSearch,
 )
 from jackfield.api.canonical.response import (
     Choice,
@@ -78,6 +79,6 @@ __all__ = [
     "Logprobs", "LogprobsDelta", "Message", "Opaque", "OpaqueDelta", "Output", "Part", "PartEnd", "PartStart", "Refusal",
     "Request", "Response", "Role", "Sampling", "ServerToolCall", "ServerToolResult", "Signature", "SignatureDelta", "Source",
     "StreamError", "Text", "TextDelta", "Thinking", "ThinkingConfig", "ThinkingDelta", "TokenChance", "TokenLogprob", "Tool",
-    "ToolCall", "ToolChoice", "ToolResult", "Usage", "UsageDelta", "Video", "assemble", "budget_of", "effort_of",
+    "ToolCall", "ToolChoice", "ToolResult", "Usage", "UsageDelta", "Video", "WebSearch", "assemble", "budget_of", "effort_of",
     "estimate_tokens", "parse_suffix", "play", "read_signature", "reply_text", "without_signatures", "write_signature",
 ]  # fmt: skip

@@ -7,6 +7,20 @@ import msgspec
 from jackfield.api.canonical.parts import Cache, Extensions, Message
 
 
+class WebSearch(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A search of the web that the provider runs, in words that several dialects share."""
+
+    allowed_domains: tuple[str, ...] = ()
+    """Nothing else is searched; empty for everything."""
+    blocked_domains: tuple[str, ...] = ()
+    max_uses: int | None = None
+    """Most searches for one answer."""
+    context: str | None = None
+    """How much of what is found the model is shown: `low`, `medium`, `high`."""
+    location: dict[str, str] = {}
+    """About where the user is: `city`, `region`, `country` (two letters), `timezone`."""
+
+
 class Tool(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """A tool that the model may use.
 
@@ -29,6 +43,8 @@ class Tool(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """For hosted tools: the dialect whose provider runs it."""
     config: dict[str, Any] = {}
     """For hosted tools: their settings, in that dialect's words."""
+    search: WebSearch | None = None
+    """For hosted tools that search the web: what is asked of them, so that another dialect's search can stand in."""
     cache: Cache | None = None
     extensions: Extensions = {}
 

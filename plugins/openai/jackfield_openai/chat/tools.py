@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from jackfield.api import BadRequest
-from jackfield.api.canonical import Tool, ToolChoice
+from jackfield.api.canonical import Tool, ToolChoice, WebSearch
 from jackfield.api.canonical.codec import Fields, overlay, wrong_type
 from jackfield_openai.chat.content import Losses, lost, take_cache, write_cache
 from jackfield_openai.chat.extras import NAME, extra, kept
 
 SEARCH: Final = "web_search_options"
 """The member of a request by which models that search the web are told how; here a hosted tool of this name."""
+
+PLACE: Final = ("city", "region", "country", "timezone")
+"""What is said of where a user is."""
 
 OLD_FORM: Final = "=functions"
 """The key under which a tool keeps that it stood in the older list `functions`."""
@@ -50,7 +53,7 @@ def decode_tools(fields: Fields) -> tuple[Tool, ...]:
     if values == []:
         fields.rest["tools"] = []
     if (search := fields.object(SEARCH)) is not None:
-        tools.append(Tool(name=SEARCH, kind="hosted", dialect=NAME, config=search))
+        tools.append(Tool(name=SEARCH, kind="hosted", dialect=NAME, config=search, search=_read_search(search)))
     return tuple(tools)
 
 
@@ -179,6 +182,8 @@ def write_tools(body: dict[str, Any], tools: Sequence[Tool], rest: dict[str, Any
             lost(losses, f"{path}.namespace", "chat completions have no namespaces of tools")
         if tool.kind == "hosted" and (tool.name, tool.dialect) == (SEARCH, NAME):
             body[SEARCH] = tool.config
+        elif tool.search is not None and "search" in body["model"]:
+            body[SEARCH] = _written_search(tool.search, path, losses)
         elif tool.kind == "hosted":
             wire = _encode_hosted(tool, path, losses)
             new += [wire] if wire is not None else []
@@ -190,6 +195,24 @@ def write_tools(body: dict[str, Any], tools: Sequence[Tool], rest: dict[str, Any
         body["tools"] = new
     if old:
         body["functions"] = old
+
+
+def _read_search(said: dict[str, Any]) -> WebSearch:
+    size, where = said.get("search_context_size"), said.get("user_location")
+    place = where.get("approximate") if isinstance(where, dict) else None
+    known = {key: value for key, value in place.items() if key in PLACE and isinstance(value, str)} if isinstance(place, dict) else {}
+    return WebSearch(context=size if isinstance(size, str) else None, location=known)
+
+
+def _written_search(search: WebSearch, path: str, losses: Losses) -> dict[str, Any]:
+    """Write a search that another dialect asks for, for models that search (API reference, `web_search_options`)."""
+    for name in ("allowed_domains", "blocked_domains", "max_uses"):
+        if getattr(search, name):
+            lost(losses, f"{path}.{name}", "the web search of chat completions has no such limit")
+    said: dict[str, Any] = {} if search.context is None else {"search_context_size": search.context}
+    if search.location:
+        said["user_location"] = {"type": "approximate", "approximate": dict(search.location)}
+    return said
 
 
 def _wire_function(tool: Tool) -> dict[str, Any]:
