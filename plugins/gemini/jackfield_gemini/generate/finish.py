@@ -64,12 +64,16 @@ def word_of(value: Any) -> str:
 
 
 def decode_finish(value: Any, *, calls: bool) -> FinishReason | None:
-    """Read a finish reason; None for none. Google says STOP also where a function is to be called."""
+    """Read a finish reason; None for none.
+
+    Google says STOP also where a function is to be called; and where the model called one that nobody declared, the call
+    may stand there all the same, for the caller to answer.
+    """
     word = word_of(value)
     if not word:
         return None
     reason = _REASONS.get(word, "other")
-    return "tool_calls" if reason == "stop" and calls else reason
+    return "tool_calls" if calls and word in ("STOP", "UNEXPECTED_TOOL_CALL") else reason
 
 
 def encode_finish(reason: FinishReason) -> str:

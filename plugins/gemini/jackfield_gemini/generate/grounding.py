@@ -59,13 +59,14 @@ def citations_of(texts: Sequence[str | None], rest: Mapping[str, Any]) -> dict[i
     sources = recited.get("citations", recited.get("citationSources")) if isinstance(recited, dict) else None
     first = next((at for at, text in enumerate(texts) if text is not None), None)
     for source in sources if isinstance(sources, list) and first is not None else ():
-        if isinstance(source, dict) and first is not None:
+        if isinstance(source, dict) and isinstance(source.get("uri"), str) and first is not None:
             found.setdefault(first, []).append(_recited(texts[first] or "", spelled(source)))
     return found
 
 
 def _recited(text: str, source: dict[str, Any]) -> Citation:
-    start, end = source.pop("startIndex", 0), source.pop("endIndex", None)
+    end = source.pop("endIndex", None)
+    start = source.pop("startIndex", None if end is None else 0)
     uri, title = source.pop("uri", None), source.pop("title", None)
     return Citation(
         url=uri if isinstance(uri, str) else None,
@@ -79,7 +80,7 @@ def _recited(text: str, source: dict[str, Any]) -> Citation:
 def _grounded(texts: Sequence[str | None], said: dict[str, Any], found: dict[int, list[Citation]]) -> None:
     values = said.get(_CHUNKS)
     chunks = [_source(chunk) for chunk in values] if isinstance(values, list) else []
-    supports = said.get(_SUPPORTS)
+    supports, cited = said.get(_SUPPORTS), set[int]()
     for support in supports if isinstance(supports, list) else ():
         if not isinstance(support, dict):
             continue
@@ -92,7 +93,12 @@ def _grounded(texts: Sequence[str | None], said: dict[str, Any], found: dict[int
         at, start, end = place
         for index in indices:
             if isinstance(index, int) and 0 <= index < len(chunks):
+                cited.add(index)
                 found.setdefault(at, []).append(msgspec.structs.replace(chunks[index], start=start, end=end))
+    first = next((at for at, text in enumerate(texts) if text is not None), None)
+    if first is not None and len(cited) < len(chunks):
+        # Sources that no words are said to rest on.
+        found.setdefault(first, []).extend(one for index, one in enumerate(chunks) if index not in cited)
 
 
 def _source(chunk: Any) -> Citation:

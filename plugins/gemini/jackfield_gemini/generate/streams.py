@@ -73,6 +73,8 @@ class _Choice:
         """Return the deltas of a part that is nothing but words or thoughts."""
         kind = Thinking if thought else Text
         deltas: list[Delta] = []
+        if not text:
+            return deltas
         if type(self.open) is not kind:
             deltas = self.start(Thinking() if thought else Text(text=""))
         return deltas + self._more(text)
@@ -128,6 +130,8 @@ class _Choice:
         own = bool(rest) or redacted
         joins = type(self.open) is type(part) and not own and not (part.signature is not None and self.signed)
         deltas: list[Delta] = []
+        if not (own or part.text or part.signature):
+            return deltas  # what many streams end with
         if not joins:
             begun = msgspec.structs.replace(part, text="", signature=None, extensions=kept(rest))
             deltas = self.start(begun)
