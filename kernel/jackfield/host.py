@@ -1,7 +1,6 @@
 """The host: built from configuration and plugins, started, asked, stopped."""
 
 import asyncio
-import gc
 import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -165,9 +164,6 @@ class Jackfield:
                 self.port = await self._server.start(server.host, server.port)
             except OSError as fault:
                 raise RefusedToStart(f"cannot listen on {server.host}:{server.port}: {fault.strerror or fault} (server.port)") from fault
-        gc.collect()
-        gc.freeze()
-        self._parts.callback(gc.unfreeze)
 
     # ----------------------------------------------------------------------------------------- stopping
 

@@ -61,6 +61,8 @@ def run_until_signal(host: Jackfield, ready: Callable[[Jackfield], None] = lambd
             return
         try:
             await starting  # raises what kept the host from starting
+            gc.collect()
+            gc.freeze()  # what is there now lasts: no collection need look at it
             ready(host)
             await told
         finally:
