@@ -90,6 +90,9 @@ class Upstream:
         self.url = ""
         self.requests: list[Received] = []
         self.aborted = 0
+        """Answers whose caller went away before their end."""
+        self.stalled = 0
+        """Answers that have come to where they stall."""
         self.done = 0
         """Answers that were sent to their end."""
         self.faults: list[Exception] = []
@@ -211,6 +214,8 @@ class Upstream:
         return response
 
     async def _stall(self) -> None:
+        self.stalled += 1
+        await self._note()
         await asyncio.get_running_loop().create_future()
 
     async def _note(self) -> None:
