@@ -50,8 +50,8 @@ class MessagesDialect(Dialect):
         Endpoint(path="/v1/messages/count_tokens", operation="count", upstream="/v1/messages/count_tokens"),
         Endpoint(method="GET", path="/v1/models", operation="models", upstream="/v1/models?limit=1000", model=None, when_header=_VERSION),
         Endpoint(method="GET", path="/v1/models/{model}", operation="model", model=None, when_header=_VERSION),
-        # Claude Code asks at its start whether anybody is there.
-        Endpoint(method="HEAD", path="/api/hello", operation="ping", model=None),
+        # Claude Code asks at its start, by HEAD, whether anybody is there.
+        Endpoint(method="GET", path="/api/hello", operation="ping", model=None),
     )
     framing = SSE
     needles = Needles(

@@ -152,7 +152,7 @@ class MessagesStreamEncoder:
         finish = self._finish or Finish(reason="tool_calls" if self._calls else "stop")
         choice = Choice(finish=finish.reason, stop_sequence=finish.stop_sequence, extensions=_without(finish.extensions, UNSAID))
         said = finish_wire(choice, self._losses, calls=bool(self._calls), refused=self._refused)
-        beside = {key: said.pop(key) for key in _BESIDE if key in said}
+        beside: dict[str, Any] = {key: said.pop(key) for key in _BESIDE if key in said}
         wire = {"type": "message_delta", "delta": said, "usage": self._counts(), **beside}
         return [self._build(to_json(wire), "message_delta")]
 

@@ -8,10 +8,11 @@ from typing import Any, Final
 import msgspec
 
 from jackfield.api import Event, Glance, Path, Usage
-from jackfield.api.canonical import ArgumentsDelta, Begin, Delta, PartEnd, PartStart, TextDelta, ThinkingDelta, UsageDelta
+from jackfield.api.canonical import ArgumentsDelta, Begin, Delta, Finish, PartEnd, PartStart, TextDelta, ThinkingDelta, UsageDelta
 from jackfield.api.canonical.codec import to_json
 from jackfield_anthropic.errors import read_error
-from jackfield_anthropic.messages.streams import MessagesStreamDecoder
+from jackfield_anthropic.messages.extras import extra
+from jackfield_anthropic.messages.streams import UNSAID, MessagesStreamDecoder
 from jackfield_anthropic.messages.usage import count, decode_usage
 from jackfield_anthropic.messages.wire import DELTA, Counts, glanced, plain_event
 
@@ -53,7 +54,9 @@ def _read_slowly(event: Event) -> Sequence[Delta]:
     found = MessagesStreamDecoder().feed(event)
     if kind == "message_start":
         return found
-    kept = [delta for delta in found if not isinstance(delta, Begin)]
+    kept = [
+        delta for delta in found if not isinstance(delta, Begin) and not (isinstance(delta, Finish) and extra(delta.extensions).get(UNSAID))
+    ]
     if kind == "content_block_delta":
         kept = [delta for delta in kept if not isinstance(delta, PartStart | PartEnd)]
     if not isinstance(number, int) or number == 0:

@@ -67,8 +67,9 @@ def encode_request(request: Request, operation: Operation, losses: list[Loss]) -
     rest, able = dict(extra(request.extensions)), abilities_of(request.model)
     body: dict[str, Any] = {"model": request.model}
     system, messages = encode_messages(request.messages, request.model, losses)
-    if system is not None:
-        body["system"] = system
+    empty = rest.pop("system", None)
+    if system is not None or empty is not None:
+        body["system"] = system if system is not None else empty
     body["messages"] = messages
     write_tools(body, request, rest, losses)
     write_output(body, request.output, rest, losses)

@@ -43,7 +43,8 @@ def decode_system(fields: Fields) -> list[Message]:
     inner = Fields({}, "")
     parts = blocks.take_content(value, Fields({}, "system")) if isinstance(value, str) else _system_blocks(value, inner)
     if not parts:
-        return [Message(role="system", extensions=kept({"content": value}))]
+        fields.rest["system"] = value
+        return []
     return [Message(role="system", parts=parts, extensions=kept(inner.rest))]
 
 
