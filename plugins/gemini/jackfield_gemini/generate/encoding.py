@@ -49,9 +49,8 @@ from jackfield_gemini.generate.finish import word_for
 from jackfield_gemini.generate.grounding import write_all
 from jackfield_gemini.generate.logprobs import encode_logprobs
 from jackfield_gemini.generate.media import lost
-from jackfield_gemini.generate.parts import encode_part
-from jackfield_gemini.generate.responses import BLOCKED, encode_head, made_id, note_finish, tier_for
-from jackfield_gemini.generate.usage import encode_usage
+from jackfield_gemini.generate.parts import REFUSED, encode_part
+from jackfield_gemini.generate.responses import BLOCKED, encode_counts, encode_head, made_id, note_finish
 
 Build = Callable[[bytes], Event]
 """Makes an event that carries the bytes given."""
@@ -171,6 +170,9 @@ class GenerateStreamEncoder:
 
     def _start(self, answer: _Answer, index: int, part: Part, path: str) -> None:
         answer.parts[index] = _Open(part)
+        if isinstance(part, Refusal):
+            self._losses.append(Loss(path, "changed", REFUSED))
+            part = Text(text=part.text)
         if isinstance(part, ToolCall):
             return
         if not isinstance(part, _GROWING):
@@ -179,7 +181,7 @@ class GenerateStreamEncoder:
             return
         begun = msgspec.structs.replace(part, citations=()) if isinstance(part, Text) else part
         sealed = isinstance(part, Thinking) and (part.summary or part.redacted is not None)
-        marked = not isinstance(part, Refusal) and (part.signature is not None or extra(part.extensions))
+        marked = part.signature is not None or bool(extra(part.extensions))
         if part.text or sealed or marked:
             self._write(answer, index, begun, path)
         if isinstance(part, Text):
@@ -282,7 +284,7 @@ class GenerateStreamEncoder:
         if not blocked:
             wire["candidates"] = [self._ended(index, answer) for index, answer in answers]
         if self._usage is not None and self._usage.source != "absent":
-            wire["usageMetadata"] = encode_usage(self._usage, tier_for(self._tier, self._usage, self._losses))
+            wire["usageMetadata"] = encode_counts(self._usage, self._tier, self._losses)
         event = self._event(wire)
         return event if not blocked else self._build(to_json(overlay(event.json, self._rest)))
 

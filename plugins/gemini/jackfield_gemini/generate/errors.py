@@ -20,12 +20,10 @@ _SHOWN: Final = 500
 _WORDS: Final = {
     400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 409: "ABORTED",
     429: "RESOURCE_EXHAUSTED", 499: "CANCELLED", 500: "INTERNAL", 501: "UNIMPLEMENTED", 502: "UNAVAILABLE", 503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
+    504: "DEADLINE_EXCEEDED", 529: "UNAVAILABLE",
 }  # fmt: skip
 """The canonical code of Google's services for an HTTP status (google.rpc.Code)."""
 _TYPE: Final = "type.googleapis.com/google.rpc."
-_OWN: Final = "jackfield"
-"""The domain of reasons that the host gives."""
 
 
 def decode_error(status: int, headers: Headers, raw: bytes) -> Error:
@@ -104,7 +102,7 @@ def _details(error: Error) -> list[dict[str, Any]]:
         violation = {"field": error.param, "description": error.message}
         details.append({"@type": f"{_TYPE}BadRequest", "fieldViolations": [violation]})
     if error.code is not None:
-        details.append({"@type": f"{_TYPE}ErrorInfo", "reason": error.code.upper(), "domain": _OWN})
+        details.append({"@type": f"{_TYPE}ErrorInfo", "reason": error.code.upper()})
     if error.retry_after is not None:
         details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{error.retry_after:g}s"})
     return details

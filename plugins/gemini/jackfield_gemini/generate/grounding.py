@@ -200,10 +200,9 @@ def _write_support(text: str, at: int, citation: Citation, chunks: list[dict[str
     chunk = _write_chunk(citation)
     if chunk not in chunks:
         chunks.append(chunk)
-    if citation.end is None:
-        return
-    start, end = _byte(text, citation.start or 0), _byte(text, citation.end)
-    segment: dict[str, Any] = {"startIndex": start, "endIndex": end, "partIndex": at, "text": text[citation.start or 0 : citation.end]}
+    # One that names no place is about the whole text.
+    first, last = citation.start or 0, len(text) if citation.end is None else citation.end
+    segment: dict[str, Any] = {"startIndex": _byte(text, first), "endIndex": _byte(text, last), "partIndex": at, "text": text[first:last]}
     segment = {key: value for key, value in segment.items() if value}
     if supports and supports[-1]["segment"] == segment:
         supports[-1]["groundingChunkIndices"].append(chunks.index(chunk))

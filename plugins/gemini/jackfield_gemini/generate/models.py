@@ -1,8 +1,9 @@
 """What requests to a model must look like, by the generation that its name tells.
 
 Sources: Google's guides "Thought signatures" and "Thinking" (Gemini 3 wants signatures and takes levels), "Combine
-built-in tools and function calling" (from Gemini 3 on), "Function calling", section on multimodal function responses
-(the same). A name that tells no generation is taken for a model of today that is strict about nothing.
+built-in tools and function calling", "Structured outputs" beside tools, and "Function calling", section on multimodal
+function responses (all from Gemini 3 on). A name that tells no generation is taken for a model of today that is strict
+about nothing.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ class Manners(msgspec.Struct, frozen=True, gc=False):
     """Results of functions may hold pictures and documents."""
     combines_tools: bool = True
     """Functions may stand beside tools that Google runs."""
+    forms_calls: bool = True
+    """Functions may be given where the answer must be JSON."""
     must_allow_combining: bool = False
     """They may do so only if the request asks to be shown what Google ran."""
 
 
-_OLD: Final = Manners(takes_levels=False, takes_media_results=False, combines_tools=False)
+_OLD: Final = Manners(takes_levels=False, takes_media_results=False, combines_tools=False, forms_calls=False)
 _NEW: Final = Manners(wants_signatures=True, must_allow_combining=True)
 _UNKNOWN: Final = Manners()
 

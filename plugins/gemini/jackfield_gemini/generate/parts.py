@@ -44,6 +44,7 @@ SERVER_TOOLS: Final = frozenset(
     {"google_search_web", "google_search_image", "url_context", "google_maps", "file_search", "media_processing"}
 )
 """The other tools that Google runs: the words of `toolType`, in lower case."""
+REFUSED: Final = "a refusal is said in plain words here"
 _DATA: Final = (
     "text", "inlineData", "fileData", "functionCall", "functionResponse", "executableCode", "codeExecutionResult", "toolCall",
     "toolResponse",
@@ -150,7 +151,7 @@ def encode_part(part: Part, path: str, losses: list[Loss], *, answer: bool) -> d
         case Thinking():
             return encode_thinking(part, path, losses, answer=answer)
         case Refusal(text=text):
-            losses.append(Loss(path, "changed", "a refusal is said in plain words here"))
+            losses.append(Loss(path, "changed", REFUSED))
             return {"text": text}
         case ToolCall():
             return encode_call(part, path, losses, answer=answer)

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from jackfield.api import BadRequest, Loss, Operation, Request
+from jackfield.api.canonical import Output
 from jackfield.api.canonical.codec import Fields, load, missing, overlay, to_json
 from jackfield_gemini.generate.contents import decode_contents, decode_system, encode_messages
 from jackfield_gemini.generate.extras import extra, kept
 from jackfield_gemini.generate.lists import PREFIX
-from jackfield_gemini.generate.models import manners_of
+from jackfield_gemini.generate.media import lost
+from jackfield_gemini.generate.models import Manners, manners_of
 from jackfield_gemini.generate.names import fields, listed
 from jackfield_gemini.generate.settings import (
     CONFIG,
@@ -87,6 +91,15 @@ def encode_request(request: Request, operation: Operation, losses: list[Loss]) -
     return to_json(body)
 
 
+def _formed(request: Request, manners: Manners, losses: list[Loss]) -> Output:
+    """Return the form of the answer, as far as the model takes it beside functions."""
+    output = request.output
+    if manners.forms_calls or output.format not in ("json", "json_schema") or all(tool.kind == "hosted" for tool in request.tools):
+        return output
+    lost(losses, "output.format", "this model takes no form of the answer beside functions")
+    return msgspec.structs.replace(output, format=None, schema=None, name=None, description=None)
+
+
 def _encode(request: Request, losses: list[Loss]) -> dict[str, Any]:
     rest, manners = dict(extra(request.extensions)), manners_of(request.model)
     before = rest.pop(_MODEL, None)
@@ -102,7 +115,7 @@ def _encode(request: Request, losses: list[Loss]) -> dict[str, Any]:
     empty = CONFIG in extra(request.extensions)
     write_sampling(said, request.sampling, losses)
     write_thinking(said, request.thinking, manners, config, losses)
-    write_output(said, request.output, config, losses)
+    write_output(said, _formed(request, manners, losses), config, losses)
     if said or config or empty:
         body[CONFIG] = overlay(said, config)
     tier = rest.pop("serviceTier", None)

@@ -140,7 +140,7 @@ def encode_response(response: Response, losses: list[Loss]) -> bytes:
     candidates = [] if blocked else [encode_candidate(choice, losses) for choice in response.choices]
     body: dict[str, Any] = {"candidates": candidates} if candidates else {}
     if response.usage is not None:
-        body["usageMetadata"] = encode_usage(response.usage, tier_for(response.service_tier, response.usage, losses))
+        body["usageMetadata"] = encode_counts(response.usage, response.service_tier, losses)
     return to_json(overlay({**body, **encode_head(response.id, response.model, response.created, rest)}, rest))
 
 
@@ -157,13 +157,14 @@ def encode_head(id_: str, model: str, created: int | None, rest: dict[str, Any])
     return head
 
 
-def tier_for(tier: str | None, usage: Usage, losses: list[Loss]) -> str | None:
-    """Return the service tier as Google names it."""
-    if tier is None or tier.lower() in TIERS.values():
-        return tier
-    if tier not in TIERS:
+def encode_counts(usage: Usage, tier: str | None, losses: list[Loss]) -> dict[str, Any]:
+    """Write token counts, the service tier among them as Google names it."""
+    own = tier is None or tier.lower() in TIERS.values()
+    if tier not in (None, "auto") and not own and tier not in TIERS:
         losses.append(Loss("service_tier", "dropped", f"Google has no service tier {tier!r}"))
-    return TIERS.get(tier)
+    if usage.cache_write:
+        losses.append(Loss("usage.cache_write", "dropped", "what was written to a cache is not counted"))
+    return encode_usage(usage, tier if own else TIERS.get(tier or ""))
 
 
 def encode_candidate(choice: Choice, losses: list[Loss]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from jackfield.api import Loss
-from jackfield.api.canonical import Tool, ToolChoice
+from jackfield.api.canonical import Tool, ToolChoice, WebSearch
 from jackfield.api.canonical.codec import Fields
 from jackfield.api.canonical.schemas import fit_schema
 from jackfield_gemini.generate.extras import NAME, extra, kept
@@ -28,6 +28,8 @@ _FORM: Final = "=form"
 _FUNCTIONS: Final = "functionDeclarations"
 _COMBINE: Final = "includeServerSideToolInvocations"
 
+_SEARCHES: Final = ("googleSearch", "googleSearchRetrieval")
+"""Searches of the web; the second is that of the oldest models."""
 _KIN: Final = (
     ("web_search", "googleSearch"), ("web_fetch", "urlContext"), ("code_execution", "codeExecution"),
     ("code_interpreter", "codeExecution"),
@@ -86,9 +88,10 @@ def _decode_function(found: Fields) -> Tool:
 
 
 def _decode_hosted(name: str, config: Any) -> Tool:
+    search = WebSearch() if name in _SEARCHES else None
     if isinstance(config, dict):
-        return Tool(name=name, kind="hosted", dialect=NAME, config={camel(key): value for key, value in config.items()})
-    return Tool(name=name, kind="hosted", dialect=NAME, extensions=kept({"=config": config}))
+        return Tool(name=name, kind="hosted", dialect=NAME, config={camel(key): value for key, value in config.items()}, search=search)
+    return Tool(name=name, kind="hosted", dialect=NAME, search=search, extensions=kept({"=config": config}))
 
 
 def decode_choice(found: Fields) -> ToolChoice | None:
@@ -213,6 +216,11 @@ def _write_schema(wire: dict[str, Any], schema: dict[str, Any], form: str | None
 def _encode_hosted(tool: Tool, path: str, losses: list[Loss]) -> dict[str, Any] | None:
     if tool.dialect == NAME:
         return {tool.name: extra(tool.extensions).get("=config", tool.config)}
+    if tool.search is not None:
+        for name in ("allowed_domains", "blocked_domains", "max_uses", "context", "location"):
+            if getattr(tool.search, name):
+                lost(losses, f"{path}.{name}", "Google's search takes no such setting")
+        return {_SEARCHES[0]: {}}
     kin = next((own for begin, own in _KIN if tool.name.startswith(begin)), None)
     if kin is None:
         lost(losses, path, f"{tool.name!r} is run by another provider")
@@ -223,13 +231,19 @@ def _encode_hosted(tool: Tool, path: str, losses: list[Loss]) -> dict[str, Any] 
 
 
 def write_choice(body: dict[str, Any], choice: ToolChoice | None, rest: dict[str, Any], losses: list[Loss]) -> None:
-    """Write which tools may or must be used; what is used of `rest` is taken out of it."""
+    """Write which tools may or must be used; what is used of `rest` is taken out of it.
+
+    Without functions that is refused, so a choice that makes no difference then is left out.
+    """
+    functions = any(_FUNCTIONS in entry for entry in body.get("tools", ()))
     outer = rest.pop("toolConfig", None)
     said = dict(outer) if isinstance(outer, dict) else {}
     inner = dict(said.pop("functionCallingConfig", None) or {})
     if choice is not None:
         if choice.kind == "hosted":
             lost(losses, "tool_choice", "a tool that Google runs cannot be asked for by name")
+        elif not functions and not inner and choice.mode in ("auto", "none"):
+            pass
         else:
             word = inner.pop("mode", None)
             wire = {"mode": word if word is not None and _same(word, choice) else _mode(choice)}
