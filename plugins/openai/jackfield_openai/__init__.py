@@ -22,6 +22,7 @@ from jackfield_openai.provider import (
     known,
     openai,
 )
+from jackfield_openai.responses import ResponsesDialect
 
 _KEY: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
@@ -51,14 +52,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plugin:
-    """The dialect `openai.chat`, the provider `openai`, one provider for each configured server and each known one."""
+    """The dialects of OpenAI, the provider `openai`, one provider for each configured server and each known one."""
 
     def __init__(self, config: Config, host: Host) -> None:
         self._config = config
 
     def register_dialects(self) -> Sequence[Dialect]:
         """Return the dialects that OpenAI's clients speak."""
-        return [ChatDialect()]
+        return [ChatDialect(), ResponsesDialect()]
 
     def register_providers(self) -> Sequence[Provider]:
         """Return OpenAI, the configured servers, and those known ones that need a key: they serve once there is one."""

@@ -8,9 +8,9 @@ from typing import Final, Literal
 import msgspec
 
 from jackfield.api import Auth, Bearer, HttpProvider, KeyHeader, ModelInfo, Rule, Seconds, Timeouts
-from jackfield.api.flavour import Flavour
+from jackfield.api.canonical.flavour import Flavour
 from jackfield_openai.presets import Preset, preset_named, presets
-from jackfield_openai.refusals import Server
+from jackfield_openai.speech import DIALECTS, Speaker, by_name, dialects_of_openai
 
 BASE_URL = "https://api.openai.com/v1"
 """OpenAI's API reference, "Introduction": the URL below which all paths stand."""
@@ -55,9 +55,13 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     upstream: str | None = None
     """The server's own name of it, where callers use another."""
+    dialect: Spoken | None = None
+    """The one dialect in which it is called, where that is not any of the server's."""
     context: int | None = None
     max_output: int | None = None
 
+
+Spoken = Literal["openai.chat", "openai.responses", "openai.completions"]
 
 FlavourSettings = Literal["none"] | Flavour | tuple[Flavour, ...]
 
@@ -71,6 +75,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Taken literally; paths such as `/chat/completions` are appended to it. Needed where there is no preset."""
     models: Literal["discover"] | tuple[str | ModelSettings, ...] | None = None
     """None: what the preset has, else `discover`."""
+    dialects: tuple[Spoken, ...] | None = None
+    """What it speaks, best first. None: as the preset has it, else chat completions alone."""
     patterns: tuple[str, ...] | None = None
     """Names that are passed on to it although no list has them."""
     auth: Literal["bearer", "none"] | AuthSettings | None = None
@@ -114,9 +120,9 @@ def check_base_url(url: str) -> None:
 
 def openai(settings: OpenAISettings) -> HttpProvider:
     """Return the provider OpenAI itself."""
-    provider = Server(
+    provider = Speaker(
         key="openai",
-        dialects=["openai.chat"],
+        dialects=DIALECTS,
         base_url=settings.base_url,
         auth=Bearer(env="OPENAI_API_KEY"),
         models="discover",
@@ -126,7 +132,7 @@ def openai(settings: OpenAISettings) -> HttpProvider:
         timeouts=_limits(settings.timeouts),
         flavours=_flavours(settings.flavour, presets()["openai"].flavours),
     )
-    provider.section = "plugins.openai"
+    provider.section, provider.choose = "plugins.openai", dialects_of_openai
     return provider
 
 
@@ -146,14 +152,14 @@ def _account_headers(settings: OpenAISettings) -> dict[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
-def compatible(key: str, settings: ServerSettings) -> Server:
+def compatible(key: str, settings: ServerSettings) -> Speaker:
     """Return a provider for one configured server."""
     preset = preset_named(settings.preset) if settings.preset is not None else _PLAIN
     models = settings.models or preset.models or "discover"
     limits = _limits(settings.timeouts)
-    provider = Server(
+    provider = Speaker(
         key=key,
-        dialects=preset.dialects,
+        dialects=settings.dialects or preset.dialects,
         base_url=settings.base_url or preset.base_url,
         auth=_auth(settings.auth, preset),
         models=models if models == "discover" else [_model(m) for m in models],
@@ -168,6 +174,11 @@ def compatible(key: str, settings: ServerSettings) -> Server:
     )
     provider.key_optional = settings.auth is None and not preset.env
     provider.section = f"plugins.openai.providers.{key}"
+    named = {m.upstream or m.name: m.dialect for m in models if isinstance(m, ModelSettings) and m.dialect is not None}
+    if named:
+        # What it lists comes first: a list of models is asked for in the first dialect.
+        provider.choose = by_name(provider.dialects, named)
+        provider.dialects = tuple(dict.fromkeys((*provider.dialects, *named.values())))
     return provider
 
 
@@ -175,7 +186,7 @@ _PLAIN: Final = Preset(title="", source="", base_url="")
 """What is known of a server without a preset."""
 
 
-def known(key: str, *, env: bool) -> Server:
+def known(key: str, *, env: bool) -> Speaker:
     """Return the provider that a preset describes, under the preset's own name, with or without a key from the environment.
 
     Another plugin's provider of that name goes before it.
