@@ -230,8 +230,8 @@ def encode_answered(part: Part, path: str, losses: Losses) -> list[Any]:
         case ToolCall():
             call = calls.encode_call(part, path, losses)
             return [thoughts.carrier(part.signature, before=True), call] if part.signature is not None else [call]
-        case Image():
-            dropped(losses, path, "answers hold no pictures")
+        case Image() | Document():
+            dropped(losses, path, f"answers hold no {type(part).__name__}")
             return []
     other = _encode_other(part, path, losses)
     return [other] if other is not None else []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from jackfield.api import (
     SSE,
     Dialect,
@@ -35,7 +33,6 @@ from jackfield_anthropic.messages.encoding import MessagesStreamEncoder
 from jackfield_anthropic.messages.extras import NAME
 from jackfield_anthropic.messages.follower import MessagesFollower
 from jackfield_anthropic.messages.streams import MessagesStreamDecoder
-from jackfield_anthropic.messages.usage import count
 
 _VERSION = "anthropic-version"
 _LIMITS = ("requests", "tokens", "input-tokens", "output-tokens")
@@ -102,10 +99,10 @@ class MessagesDialect(Dialect):
 
     def decode_count(self, raw: bytes) -> Usage:
         """Read an upstream's count of tokens. Raises `ValueError`."""
-        value = msgspec.json.decode(raw)
-        if not isinstance(value, dict) or "input_tokens" not in value:
+        usage = reading.glance(raw).usage
+        if usage is None:
             raise ValueError("the answer is no count of tokens")
-        return Usage(input=count(value["input_tokens"]))
+        return usage
 
     def refuses_signature(self, error: Error) -> bool:
         """Tell whether an error says that a signature in the request is not valid."""

@@ -99,15 +99,18 @@ def glance(raw: bytes) -> Glance:
     try:
         seen = glanced(raw)
     except msgspec.ValidationError:
-        return _glance_slowly(msgspec.json.decode(raw))
-    if seen.type == "error":
-        return _glance_slowly(msgspec.json.decode(raw))
-    if seen.type == "message":
-        return Glance(usage=_usage(seen.usage) if seen.usage is not None else None)
-    return _glance_slowly(msgspec.json.decode(raw))
+        return _glance_slowly(raw)
+    if seen.type != "message":
+        return _glance_slowly(raw)
+    return Glance(usage=_usage(seen.usage) if seen.usage is not None else None)
 
 
-def _glance_slowly(value: Any) -> Glance:
+def _glance_slowly(raw: bytes) -> Glance:
+    """Look at an answer of an odd form: an error that came with status 200, a count, or counts that are no integers."""
+    try:
+        value: Any = msgspec.json.decode(raw)
+    except RecursionError:
+        raise ValueError("the answer is nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError("the answer is not a JSON object")  # noqa: TRY004 (the contract of decoders)
     if isinstance(value.get("content"), list):

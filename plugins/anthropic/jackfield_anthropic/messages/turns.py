@@ -115,12 +115,11 @@ def _decode_message(fields: Fields, before: str) -> tuple[Message, str]:
 class _Turn:
     """What one speaker says in a row."""
 
-    __slots__ = ("blocks", "form", "messages", "path", "rest", "role")
+    __slots__ = ("blocks", "form", "path", "rest", "role")
 
     def __init__(self, role: Role, path: str, rest: dict[str, Any]) -> None:
         self.role, self.path, self.rest = role, path, rest
         self.form = rest.pop("content", None)
-        self.messages = 1
         self.blocks: list[Any] = []
 
     def wire(self) -> dict[str, Any] | None:
@@ -202,9 +201,10 @@ def _turn_for(message: Message, role: Role, path: str, turns: list[_Turn]) -> _T
     """Return the turn in which a message stands: the one before it where the same speaker goes on."""
     own = extra(message.extensions)
     rest = {key: value for key, value in own.items() if key not in (_INSIDE, _APART)} if own else {}
+    while turns and not (turns[-1].blocks or turns[-1].rest or turns[-1].form is not None):
+        del turns[-1]  # nothing was left of it: those around it may be one
     if turns and turns[-1].role == role and _APART not in own and _INSIDE not in own:
         turn = turns[-1]
-        turn.messages += 1
         turn.form = []
         rest.pop("content", None)
         turn.rest.update(rest)
