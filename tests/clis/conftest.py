@@ -15,6 +15,7 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -104,11 +105,10 @@ class Cli:
             return await running.done()
 
     def _environment(self) -> dict[str, str]:
-        node = Path(shutil.which("node") or "/usr/bin/node").parent
         nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
         local = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
         return {
-            "PATH": f"{node}:/usr/local/bin:/usr/bin:/bin",
+            "PATH": f"{node().parent}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(self.home),
             "LANG": "C.UTF-8",
             "TERM": "dumb",
@@ -122,14 +122,24 @@ def installed() -> Path:
     return Path(os.environ.get("JACKFIELD_CLIS") or ROOT / "build" / "clis")
 
 
+def node() -> Path:
+    """Return the program Node; skips the test where there is none, or one that is too old for the clients."""
+    program = shutil.which("node")
+    if program is None:
+        pytest.skip("Node is not here")
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, timeout=WAIT).stdout.strip()
+    if int(version.removeprefix("v").split(".")[0]) < 20:
+        pytest.skip(f"Node {version} is too old for the clients, which need 20")
+    return Path(program)
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Callable[[str], Cli]:
     """Makes a client by the name of its program; skips the test where it is not installed."""
 
     def made(name: str) -> Cli:
         program = installed() / "node_modules" / ".bin" / name
-        if shutil.which("node") is None:
-            pytest.skip("Node is not here")
+        node()
         if not program.exists():
             pytest.skip(f"{name} is not installed (tests/clis/install does it; JACKFIELD_CLIS names its folder)")
         return Cli(program, tmp_path)
@@ -147,7 +157,7 @@ async def _behind(way: str, model: str, *scripts: Script, own: str = "", **optio
         if way == DIRECT:
             yield provider.url, provider
             return
-        host = await parts.enter_async_context(Harness(given=configured(dialect, provider.url, model)))
+        host = await parts.enter_async_context(Harness(config=configured(dialect, provider.url, model)))
         yield host.url, provider
 
 

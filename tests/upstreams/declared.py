@@ -96,7 +96,7 @@ class _Checker:
                     else self.check(value, choice, path)
                 )
             except Refused as refused:
-                if worst is None or len(refused.path) > len(worst.path):
+                if worst is None or _weight(refused) > _weight(worst):
                     worst = refused
         if worst is not None:
             raise worst
@@ -107,6 +107,11 @@ def _bare(declared: Any) -> Any:
     while typing.get_origin(declared) in (typing_extensions.Required, typing_extensions.NotRequired, typing.Annotated):
         declared = typing.get_args(declared)[0]
     return declared
+
+
+def _weight(refused: Refused) -> tuple[int, bool]:
+    """The deepest refusal says most; a member too much says more than a type that is none of its union."""
+    return len(refused.path), refused.kind == "unknown"
 
 
 def _open(declared: Any) -> bool:
