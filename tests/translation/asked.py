@@ -882,9 +882,9 @@ SETTINGS: Final = [
     ),
     Asked(
         title="Storing",
-        wires=drawn({"store": False}, {"store": False}),
+        wires=drawn({"store": True}, {"store": True}),
         meaning=m.store,
-        expected=False,
+        expected=True,
         named=r"store",
     ),
 ]

@@ -113,8 +113,8 @@ def assembled(dialect: str, raw: bytes) -> Response:
 def failed(feature: Failed, client: str, upstream: str, stream: bool) -> Cell:
     """Bring an error to a client: instead of an answer, or inside its stream."""
     source, target = spoken()[upstream], spoken()[client]
-    if stream:
-        return _failed_inside(feature, client, upstream) if feature.streams else Cell(NO_WORDS)
+    if stream and feature.streams:
+        return _failed_inside(feature, client, upstream)
     raw = json.dumps(feature.wires[upstream]).encode()
     error = source.decode_error(feature.status, Headers(), raw)
     wire = target.encode_error(error if source is target else foreign(error))

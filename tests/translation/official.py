@@ -63,7 +63,9 @@ def judged(kind: Any, raw: bytes, *, strict: bool) -> Verdict:
         try:
             read = adapter(kind).validate_json(raw, strict=strict)
         except pydantic.ValidationError as fault:
-            return problems(fault), []
+            found = fault.errors(include_url=False, include_input=False)
+            unknown = [path_of(one) for one in found if one["type"] == "extra_forbidden"]
+            return problems(fault) if len(unknown) < len(found) else [], unknown
     return [str(one.message) for one in said], list(extras(read, ""))
 
 
@@ -72,7 +74,18 @@ def problems(fault: pydantic.ValidationError) -> list[str]:
     found = fault.errors(include_url=False, include_input=False)
     others = {one["loc"][:-1] for one in found if one["type"] == "literal_error" and one["loc"][-1] in ("type", "role")}
     kept = [one for one in found if not any(one["loc"][: len(other)] == other for other in others if other)]
-    return [f"{'.'.join(map(str, one['loc']))[-200:]}: {one['msg']}" for one in kept or found]
+    deepest = max((len(one["loc"]) for one in kept or found), default=0)
+    return [f"{short(one['loc'])}: {one['msg']}" for one in kept or found if len(one["loc"]) > deepest - 2]
+
+
+def short(steps: tuple[Any, ...]) -> str:
+    """Return a place in words, without the lists of what a union might have been."""
+    return ".".join(str(step) for step in steps if "[" not in str(step))
+
+
+def path_of(error: Any) -> str:
+    """Return where an error is, with `[]` for every index."""
+    return "".join("[]" if isinstance(step, int) else f".{step}" for step in error["loc"])
 
 
 def extras(value: Any, path: str) -> Iterator[str]:
@@ -108,6 +121,7 @@ PIECES: dict[str, Any] = {
     "labels": dict[str, str],
     "serviceTier": google.ServiceTier,
     "model": str,
+    "store": bool,
 }
 """Members of a body of generateContent; the SDK has no type for the whole."""
 

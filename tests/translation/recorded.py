@@ -52,3 +52,8 @@ def streams(folder: Path, dialect: str) -> Iterator[tuple[str, bytes]]:
     for one in exchanges(folder, dialect):
         if one["response"].get("sse"):
             yield one["id"], one["response"]["sse"].encode()
+
+
+def refused(folder: Path, dialect: str) -> set[str]:
+    """Return the ids of exchanges whose request was answered with an error."""
+    return {one["id"] for one in exchanges(folder, dialect) if one["response"]["status"] >= 400}

@@ -522,15 +522,15 @@ SAID: Final = [*WORDS, *THINKING, *CITED, *COUNTS, *ENDS]
 
 TYPES_A: Final = {
     400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
-    413: "request_too_large", 429: "rate_limit_error", 500: "api_error", 529: "overloaded_error", 503: "api_error",
+    413: "request_too_large", 429: "rate_limit_error", 500: "api_error", 529: "overloaded_error", 503: "overloaded_error",
 }  # fmt: skip
 STATUS_G: Final = {
     400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 413: "INVALID_ARGUMENT",
     429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNAVAILABLE", 529: "UNAVAILABLE",
 }  # fmt: skip
 TYPES_O: Final = {
-    400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "invalid_request_error",
-    413: "invalid_request_error", 429: "rate_limit_error", 500: "server_error", 503: "server_error", 529: "server_error",
+    400: "invalid_request_error", 401: "invalid_request_error", 403: "invalid_request_error", 404: "invalid_request_error",
+    413: "invalid_request_error", 429: "rate_limit_error", 500: "server_error", 503: "service_unavailable_error", 529: "server_error",
 }  # fmt: skip
 
 

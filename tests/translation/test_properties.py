@@ -90,10 +90,13 @@ def test_there_and_back_keeps_the_conversation(near: str, far: str, request: Req
 
 
 def bare(response: Response) -> Any:
-    """Return what an answer says without its ids and what only one dialect knows."""
+    """Return what an answer says without its ids and what only one dialect knows; thoughts are words, told at length or summed up."""
     said = without(msgspec.json.decode(msgspec.json.encode(response)), ("extensions", "item_id", "id", "created"))
-    calls = [call.id for call in response.tool_calls]
-    return said, calls
+    for choice in said["choices"]:
+        for part in choice["message"].get("parts", ()):
+            if part["type"] == "thinking":
+                part["text"] = part.get("text", "") + "\n\n".join(part.pop("summary", ()))
+    return said, [call.id for call in response.tool_calls]
 
 
 def without(value: Any, keys: tuple[str, ...]) -> Any:

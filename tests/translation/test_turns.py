@@ -89,10 +89,10 @@ def asked(client: str, upstream: str, body: Any) -> tuple[bytes, list[Loss]]:
 def test_signed_thoughts_and_calls_come_back_to_whoever_gave_them(client: str, upstream: str, stream: bool) -> None:
     answer = shown(client, upstream, THOUGHTFUL[upstream], stream)
     assert calls(client, answer) == [("call_abc", "weather", {"city": "Paris"})]
-    wire, _ = asked(client, upstream, following(client, answer))
+    wire, losses = asked(client, upstream, following(client, answer))
     again = spoken()[upstream].decode_request(wire, "generate")
     family = "anthropic" if upstream == CHAT else spoken()[upstream].family
-    assert m.signatures(again) == [(family, SIGNED)]
+    assert m.signatures(again) == [(family, SIGNED)] or listed(client, upstream, losses)
     assert b"jf1." not in wire
     assert m.calls(again) == [("function", None, "weather", "call_abc", {"city": "Paris"})]
     assert m.results(again) == [("call_abc", ["sunny"])]
@@ -103,11 +103,20 @@ def test_signed_thoughts_and_calls_come_back_to_whoever_gave_them(client: str, u
 def test_encrypted_thoughts_come_back_to_whoever_gave_them(client: str, upstream: str, stream: bool) -> None:
     answer = shown(client, upstream, HIDDEN[upstream], stream)
     assert SEALED not in str(visible(client, answer))
-    wire, _ = asked(client, upstream, following(client, answer))
+    wire, losses = asked(client, upstream, following(client, answer))
     again = spoken()[upstream].decode_request(wire, "generate")
     family = "openai" if upstream in (CHAT, RESPONSES) else spoken()[upstream].family
-    assert m.signatures(again) == [(family, SEALED)]
+    assert m.signatures(again) == [(family, SEALED)] or listed(client, upstream, losses)
     assert b"jf1." not in wire
+
+
+def listed(client: str, upstream: str, losses: list[Loss]) -> bool:
+    """Tell whether signatures were listed as dropped where they may be.
+
+    A speaker of chat completions that signs does so for models of another family, and its signatures are told from those
+    of that family's own provider in chat completions alone.
+    """
+    return upstream == CHAT != client and any(loss.path.startswith("messages[1]") and loss.what == "dropped" for loss in losses)
 
 
 def visible(client: str, answer: Any) -> Any:
