@@ -16,7 +16,6 @@ from jackfield.api import (
     Error,
     Event,
     Headers,
-    Loss,
     ModelInfo,
     NotDecoded,
     Reply,
@@ -24,6 +23,7 @@ from jackfield.api import (
     canonical,
     failure,
 )
+from jackfield.api.canonical.crossing import told
 from jackfield.exchange import OWN_FAULT, Downstream, Exchange, Refused, error_of
 from jackfield.generation import Generation
 from jackfield.source import Source
@@ -53,18 +53,13 @@ async def prepare(exchange: Exchange, reply: Reply) -> Relay | None:
             exchange.usage = made.usage
             await bodies.response(exchange, made.attempt, reply)
         if LOSSES in call.headers:
-            reply.headers = reply.headers.with_changes({LOSSES: told(made.attempt.losses)})
+            lost = told(made.attempt.losses or ()) or "none"
+            reply.headers = reply.headers.with_changes({LOSSES: lost.encode("ascii", "replace").decode()[:_LONGEST]})
     if relay is None and call.stream and call.operation == "generate" and reply.status < 300:
         relay = await _played(exchange, reply)
     if relay is not None:
         await relay.bind()
     return relay
-
-
-def told(losses: Sequence[Loss] | None) -> str:
-    """Return a list of losses as a header's value."""
-    each = "; ".join(f"{loss.what} {loss.path}: {loss.why}" for loss in losses or ())
-    return each.encode("ascii", "replace").decode()[:_LONGEST] or "none"
 
 
 async def _relayed(exchange: Exchange, reply: Reply, stream: AsyncIterator[Any]) -> Relay:

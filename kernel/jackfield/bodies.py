@@ -10,7 +10,6 @@ import msgspec
 
 from jackfield.api import (
     Attempt,
-    BadRequest,
     Body,
     Call,
     CallError,
@@ -20,7 +19,6 @@ from jackfield.api import (
     Failure,
     Glance,
     Headers,
-    Loss,
     Operation,
     Path,
     Reply,
@@ -34,9 +32,8 @@ from jackfield.api import (
     splice,
 )
 from jackfield.api.body import Codec
-from jackfield.api.canonical import estimate_tokens, without_signatures
-from jackfield.api.canonical.fitting import fit
-from jackfield.api.canonical.thinking import fit_thinking
+from jackfield.api.canonical import estimate_tokens
+from jackfield.api.canonical.crossing import Wanted, named, read_response, told, write_directly, write_request
 from jackfield.dispatch import Chain, ask
 from jackfield.exchange import Exchange, Tried
 from jackfield.generation import NEVER_SENT, UNSENDABLE
@@ -135,8 +132,7 @@ def _judge_losses(exchange: Exchange, attempt: Attempt) -> None:
     policy = exchange.generation.config.translation.policy
     if policy == "allow" or not attempt.losses:
         return
-    lost = "; ".join(f"{loss.what} {loss.path} ({loss.why})" for loss in attempt.losses)
-    says = f"the request would lose something on the way from {attempt.call.dialect} to {attempt.dialect.name}: {lost}"
+    says = f"the request would lose something on the way from {attempt.call.dialect} to {attempt.dialect.name}: {told(attempt.losses)}"
     if policy == "strict":
         raise CallError(failure("unsupported", says[:2000], code="translation_loss", param=attempt.losses[0].path, status=400))
     log.warning("%s: %s", attempt.call.id, says)
@@ -181,14 +177,10 @@ def _across(exchange: Exchange, attempt: Attempt, stream: bool) -> None:
     call, dialect = attempt.call, attempt.dialect
     attempt.translator = exchange.generation.translators.get((call.dialect, dialect.name)) if call.operation == "generate" else None
     if attempt.translator is not None:
-        attempt.losses, attempt.fidelity, endpoint = [], "direct", attempt.endpoint
-        written: dict[Path, Any] = {}
-        raw = attempt.translator.translate_request(attempt.body.raw, attempt.losses)
-        if endpoint is not None and endpoint.model is not None:
-            written[endpoint.model] = attempt.model
-        if endpoint is not None and isinstance(endpoint.stream, tuple):
-            written[endpoint.stream] = stream
-        attempt.body = Body(splice(raw, written), codec=request_codec(dialect, call.operation))
+        attempt.losses, attempt.fidelity = [], "direct"
+        wanted = Wanted(model=attempt.model, stream=stream)
+        raw = write_directly(attempt.translator, attempt.body.raw, attempt.endpoint, wanted, attempt.losses)
+        attempt.body = Body(raw, codec=request_codec(dialect, call.operation))
         return
     said = attempt.body.canonical
     if call.operation not in ("generate", "count") or said is None:
@@ -210,24 +202,12 @@ def _must_be_read(exchange: Exchange, attempt: Attempt) -> bool:
 
 def _anew(exchange: Exchange, attempt: Attempt, said: Request, stream: bool) -> None:
     """Write an attempt's body from what it says."""
-    call, dialect, wanted, losses = attempt.call, attempt.dialect, attempt.candidate.thinking, list[Loss]()
-    attempt.losses, attempt.fidelity, crossing = losses, "canonical", attempt.dialect.name != attempt.call.dialect
-    if exchange.unsigned:
-        said = without_signatures(said)
-        losses.append(Loss("messages", "dropped", "the provider refuses the signatures of earlier answers"))
-    strict = wanted is None and dialect.family == exchange.dialect.family
-    thinking = said.thinking if wanted is None else msgspec.structs.replace(wanted, summary=said.thinking.summary)
-    if crossing or wanted is not None:
-        support = exchange.generation.models.thinking_of(attempt.provider, attempt.model)
-        try:
-            thinking = fit_thinking(thinking, support, strict=strict, losses=losses)
-        except ValueError as fault:
-            raise BadRequest(str(fault), code="unsupported_thinking") from None
-    if crossing:
-        attempt.fitting = fit(said, dialect, losses)
-        said = msgspec.structs.replace(attempt.fitting.request, stream_usage=stream or None)
-    said = msgspec.structs.replace(said, model=attempt.model, stream=stream, thinking=thinking)
-    attempt.body = Body(dialect.encode_request(said, call.operation, losses), canonical=said, codec=request_codec(dialect, call.operation))
+    call, dialect, thinking = attempt.call, attempt.dialect, attempt.candidate.thinking
+    wanted = Wanted(model=attempt.model, stream=stream, operation=call.operation, thinking=thinking, signed=not exchange.unsigned)
+    wanted.support = exchange.generation.models.thinking_of(attempt.provider, attempt.model)
+    made = write_request(said, exchange.dialect, dialect, wanted)
+    attempt.losses, attempt.fitting, attempt.fidelity = made.losses, made.fitting, "canonical"
+    attempt.body = Body(made.raw, canonical=made.request, codec=request_codec(dialect, call.operation))
 
 
 def counted(attempt: Attempt) -> Reply | None:
@@ -301,13 +281,9 @@ async def response(exchange: Exchange, attempt: Attempt, reply: Reply) -> None:
             raw = attempt.translator.translate_response(body.raw, attempt.losses or [])
             body = Body(raw, codec=response_codec(dialect, call.operation))
         elif not within:
-            said = body.canonical or Response()
-            said = attempt.fitting.restore(said) if attempt.fitting is not None else said
-            said = msgspec.structs.replace(said, model=call.model) if renamed else said
+            said = read_response(body.canonical or Response(), attempt.fitting, call.model if renamed else None)
             reply.body = Body(canonical=said, codec=response_codec(dialect, call.operation), losses=attempt.losses)
             return
     except ValueError as fault:
         raise CallError(failure("upstream", "the provider's answer cannot be read", code="bad_answer", detail=str(fault))) from fault
-    # The client is answered under the name that it asked for.
-    named = {path: call.model for path in dialect.needles.model if locate(body.raw, path) is not None} if renamed else {}
-    reply.body = body.with_changes(named) if named else body
+    reply.body = body.with_raw(named(body.raw, dialect, call.model)) if renamed else body  # the name that the client asked for

@@ -7,27 +7,11 @@ comment or an error can always follow.
 
 import asyncio
 import time
-from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
-from jackfield.api import (
-    Attempt,
-    CallError,
-    Dialect,
-    Event,
-    Failure,
-    Reply,
-    Response,
-    StreamHead,
-    Translator,
-    Usage,
-    failure,
-    locate,
-    splice,
-)
-from jackfield.api.canonical import Assembler, Begin, Delta, Done, StreamError, estimate_tokens
+from jackfield.api import CallError, Dialect, Failure, Reply, Response, StreamHead, failure
+from jackfield.api.canonical import Assembler
+from jackfield.api.canonical.crossing import CanonicalWay, DirectWay, FramedWay, StreamWay, named_event
 from jackfield.dispatch import Chain, ask
 from jackfield.exchange import Exchange, Tried, error_of
 from jackfield.interception import Handler, Interception
@@ -48,7 +32,7 @@ class Relay:
         """The terminal event has passed."""
         self._quiet: float | None = None
         """Since when nothing is written, by the sweeper's looks: 0.0 until its next one, None while something is being written."""
-        self._crossing: _Crossing | _Direct | _Reframing | None = None
+        self._crossing: StreamWay | None = None
         self._normalizer: Interception | None = None
         self._interception: Interception | None = None
         self._renames = False
@@ -94,7 +78,7 @@ class Relay:
         if self._up is self._down or self._up.name == self._down.name:
             self._renames = renamed
         if self._up is not self._down:
-            self._crossing = _crossing(self._up, exchange, renamed)
+            self._crossing = _way(self._up, exchange, renamed)
             self._normalizer = Interception(self._up, normalizers, exchange.trace) if normalizers else None
         else:
             handlers = normalizers + handlers
@@ -165,7 +149,8 @@ class Relay:
             whole = await self._normalizer.take(events, whole, self._exchange.outcome)
             events = events_of(self._up, whole)
         if self._crossing is not None:
-            events, whole = self._crossing.over(events)
+            events = self._crossing.over(events)
+            whole = b"".join(event.raw for event in events)
         if self._interception is not None:
             whole = await self._interception.take(events, whole, self._exchange.outcome)
         self._over = self._over or self._ended()
@@ -177,7 +162,7 @@ class Relay:
         What has the same key elsewhere in an event is another matter: tools and checks of content have models too.
         """
         for event in events_of(self._up, whole):
-            new = _named(event, self._up, self._exchange.call.model)
+            new = named_event(event, self._up, self._exchange.call.model)
             if new is not event:
                 whole = whole.replace(event.frame, new.frame, 1)
         return whole
@@ -228,7 +213,8 @@ class Relay:
         """End a stream whose upstream stopped without a terminal event: in good order if the answer was complete, else as broken."""
         ending = self._ending()
         if self._crossing is not None:
-            await self._write(await ending.take(*self._crossing.over(()), self._exchange.outcome))
+            last = self._crossing.over(())
+            await self._write(await ending.take(last, b"".join(event.raw for event in last), self._exchange.outcome))
         if self._crossing is None or not self._crossing.done:
             if (missing := ending.finish()) is None:
                 raise CallError(failure("network", "the provider's answer broke off before its end", code="broken_off"))
@@ -275,87 +261,13 @@ class Relay:
         return assembler.response()
 
 
-def _crossing(source: Dialect, exchange: Exchange, renamed: bool) -> "_Crossing | _Direct | _Reframing":
+def _way(source: Dialect, exchange: Exchange, renamed: bool) -> StreamWay:
     """Return the way of a stream from an upstream's dialect into the client's."""
-    if source.name == exchange.dialect.name:
-        return _Reframing(exchange.dialect)
-    if exchange.attempt is not None and exchange.attempt.translator is not None:
-        return _Direct(exchange, exchange.attempt, exchange.attempt.translator, renamed)
-    return _Crossing(source, exchange, renamed)
-
-
-class _Crossing:
-    """A stream on its way from one dialect to another, through the canonical model."""
-
-    def __init__(self, source: Dialect, exchange: Exchange, renamed: bool) -> None:
-        attempt, self._request = exchange.attempt, exchange.call.request
-        losses = attempt.losses if attempt is not None else None
-        self._decoder, self._down = source.decode_stream(), exchange.dialect
-        self._encoder = exchange.dialect.encode_stream(self._request, losses if losses is not None else [])
-        self._restore = attempt.fitting.restore_stream() if attempt is not None and attempt.fitting is not None else None
-        self._name = exchange.call.model if renamed else None
-        self.done = False
-        """The answer is complete, or has ended with an error."""
-
-    def over(self, events: Sequence[Event]) -> tuple[list[Event], bytes]:
-        """Return the client's events for the upstream's, and their bytes; for none, those for what the upstream left unsaid."""
-        deltas: Sequence[Delta] = [d for event in events for d in self._decoder.feed(event)] if events else list(self._decoder.close())
-        if deltas and isinstance(deltas[0], Begin):
-            deltas = [self._begin(deltas[0]), *deltas[1:]]
-        if self._restore is not None:
-            deltas = self._restore(deltas)
-        self.done = self.done or any(isinstance(d, StreamError | Done) for d in deltas)
-        made = list(self._encoder.feed(deltas)) if deltas else []
-        return made, b"".join(event.raw for event in made)
-
-    def _begin(self, begin: Begin) -> Begin:
-        """Return the stream's beginning under the name that the client asked for, with token counts where its dialect begins with them."""
-        if self._name is not None:
-            begin = msgspec.structs.replace(begin, model=self._name)
-        if begin.usage is None and self._down.usage_at_start:
-            begin = msgspec.structs.replace(begin, usage=Usage(input=estimate_tokens(self._request), source="estimated"))
-        return begin
-
-
-class _Direct:
-    """A stream on its way from one dialect to another, by a direct translator."""
-
-    def __init__(self, exchange: Exchange, attempt: Attempt, translator: Translator, renamed: bool) -> None:
-        self._step = translator.translate_stream(exchange.call.id, attempt.losses if attempt.losses is not None else [])
-        self._down, self._name = exchange.dialect, exchange.call.model if renamed else None
-        self.done = False
-
-    def over(self, events: Sequence[Event]) -> tuple[list[Event], bytes]:
-        """Return the client's events for the upstream's, and their bytes; for none, the last ones."""
-        made = [event for given in events or (None,) for event in self._step(given)]
-        if self._name is not None:
-            made = [_named(event, self._down, self._name) for event in made]
-        self.done = self.done or any(map(self._down.terminal, made))
-        return made, b"".join(event.raw for event in made)
-
-
-class _Reframing:
-    """A stream that stays in its dialect, and is framed in another way."""
-
-    done = False
-
-    def __init__(self, down: Dialect) -> None:
-        self._down = down
-
-    def over(self, events: Sequence[Event]) -> tuple[list[Event], bytes]:
-        """Return the events in the client's framing, and their bytes."""
-        made = [self._down.event(event.data, event.name) for event in events]
-        return made, b"".join(event.raw for event in made)
-
-
-def _named(event: Event, dialect: Dialect, model: str) -> Event:
-    """Return an event with the model's name where the dialect says that it stands."""
-    try:
-        named = {path: model for path in dialect.needles.model if locate(event.data, path) is not None}
-    except ValueError:
-        return event  # what is not JSON names no model
-    if not named:
-        return event
-    said = splice(event.data, named)
-    one_line = event.frame.find(event.data) >= 0
-    return type(event)(event.frame.replace(event.data, said), event.name, event.end) if one_line else event.with_data(said)
+    target, attempt, model = exchange.dialect, exchange.attempt, exchange.call.model if renamed else None
+    losses = attempt.losses if attempt is not None and attempt.losses is not None else []
+    if source.name == target.name:
+        return FramedWay(target)
+    if attempt is not None and attempt.translator is not None:
+        return DirectWay(attempt.translator, exchange.call.id, target, losses, model=model)
+    fitting = attempt.fitting if attempt is not None else None
+    return CanonicalWay(source, target, exchange.call.request, losses, fitting=fitting, model=model)

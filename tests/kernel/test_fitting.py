@@ -31,6 +31,7 @@ from jackfield.canonical_dialect import CanonicalDialect
 class Narrow(CanonicalDialect):
     tool_name = r"[a-z][a-z0-9_]{0,19}"
     tool_id = r"[a-z0-9]{9}"
+    custom_tools = namespaces = False
 
 
 class Wide(CanonicalDialect):

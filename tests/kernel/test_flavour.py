@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jackfield.api.canonical.flavour import Flavour, apply_flavour
 from jackfield.api.dialect import Loss
-from jackfield.api.flavour import Flavour, apply_flavour
 
 
 def applied(raw: bytes | str, *flavours: Flavour, model: str = "m", dialect: str = "toy.talk") -> tuple[bytes, list[Loss]]:

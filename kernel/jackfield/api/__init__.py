@@ -21,6 +21,7 @@ from jackfield.api.call import (
     StreamHead,
 )
 from jackfield.api.canonical import Error, Request, Response, Usage, reply_text
+from jackfield.api.canonical.flavour import Flavour, apply_flavour
 from jackfield.api.credential import Credential, CredentialSource, LoginStep, RefreshingSource, Secret, is_placeholder
 from jackfield.api.dialect import (
     CALLS,
@@ -50,7 +51,6 @@ from jackfield.api.failure import (
     failure,
     seconds_until,
 )
-from jackfield.api.flavour import Flavour, apply_flavour
 from jackfield.api.framing import SSE, Framing
 from jackfield.api.headers import Headers, Pairs
 from jackfield.api.hooks import HOOKS, HookInfo, HookOptions, hook

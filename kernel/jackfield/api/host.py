@@ -58,6 +58,8 @@ class Nested(msgspec.Struct, frozen=True, kw_only=True):
     request: Request | None = None
     dialect: str = "canonical"
     body: bytes | dict[str, Any] | None = None
+    model: str | None = None
+    """The model's name, for dialects in which the path tells it and not the body."""
     operation: str = "generate"
     detached: bool = False
     """The call outlives the one that it was made in; it then belongs to the plugin."""

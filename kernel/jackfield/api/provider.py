@@ -8,10 +8,10 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from jackfield.api.call import Attempt, Reply
+from jackfield.api.canonical.flavour import Flavour
 from jackfield.api.credential import Credential, Secret
 from jackfield.api.dialect import Dialect, Operation
 from jackfield.api.failure import CallError, Failure, Rule, classify, failure
-from jackfield.api.flavour import Flavour
 from jackfield.api.headers import Headers
 from jackfield.api.host import HttpRequest, HttpResponse, Timeouts
 from jackfield.api.models import ModelInfo

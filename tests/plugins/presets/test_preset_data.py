@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from jackfield.api import Loss, matches_any
-from jackfield.api.flavour import apply_flavour
+from jackfield.api.canonical.flavour import apply_flavour
 from jackfield_openai.presets import presets
 from jackfield_openai.provider import PATTERNS
 

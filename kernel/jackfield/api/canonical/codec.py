@@ -4,8 +4,8 @@ what a dialect keeps beside the canonical structs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Hashable, Mapping
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -20,6 +20,9 @@ _LINE_ENDS: Final = (
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
 _NOTHING: Final[dict[str, Any]] = {}
 _encode: Final = msgspec.json.Encoder().encode
+_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+Value = TypeVar("Value")
 
 
 class Extras:
@@ -39,6 +42,37 @@ class Extras:
         """Return extensions that keep `rest`, nulls left out."""
         said = {key: value for key, value in rest.items() if value is not None} if rest else rest
         return {self._dialect: dict(said)} if said else {}
+
+
+class Memo(Generic[Value]):
+    """What was made of things that come again and again, such as the past of a conversation, which each of its turns repeats.
+
+    It is bounded by the size of what it was made of; what was not asked for the longest goes first. What it holds is shared
+    by all who ask, and must not be changed.
+    """
+
+    def __init__(self, most: int = 16 << 20, largest: int = 1 << 20) -> None:
+        self._most, self._largest, self._size = most, largest, 0
+        self._known: dict[Hashable, tuple[Value, int]] = {}
+
+    def get(self, key: Hashable) -> Value | None:
+        """Return what was kept under a key; None for nothing."""
+        found = self._known.pop(key, None)
+        if found is None:
+            return None
+        self._known[key] = found
+        return found[0]
+
+    def put(self, key: Hashable, value: Value, size: int) -> Value:
+        """Keep a value, which takes `size` bytes, and return it."""
+        if size <= self._largest:
+            before = self._known.pop(key, None)
+            self._known[key] = (value, size)
+            self._size += size - (before[1] if before is not None else 0)
+            while self._size > self._most and len(self._known) > 1:
+                _, gone = self._known.pop(next(iter(self._known)))
+                self._size -= gone
+        return value
 
 
 def overlay(base: dict[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,6 +142,21 @@ def load(raw: bytes) -> Any:
         return msgspec.json.decode(raw)
     except (ValueError, RecursionError) as fault:
         raise BadRequest(f"the body is not valid JSON: {fault}", code="invalid_json") from None
+
+
+def load_apart(raw: bytes, apart: str) -> Any:
+    """Decode a client's JSON, but of its member `apart` the items alone, each a `msgspec.Raw`, where that is an array.
+
+    Raises `BadRequest` for what is no JSON; what is no object is returned decoded.
+    """
+    try:
+        return {key: _items(value) if key == apart else msgspec.json.decode(value) for key, value in _members(raw).items()}
+    except (ValueError, RecursionError):
+        return load(raw)
+
+
+def _items(value: msgspec.Raw) -> Any:
+    return _array(value) if memoryview(value)[0] == ord("[") else msgspec.json.decode(value)
 
 
 class Fields:

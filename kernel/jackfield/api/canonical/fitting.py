@@ -62,7 +62,7 @@ class Fitting:
             request,
             tools=tools if any(new is not old for new, old in zip(tools, request.tools, strict=True)) else request.tools,
             tool_choice=self._choice(request.tool_choice) if request.tool_choice is not None else None,
-            messages=tuple(self._message(message, f"messages[{at}]") for at, message in enumerate(request.messages)),
+            messages=self._messages(request.messages),
         )
 
     def restore(self, response: Response) -> Response:
@@ -116,14 +116,15 @@ class Fitting:
         made = (f"{said[:length]}_{mark}" for length in (54, 40, 30, 20, 10) for said in stems)
         return next((name for name in made if self._name(name) is not None), f"tool_{mark}")
 
-    def _fitted_id(self, call_id: str, path: str) -> str:
-        if self._id(call_id) is not None:
-            return call_id
-        if call_id not in self._ids:
+    def _fitted_id(self, call_id: str, at: int, place: int) -> str:
+        fitted = call_id
+        if self._id(call_id) is None:
             digest = hashlib.sha256(call_id.encode(errors="replace")).hexdigest()
-            self._ids[call_id] = next(made for made in (f"call_{digest[:24]}", digest[:24], digest[:9]) if self._id(made))
-            self._losses.append(Loss(f"{path}.id", "changed", f"{self._dialect.name} does not take the id {call_id[:80]!r}"))
-        return self._ids[call_id]
+            fitted = next(made for made in (f"call_{digest[:24]}", digest[:24], digest[:9]) if self._id(made))
+            where = f"messages[{at}].parts[{place}].id"
+            self._losses.append(Loss(where, "changed", f"{self._dialect.name} does not take the id {call_id[:80]!r}"))
+        self._ids[call_id] = fitted
+        return fitted
 
     def _choice(self, choice: ToolChoice) -> ToolChoice:
         declared = {tool.name: tool for tool in self._tools.values()}
@@ -131,31 +132,33 @@ class Fitting:
         kind = "function" if choice.kind == "custom" and not self._dialect.custom_tools else choice.kind
         return choice if (names, kind) == (choice.names, choice.kind) else replace(choice, names=names, kind=kind)
 
-    def _message(self, message: Message, path: str) -> Message:
-        parts = tuple(
-            self._part(part, f"{path}.parts[{at}]") if isinstance(part, ToolCall | ToolResult) else part
-            for at, part in enumerate(message.parts)
-        )
-        return message if all(new is old for new, old in zip(parts, message.parts, strict=True)) else replace(message, parts=parts)
+    def _messages(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        fitted = list(messages)
+        for at, message in enumerate(messages):
+            parts: list[Part] | None = None
+            for place, part in enumerate(message.parts):
+                if isinstance(part, ToolCall | ToolResult) and (new := self._part(part, at, place)) is not part:
+                    parts = parts or list(message.parts)
+                    parts[place] = new
+            if parts is not None:
+                fitted[at] = replace(message, parts=tuple(parts))
+        return tuple(fitted)
 
-    def _part(self, part: ToolCall | ToolResult, path: str) -> Part:
+    def _part(self, part: ToolCall | ToolResult, at: int, place: int) -> Part:
         plain = part.kind == "custom" and not self._dialect.custom_tools
         if isinstance(part, ToolResult):
-            call_id = self._fitted_id(part.call_id, path)
-            name = self._result_name(part.name, path)
-            same = (call_id, name) == (part.call_id, part.name) and not plain
+            call_id = self._ids.get(part.call_id) or self._fitted_id(part.call_id, at, place)
+            name = part.name and (self._results.get(part.name) or self._fitted_name(None, part.name, f"messages[{at}].parts[{place}]"))
+            same = call_id == part.call_id and name == part.name and not plain
             return part if same else replace(part, call_id=call_id, name=name, kind="function" if plain else part.kind)
-        name, call_id = self._fitted_name(part.namespace, part.name, path), self._fitted_id(part.id, path)
+        known = self._names.get((part.namespace, part.name))
+        name = known or self._fitted_name(part.namespace, part.name, f"messages[{at}].parts[{place}]")
+        call_id = self._ids.get(part.id) or self._fitted_id(part.id, at, place)
         namespace = part.namespace if self._dialect.namespaces else None
-        if (name, call_id, namespace) == (part.name, part.id, part.namespace) and not plain:
+        if name == part.name and call_id == part.id and namespace == part.namespace and not plain:
             return part
         arguments = msgspec.json.encode({ARGUMENT: part.arguments}).decode() if plain else part.arguments
         return replace(part, name=name, id=call_id, namespace=namespace, arguments=arguments, kind="function" if plain else part.kind)
-
-    def _result_name(self, name: str | None, path: str) -> str | None:
-        if name is None:
-            return None
-        return self._results.get(name) or self._fitted_name(None, name, path)
 
     # -------------------------------------------------------------------------------------------- the answer
 

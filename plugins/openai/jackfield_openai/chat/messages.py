@@ -25,7 +25,7 @@ from jackfield.api.canonical import (
     ToolResult,
     Video,
 )
-from jackfield.api.canonical.codec import Fields, missing, overlay, unknown_value, wrong_type
+from jackfield.api.canonical.codec import Fields, Memo, missing, overlay, to_json, unknown_value, wrong_type
 from jackfield_openai.chat import calls
 from jackfield_openai.chat.annotations import decode_annotation, encode_annotations
 from jackfield_openai.chat.content import Losses, decode_part, encode_part, lost, take_cache, write_cache
@@ -37,6 +37,8 @@ ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
 
 _SPEAKERS: Final = ("user", "assistant", "system", "developer")
 _Media = Image | Document | Audio | Video
+_read: Final = Memo[Message]()
+_written: Final = Memo[tuple[Message, tuple[msgspec.Raw, ...]]]()
 _Placed = list[tuple[Part, str]]
 """Parts with their paths, for what is noted of them."""
 
@@ -44,12 +46,34 @@ _Placed = list[tuple[Part, str]]
 # ---------------------------------------------------------------------------------------------- reading
 
 
-def decode_messages(values: list[Any]) -> tuple[Message, ...]:
+def decode_messages(values: Sequence[msgspec.Raw]) -> tuple[Message, ...]:
     """Read all messages. Raises `BadRequest` with the path of what is wrong."""
     if not values:
         raise BadRequest("'messages' must hold at least one message", "messages", "empty_array")
     pending: dict[str, str] = {}
-    return tuple(_decode_plain(value) or _decode_message(Fields(value, f"messages[{at}]"), pending) for at, value in enumerate(values))
+    return tuple(_recalled(bytes(value), at, pending) for at, value in enumerate(values))
+
+
+def _recalled(raw: bytes, at: int, pending: dict[str, str]) -> Message:
+    """Read a message, or recall what it said when it came before: a conversation repeats its past at each turn."""
+    if (known := _read.get(raw)) is not None:
+        return known
+    value = msgspec.json.decode(raw)
+    if (plain := _decode_plain(value)) is not None:
+        return _read.put(raw, plain, len(raw))
+    message = _decode_message(Fields(value, f"messages[{at}]"), pending)
+    # What an older call or one without an id is called hangs on its place.
+    placed = message.role in ("assistant", "tool") and (b"function" in raw and not _tells_ids(message))
+    return message if placed else _read.put(raw, message, len(raw))
+
+
+def _tells_ids(message: Message) -> bool:
+    """Tell whether all calls and results of a message have ids of their own."""
+    return not any(
+        calls.OLD_FORM in extra(part.extensions) or {"id", "role"} & extra(part.extensions).keys()
+        for part in message.parts
+        if isinstance(part, ToolCall | ToolResult)
+    )
 
 
 def _decode_plain(value: Any) -> Message | None:
@@ -166,32 +190,44 @@ def _decode_result(fields: Fields, role: str, pending: dict[str, str]) -> Messag
 # ---------------------------------------------------------------------------------------------- writing
 
 
-def encode_messages(messages: Sequence[Message], losses: Losses) -> list[dict[str, Any]]:
+def encode_messages(messages: Sequence[Message], losses: Losses) -> list[Any]:
     """Write all messages. One that holds tool results and other parts becomes several.
 
     Pictures in tool results move to a user's message after the results: tool messages hold texts alone.
     """
-    wire: list[dict[str, Any]] = []
+    wire: list[Any] = []
     moved: list[dict[str, Any]] = []
     for at, message in enumerate(messages):
-        plain = _encode_plain(message) if not moved else None
-        if plain is not None:
-            wire.append(plain)
+        known = _written.get(id(message)) if not moved else None
+        if known is not None and known[0] is message:
+            wire += known[1]
             continue
-        path = f"messages[{at}]"
-        placed = [(part, f"{path}.parts[{place}]") for place, part in enumerate(message.parts)]
-        results = [(part, where) for part, where in placed if isinstance(part, ToolResult)]
-        for result, where in results:
-            wire.append(_encode_result(result, where, moved, losses))
-        others: _Placed = [(part, where) for part, where in placed if not isinstance(part, ToolResult)]
-        if others or not results:
-            if moved:
-                wire.append({"role": "user", "content": moved})
-                moved = []
-            wire.append(_encode_message(message, others, path, losses))
+        begun, lost_before = len(wire), len(losses) if not moved else -1
+        _write_message(message, at, wire, moved, losses)
+        if len(losses) == lost_before and not moved:
+            said = tuple(msgspec.Raw(to_json(one)) for one in wire[begun:])
+            wire[begun:] = _written.put(id(message), (message, said), sum(len(memoryview(one)) for one in said))[1]
     if moved:
         wire.append({"role": "user", "content": moved})
     return wire
+
+
+def _write_message(message: Message, at: int, wire: list[Any], moved: list[dict[str, Any]], losses: Losses) -> None:
+    plain = _encode_plain(message) if not moved else None
+    if plain is not None:
+        wire.append(plain)
+        return
+    path = f"messages[{at}]"
+    placed = [(part, f"{path}.parts[{place}]") for place, part in enumerate(message.parts)]
+    results = [(part, where) for part, where in placed if isinstance(part, ToolResult)]
+    for result, where in results:
+        wire.append(_encode_result(result, where, moved, losses))
+    others: _Placed = [(part, where) for part, where in placed if not isinstance(part, ToolResult)]
+    if others or not results:
+        if moved:
+            wire.append({"role": "user", "content": moved[:]})
+            moved.clear()
+        wire.append(_encode_message(message, others, path, losses))
 
 
 def _encode_plain(message: Message) -> dict[str, Any] | None:

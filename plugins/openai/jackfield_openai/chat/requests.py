@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jackfield.api import BadRequest, Loss, Operation, Request
-from jackfield.api.canonical.codec import Fields, load, missing, overlay, to_json
+from jackfield.api.canonical.codec import Fields, load_apart, missing, overlay, to_json
 from jackfield_openai.chat.extras import extra, kept
 from jackfield_openai.chat.messages import decode_messages, encode_messages
 from jackfield_openai.chat.settings import (
@@ -26,7 +26,7 @@ def decode_request(raw: bytes, operation: Operation) -> Request:
     if operation != "generate":
         return Request()
     try:
-        return _decode(Fields(load(raw), ""))
+        return _decode(Fields(load_apart(raw, "messages"), ""))
     except RecursionError:
         raise BadRequest("the body is nested too deeply", code="invalid_json") from None
 

@@ -1,0 +1,189 @@
+"""From one dialect into another, through the canonical model or by a direct translator: requests, answers, streams.
+
+Pure: what a host adds (who is asked, under which name, by what policy) is told by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from jackfield.api.body import BadRequest
+from jackfield.api.canonical.estimate import estimate_tokens
+from jackfield.api.canonical.fitting import Fitting, fit
+from jackfield.api.canonical.request import Request, ThinkingConfig
+from jackfield.api.canonical.response import Response, Usage
+from jackfield.api.canonical.signatures import without_signatures
+from jackfield.api.canonical.stream import Begin, Delta, Done, StreamError
+from jackfield.api.canonical.thinking import fit_thinking
+from jackfield.api.dialect import Dialect, Endpoint, Loss, Operation, Translator
+from jackfield.api.event import Event
+from jackfield.api.models import ThinkingSupport
+from jackfield.api.splice import Path, locate, splice
+
+
+class Wanted(msgspec.Struct, kw_only=True):
+    """How a request is to be written for an upstream."""
+
+    model: str
+    stream: bool
+    operation: Operation = "generate"
+    thinking: ThinkingConfig | None = None
+    """How much is to be thought, whatever the request says: the model's name said so."""
+    support: ThinkingSupport | None = None
+    """What the model takes, where it is known."""
+    signed: bool = True
+    """Signatures of earlier answers are sent."""
+
+
+class Written(msgspec.Struct, kw_only=True):
+    """A request as it was written for an upstream."""
+
+    raw: bytes
+    request: Request
+    fitting: Fitting | None
+    """The way back for the answer; None within one dialect."""
+    losses: list[Loss]
+
+
+def write_request(said: Request, source: Dialect, target: Dialect, wanted: Wanted) -> Written:
+    """Write in one dialect what was said in another, or anew in the same.
+
+    Raises `BadRequest` where the model of its own family does not take what it asks for.
+    """
+    losses: list[Loss] = []
+    crossing = source.name != target.name
+    if not wanted.signed:
+        said = without_signatures(said)
+        losses.append(Loss("messages", "dropped", "the provider refuses the signatures of earlier answers"))
+    own = wanted.thinking is None
+    thinking = said.thinking if wanted.thinking is None else replace(wanted.thinking, summary=said.thinking.summary)
+    if crossing or not own:
+        try:
+            thinking = fit_thinking(thinking, wanted.support, strict=own and source.family == target.family, losses=losses)
+        except ValueError as fault:
+            raise BadRequest(str(fault), code="unsupported_thinking") from None
+    fitting = fit(said, target, losses) if crossing else None
+    if fitting is not None:
+        said = replace(fitting.request, stream_usage=wanted.stream or None)
+    said = replace(said, model=wanted.model, stream=wanted.stream, thinking=thinking)
+    return Written(raw=target.encode_request(said, wanted.operation, losses), request=said, fitting=fitting, losses=losses)
+
+
+def write_directly(translator: Translator, raw: bytes, endpoint: Endpoint | None, wanted: Wanted, losses: list[Loss]) -> bytes:
+    """Have a direct translator turn a request, and write the model's name and the stream flag where the upstream's route has them."""
+    made = translator.translate_request(raw, losses)
+    written: dict[Path, object] = {}
+    if endpoint is not None and endpoint.model is not None:
+        written[endpoint.model] = wanted.model
+    if endpoint is not None and isinstance(endpoint.stream, tuple):
+        written[endpoint.stream] = wanted.stream
+    return splice(made, written)
+
+
+def read_response(said: Response, fitting: Fitting | None, model: str | None) -> Response:
+    """Return an upstream's answer in the words of the one who asked, under the name that it asked for where it differs."""
+    said = fitting.restore(said) if fitting is not None else said
+    return said if model is None else replace(said, model=model)
+
+
+def named(data: bytes, dialect: Dialect, model: str) -> bytes:
+    """Return an answer's or event's JSON with the model's name where the dialect says that it stands.
+
+    Raises `ValueError` for what is not JSON.
+    """
+    places = {path: model for path in dialect.needles.model if locate(data, path) is not None}
+    return splice(data, places) if places else data
+
+
+def named_event(event: Event, dialect: Dialect, model: str) -> Event:
+    """Return an event with the model's name where the dialect says that it stands."""
+    data = event.data
+    try:
+        said = named(data, dialect, model)
+    except ValueError:
+        return event  # what is not JSON names no model
+    if said is data:
+        return event
+    one_line = event.frame.find(data) >= 0
+    return type(event)(event.frame.replace(data, said), event.name, event.end) if one_line else event.with_data(said)
+
+
+def told(losses: Iterable[Loss]) -> str:
+    """Return losses as one line."""
+    return "; ".join(f"{loss.what} {loss.path}: {loss.why}" for loss in losses)
+
+
+class StreamWay(Protocol):
+    """The way of one stream from an upstream's events to a client's."""
+
+    done: bool
+    """The answer is complete, or has ended with an error."""
+
+    def over(self, events: Sequence[Event]) -> list[Event]:
+        """Return the client's events for the upstream's; for none, those for what the upstream left unsaid."""
+
+
+class CanonicalWay:
+    """A stream that goes through the canonical model."""
+
+    def __init__(
+        self, source: Dialect, target: Dialect, request: Request, losses: list[Loss], *, fitting: Fitting | None, model: str | None
+    ) -> None:
+        self._decoder, self._encoder = source.decode_stream(), target.encode_stream(request, losses)
+        self._restore = fitting.restore_stream() if fitting is not None else None
+        self._target, self._request, self._model = target, request, model
+        self.done = False
+
+    def over(self, events: Sequence[Event]) -> list[Event]:
+        """Return the client's events for the upstream's; for none, those for what the upstream left unsaid."""
+        deltas: Sequence[Delta] = [d for event in events for d in self._decoder.feed(event)] if events else list(self._decoder.close())
+        if not deltas:
+            return []
+        if isinstance(deltas[0], Begin):
+            deltas = [self._begin(deltas[0]), *deltas[1:]]
+        if self._restore is not None:
+            deltas = self._restore(deltas)
+        self.done = self.done or any(isinstance(d, StreamError | Done) for d in deltas)
+        return list(self._encoder.feed(deltas))
+
+    def _begin(self, begin: Begin) -> Begin:
+        """Return the stream's beginning under the name that was asked for, with token counts where its dialect begins with them."""
+        if self._model is not None:
+            begin = replace(begin, model=self._model)
+        if begin.usage is None and self._target.usage_at_start:
+            begin = replace(begin, usage=Usage(input=estimate_tokens(self._request), source="estimated"))
+        return begin
+
+
+class DirectWay:
+    """A stream that a direct translator turns."""
+
+    def __init__(self, translator: Translator, call_id: str, target: Dialect, losses: list[Loss], *, model: str | None) -> None:
+        self._step = translator.translate_stream(call_id, losses)
+        self._target, self._model = target, model
+        self.done = False
+
+    def over(self, events: Sequence[Event]) -> list[Event]:
+        """Return the client's events for the upstream's; for none, the last ones."""
+        made = [event for given in events or (None,) for event in self._step(given)]
+        if self._model is not None:
+            made = [named_event(event, self._target, self._model) for event in made]
+        self.done = self.done or any(map(self._target.terminal, made))
+        return made
+
+
+class FramedWay:
+    """A stream that stays in its dialect and is framed in another way."""
+
+    done = False
+
+    def __init__(self, target: Dialect) -> None:
+        self._target = target
+
+    def over(self, events: Sequence[Event]) -> list[Event]:
+        """Return the events in the client's framing."""
+        return [self._target.event(event.data, event.name) for event in events]
