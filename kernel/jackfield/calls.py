@@ -151,7 +151,8 @@ class PluginHost:
         dialect, endpoint, body = _form(generation, nested, stream)
         downstream = MemoryDownstream(body)
         call = Call(self._shared.next_id(), dialect, endpoint, downstream.headers, downstream.query)
-        exchange = Exchange(generation, call, Match(dialect, endpoint, {"model": nested.model} if nested.model is not None else {}), downstream)
+        params = {} if nested.model is None else {"model": nested.model}
+        exchange = Exchange(generation, call, Match(dialect, endpoint, params), downstream)
         exchange.inside, exchange.skipped = True, (around.skipped if around is not None else frozenset()) | {self._plugin}
         call.principal = Principal(name=f"plugin:{self._plugin}" if self._plugin else "embedder")
         if parent is not None:

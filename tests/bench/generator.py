@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 import time
 from typing import Final, cast
@@ -23,6 +24,7 @@ _PATIENCE: Final = 30.0
 _SHOWN: Final = 5
 """Problems that are told."""
 _GOLDEN: Final = (5**0.5 - 1) / 2
+_TEXT_DELTA: Final = re.compile(rb'"type":"text_delta","text":"((?:[^"\\]|\\.)*)"')
 _ENDING: Final = b"".join(traffic.ENDING)
 
 
@@ -194,6 +196,28 @@ class StreamCheck:
         return self.problem
 
 
+class TranslatedCheck:
+    """Checks that a stream of Anthropic's Messages API says all the words, in order, and ends as it must."""
+
+    def __init__(self, events: int) -> None:
+        self.seen = 0
+        self._text = traffic.streamed_text(events)
+        self._whole = b""
+
+    def feed(self, text: bytes) -> list[int]:
+        """Take in a piece of the stream. Its events are not stamped."""
+        self._whole += text
+        return []
+
+    def finish(self) -> str | None:
+        """The stream is over: return what was wrong with it, or None."""
+        said = "".join(msgspec.json.decode(b'"%b"' % found) for found in _TEXT_DELTA.findall(self._whole))
+        if said != self._text:
+            return f"the stream says {said[:200]!r}"
+        ended = self._whole.rstrip().endswith(b'data: {"type":"message_stop"}')
+        return None if ended else f"the stream ends with {self._whole[-80:]!r}"
+
+
 class Connection(asyncio.Protocol):
     """One connection: sends a request, checks the answer, and begins anew until `deadline` (of the loop's clock)."""
 
@@ -213,7 +237,8 @@ class Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         self._reader = Reader()
-        self._stream = StreamCheck(self._load.events) if self._load.events else None
+        check = TranslatedCheck if self._load.translated else StreamCheck
+        self._stream = check(self._load.events) if self._load.events else None
         self._body = b""
         self._waiting = True
         self._began = now_us()
@@ -259,7 +284,12 @@ class Connection(asyncio.Protocol):
             return f"status {self._reader.status}: {self._body[:300].decode(errors='replace')}"
         if self._stream is not None:
             return self._stream.finish()
-        return None if self._body == traffic.plain_answer() else f"another answer: {self._body[:300].decode(errors='replace')}"
+        right = self._translated_right() if self._load.translated else self._body == traffic.plain_answer()
+        return None if right else f"another answer: {self._body[:300].decode(errors='replace')}"
+
+    def _translated_right(self) -> bool:
+        said = msgspec.json.decode(self._body)
+        return [said.get("type"), said["content"][0]["text"]] == ["message", traffic.plain_text()]
 
     def _give_up(self, problem: str) -> None:
         self._waiting = False
@@ -297,10 +327,10 @@ def percentile(values: list[int], share: float) -> float:
     return float(ranked[min(int(len(ranked) * share), len(ranked) - 1)]) if ranked else 0.0
 
 
-def http_request(port: int, body: bytes) -> bytes:
-    """Return a chat request as it goes over the wire."""
+def http_request(port: int, body: bytes, path: str = traffic.PATH) -> bytes:
+    """Return a request as it goes over the wire."""
     lines = (
-        f"POST {traffic.PATH} HTTP/1.1",
+        f"POST {path} HTTP/1.1",
         f"Host: 127.0.0.1:{port}",
         "Content-Type: application/json",
         f"Authorization: Bearer {traffic.API_KEY}",
@@ -318,7 +348,7 @@ async def generate(port: int, load: Load, seconds: float, ramp: float = 0.0) -> 
     tally = Tally()
     begin = loop.time()
     deadline = begin + ramp + seconds if seconds else begin
-    request = http_request(port, load.body)
+    request = http_request(port, load.body, load.path)
     open_ones = await asyncio.gather(
         *(_open(port, Connection(load, request, tally, deadline), begin + ramp * moment(n)) for n in range(load.connections))
     )
@@ -355,10 +385,11 @@ async def _main() -> None:
     options.add_argument("--load", choices=LOADS, required=True)
     options.add_argument("--seconds", type=float, required=True)
     options.add_argument("--ramp", type=float, default=0.0)
-    for name in ("connections", "events", "interval_ms"):
+    for name in ("connections", "events", "interval_ms", "translated"):
         options.add_argument(f"--{name.replace('_', '-')}", type=int, help="in place of the load's own")
     said = options.parse_args()
     own = {name: getattr(said, name) for name in ("connections", "events", "interval_ms")}
+    own["translated"] = None if said.translated is None else bool(said.translated)
     load = msgspec.structs.replace(LOADS[said.load], **{name: value for name, value in own.items() if value is not None})
     figures = await generate(said.port, load, said.seconds, said.ramp)
     sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")

@@ -88,6 +88,7 @@ def measure(servers: Servers, plan: Plan, tell: Callable[[str], None]) -> list[S
 
 
 def _run(servers: Servers, upstream: Server, kind: str, load: Load, plan: Plan) -> Sample:
+    load = load if kind in (JACKFIELD, WITH_PLUGINS) else msgspec.structs.replace(load, translated=False)
     if kind == DIRECT:
         return sample(kind, upstream, load, plan, servers)
     with servers.start(kind) as server:
@@ -120,7 +121,7 @@ def sample(kind: str, server: Server, load: Load, plan: Plan, servers: Servers) 
 def generator_command(port: int, load: Load, seconds: float, ramp: float) -> list[str]:
     """Return the command that runs the own load generator in a process of its own."""
     said = {"port": port, "load": load.name, "seconds": seconds, "ramp": ramp}
-    said |= {"connections": load.connections, "events": load.events, "interval-ms": load.interval_ms}
+    said |= {"connections": load.connections, "events": load.events, "interval-ms": load.interval_ms, "translated": int(load.translated)}
     return [sys.executable, "-m", "tests.bench.generator", *(part for key, value in said.items() for part in (f"--{key}", str(value)))]
 
 

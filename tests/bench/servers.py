@@ -15,6 +15,7 @@ import yaml
 
 from tests.bench import accounting, traffic
 from tests.bench.children import Child, ChildFailed, free_port
+from tests.bench.loads import EVENTS, INTERVAL_MS
 
 HERE: Final = Path(__file__).parent
 BARE: Final = HERE / "bare_proxy.py"
@@ -141,7 +142,8 @@ def absent_observers(order: dict[str, list[str]]) -> list[str]:
 
 def configuration(upstream_port: int, port: int, observers: bool) -> dict[str, Any]:
     """Return Jackfield's configuration: one API key, one provider, three credentials; usage and time-outs by default."""
-    provider = {"base_url": f"http://127.0.0.1:{upstream_port}/v1", "models": [traffic.MODEL]}
+    orders = [traffic.ordering_model(events, ms) for events, ms in ((0, 0), (EVENTS, 0), (EVENTS, INTERVAL_MS))]
+    provider = {"base_url": f"http://127.0.0.1:{upstream_port}/v1", "models": [traffic.MODEL, *orders]}
     plugins: dict[str, Any] = {
         "api_keys": {"keys": [{"name": "bench", "key": traffic.API_KEY}]},
         "openai": {"providers": {"up": provider}},

@@ -558,3 +558,33 @@ def test_no_child_outlives_a_benchmark_that_is_killed() -> None:
     process.kill()
     process.communicate(timeout=10)
     assert all_end(tree)
+
+
+# ------------------------------------------------------------------------------------------------ translated
+
+
+def test_a_translated_load_is_that_of_another_dialect_and_orders_the_same() -> None:
+    said = json.loads(traffic.as_messages(traffic.agent_request()))
+    assert len(said["messages"]) == 299
+    assert len(said["tools"]) == 25
+    assert {message["role"] for message in said["messages"]} == {"user", "assistant"}
+    assert said["model"] == traffic.ordering_model(0, 0)
+    assert LOADS["translated-burst"].path == "/v1/messages"
+    assert traffic.order(LOADS["translated-burst"].body[: traffic.ORDER_WITHIN]) == (100, 0)
+
+
+@pytest.mark.parametrize(
+    ("stream", "problem"),
+    [
+        (b'data: {"type":"content_block_delta","delta":{"type":"text_delta","text":" the"}}\n\ndata: {"type":"message_stop"}\n\n', None),
+        (b'data: {"type":"content_block_delta","delta":{"type":"text_delta","text":" he"}}\n\ndata: {"type":"message_stop"}\n\n', "says"),
+        (b'data: {"type":"content_block_delta","delta":{"type":"text_delta","text":" the"}}\n\n', "ends with"),
+    ],
+    ids=["right", "other words", "no end"],
+)
+def test_the_words_of_a_translated_stream_are_checked(stream: bytes, problem: str | None) -> None:
+    check = generator.TranslatedCheck(2)
+    assert check.feed(stream[:20]) == []
+    check.feed(stream[20:])
+    found = check.finish()
+    assert (found is None) if problem is None else (found is not None and problem in found)

@@ -22,7 +22,10 @@ MARK: Final = re.compile(rb'"obfuscation":"e(\d{4})@(\d{16})"')
 MARK_SIZE: Final = len(b'"obfuscation":"e0000@0000000000000000"')
 MOST_EVENTS: Final = 10_000
 
-_ORDER: Final = re.compile(rb'"user":"bench:(\d+):(\d+)"')
+MESSAGES_PATH: Final = "/v1/messages"
+"""Where a client of another dialect calls the host; the upstream is called as ever."""
+
+_ORDER: Final = re.compile(rb'"(?:user":"bench|model":"gpt-bench):(\d+):(\d+)"')
 ORDER_WITHIN: Final = 512
 """The order for the upstream stands within this many bytes from the body's start, so that finding it costs the same for all bodies."""
 
@@ -135,6 +138,54 @@ def agent_request() -> bytes:
     turns = [message for step in range(100) for message in _turn(rng, step)]
     tools = [_tool(rng, n) for n in range(25)]
     return _request({"messages": [{"role": "system", "content": _text(rng, 6000)}, *turns[:299]], "tools": tools}, 0, 0)
+
+
+def as_messages(body: bytes) -> bytes:
+    """Return a chat request as a client of Anthropic's Messages API would write it (its API reference, "Create a message").
+
+    The order for the upstream is the model's name: it is what stands at the start of the body in every dialect.
+    """
+    said = json.loads(body)
+    system, *turns = said["messages"]
+    tools = [
+        {"name": f["name"], "description": f["description"], "input_schema": f["parameters"]}
+        for f in (tool["function"] for tool in said.get("tools", ()))
+    ]
+    return _json(
+        {
+            "model": ordering_model(*order(body)),
+            "max_tokens": 1024,
+            "stream": said.get("stream", False),
+            "system": system["content"],
+            "messages": [_message(turn) for turn in turns],
+            **({"tools": tools} if tools else {}),
+        }
+    )
+
+
+def ordering_model(events: int, interval_ms: int) -> str:
+    """Return the name of a model that orders a stream of so many events, 0 for a whole answer."""
+    return f"{MODEL}:{events}:{interval_ms}"
+
+
+def _message(turn: dict[str, Any]) -> dict[str, Any]:
+    if turn["role"] == "tool":
+        return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": turn["tool_call_id"], "content": turn["content"]}]}
+    if turn.get("tool_calls"):
+        calls = [(call["id"], call["function"]) for call in turn["tool_calls"]]
+        used = [{"type": "tool_use", "id": i, "name": f["name"], "input": json.loads(f["arguments"])} for i, f in calls]
+        return {"role": "assistant", "content": used}
+    return {"role": turn["role"], "content": turn["content"]}
+
+
+def plain_text() -> str:
+    """Return the words of the whole answer."""
+    return str(json.loads(plain_answer())["choices"][0]["message"]["content"])
+
+
+def streamed_text(events: int) -> str:
+    """Return the words of a stream."""
+    return "".join(f" {_WORDS[index % len(_WORDS)]}" for index in range(events - 1))
 
 
 def _request(said: dict[str, Any], events: int, interval_ms: int) -> bytes:

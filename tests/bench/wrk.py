@@ -40,7 +40,7 @@ def generate(port: int, load: Load, seconds: float, folder: Path) -> Figures:
     body, script = folder / f"{load.name}.json", folder / f"{load.name}.lua"
     body.write_bytes(load.body)
     script.write_text(_SCRIPT.format(key=traffic.API_KEY, body=body))
-    url = f"http://127.0.0.1:{port}{traffic.PATH}"
+    url = f"http://127.0.0.1:{port}{load.path}"
     command = ["wrk", "-t1", f"-c{load.connections}", f"-d{math.ceil(seconds)}s", "--timeout", "10s", "-s", str(script), url]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 60)
     return read(done.stdout, done.stderr)
