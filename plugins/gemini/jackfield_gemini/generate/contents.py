@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
+from msgspec.structs import replace
+
 from jackfield.api import BadRequest, Loss
 from jackfield.api.canonical import Message, Part, Text, ToolCall, ToolResult
 from jackfield.api.canonical.codec import Fields, missing, unknown_value
@@ -46,8 +48,9 @@ def decode_contents(values: list[Any], path: str) -> tuple[Message, ...]:
 def _decode_plain(value: Any, before: str) -> Message | None:
     """Read a content that is nothing but a role and words, as most are; None for all others."""
     if type(value) is dict and len(value) == 2:
-        role, parts = _ROLES.get(value.get("role", ""), ""), value.get("parts")
-        if role and role != before and type(parts) is list and len(parts) == 1 and value["role"] in ("user", "model"):
+        said, parts = value.get("role"), value.get("parts")
+        role = "user" if said == "user" else "assistant" if said == "model" else ""
+        if role and role != before and type(parts) is list and len(parts) == 1:
             part = parts[0]
             if type(part) is dict and len(part) == 1 and type(part.get("text")) is str:
                 return Message(role=role, parts=(Text(text=part["text"]),))  # type: ignore[arg-type]
@@ -94,12 +97,8 @@ class Contents:
     def __init__(self, manners: Manners, losses: list[Loss]) -> None:
         self._manners, self._losses = manners, losses
         self.wire: list[dict[str, Any]] = []
-        self._calls: list[str] = []
-        """Ids of the calls of the model's latest turn."""
-        self._mixed = False
-        """The latest content was put together from several messages."""
-        self._results: list[tuple[int, dict[str, Any]]] = []
-        """Results in the latest content, with the places of their calls among all of that turn."""
+        self._names: dict[str, str] = {}
+        """The functions that were called so far, by the ids of the calls."""
 
     def add(self, message: Message, path: str) -> None:
         """Write one message, or add it to the one before where the same one speaks."""
@@ -112,7 +111,6 @@ class Contents:
         if self.wire and self.wire[-1]["role"] == role and not apart:
             if parts:
                 self.wire[-1]["parts"] += parts
-                self._mixed = True
                 self._order(role)
             return
         if not self.wire and role == "model" and not apart:
@@ -122,7 +120,6 @@ class Contents:
         if named is not None:
             content["=role"] = named
         self.wire.append(content)
-        self._mixed = False
 
     def _parts(self, message: Message, path: str) -> list[dict[str, Any]]:
         wire: list[dict[str, Any]] = []
@@ -130,7 +127,8 @@ class Contents:
         for at, part in enumerate(message.parts):
             where = f"{path}.parts[{at}]"
             if isinstance(part, ToolResult):
-                said, media = encode_result(part, where, self._losses, media=self._manners.takes_media_results)
+                named = part if part.name is not None else replace(part, name=self._names.get(part.call_id))
+                said, media = encode_result(named, where, self._losses, media=self._manners.takes_media_results)
                 said["=call"] = part.call_id
                 beside += media
                 wire.append(said)
@@ -143,6 +141,7 @@ class Contents:
                 wire.append(made)
                 if isinstance(part, ToolCall):
                     made["=call"] = part.id
+                    self._names[part.id] = part.name
         return [*wire, *beside]
 
     def _order(self, role: str) -> None:

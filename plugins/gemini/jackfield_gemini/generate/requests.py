@@ -23,6 +23,7 @@ from jackfield_gemini.generate.settings import (
     decode_output,
     decode_sampling,
     decode_thinking,
+    shared_tier,
     take_labels,
     write_housekeeping,
     write_output,
@@ -76,7 +77,7 @@ def _decode(found: Fields) -> Request:
         thinking=thinking,
         output=output,
         metadata=take_labels(found),
-        service_tier=tier.lower() if tier is not None else None,
+        service_tier=shared_tier(tier) if tier is not None else None,
         store=found.flag("store"),
         extensions=kept(found.rest),
     )

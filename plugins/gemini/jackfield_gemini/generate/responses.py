@@ -22,7 +22,7 @@ from jackfield_gemini.generate.ids import Pairing
 from jackfield_gemini.generate.logprobs import decode_logprobs, encode_logprobs
 from jackfield_gemini.generate.names import fields, spelled
 from jackfield_gemini.generate.parts import decode_part, encode_part
-from jackfield_gemini.generate.settings import TIERS
+from jackfield_gemini.generate.settings import TIERS, shared_tier
 from jackfield_gemini.generate.usage import TIER, decode_usage, encode_usage
 
 BLOCKED: Final = "promptFeedback"
@@ -88,7 +88,7 @@ def _seconds(value: Any) -> int | None:
 def tier_of(usage: Any) -> str | None:
     """Return the service tier, which stands among the token counts."""
     value = spelled(usage).get(TIER) if isinstance(usage, dict) else None
-    return value if isinstance(value, str) else None
+    return shared_tier(value) if isinstance(value, str) else None
 
 
 def _decode_candidate(value: dict[str, Any], at: int, seed: str) -> Choice:
@@ -159,12 +159,11 @@ def encode_head(id_: str, model: str, created: int | None, rest: dict[str, Any])
 
 def encode_counts(usage: Usage, tier: str | None, losses: list[Loss]) -> dict[str, Any]:
     """Write token counts, the service tier among them as Google names it."""
-    own = tier is None or tier.lower() in TIERS.values()
-    if tier not in (None, "auto") and not own and tier not in TIERS:
+    if tier not in (None, "auto") and tier not in TIERS:
         losses.append(Loss("service_tier", "dropped", f"Google has no service tier {tier!r}"))
     if usage.cache_write:
         losses.append(Loss("usage.cache_write", "dropped", "what was written to a cache is not counted"))
-    return encode_usage(usage, tier if own else TIERS.get(tier or ""))
+    return encode_usage(usage, TIERS.get(tier or ""))
 
 
 def encode_candidate(choice: Choice, losses: list[Loss]) -> dict[str, Any]:

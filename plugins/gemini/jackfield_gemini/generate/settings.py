@@ -231,8 +231,13 @@ def _write_speech(wire: dict[str, Any], output: Output, rest: dict[str, Any]) ->
 
 _LABEL: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _VALUE: Final = re.compile(r"[a-z0-9_-]{0,63}")
-TIERS: Final = {"standard": "standard", "flex": "flex", "priority": "priority", "default": "standard"}
-"""Google's service tiers, and what other providers call them."""
+TIERS: Final = {"default": "standard", "standard": "standard", "flex": "flex", "priority": "priority"}
+"""Google's service tiers, by the words that several providers share for them."""
+
+
+def shared_tier(tier: str) -> str:
+    """Return the shared word for a tier of Google's."""
+    return "default" if tier.lower() == "standard" else tier.lower()
 
 
 def take_labels(found: Fields) -> dict[str, str]:

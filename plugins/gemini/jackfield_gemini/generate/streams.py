@@ -282,7 +282,7 @@ class GenerateStreamDecoder:
         if not choices or any(not word_of(choice.word) for choice in choices):
             return [delta for choice in choices for delta in choice.end()]
         failed = failure_of(choices[0].word, said=any(choice.said or choice.calls for choice in choices), message=choices[0].rest)
-        if failed is not None:
+        if failed is not None and failed.code != NO_ANSWER:
             return [*(delta for choice in choices for delta in choice.end()), StreamError(error=failed)]
         return [*(delta for choice in choices for delta in choice.ending()), *self._counts(), Done()]
 
