@@ -9,6 +9,7 @@ import math
 import re
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
@@ -188,11 +189,7 @@ def _from_words(text: str) -> float | None:
     found = _DURATION.fullmatch(text)
     if found and any(found.groups()):
         return sum(float(part) * size for part, size in zip(found.groups(), _SIZES, strict=True) if part)
-    try:
-        when = msgspec.convert(text, type=datetime, strict=False)
-    except msgspec.ValidationError:
-        try:
-            when = parsedate_to_datetime(text)
-        except (ValueError, TypeError):
-            return None
-    return max(0.0, when.timestamp() - time.time())
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        with suppress(ValueError, TypeError):
+            return max(0.0, read(text).timestamp() - time.time())
+    return None
