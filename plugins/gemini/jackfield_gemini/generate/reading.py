@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Final
 
 import msgspec
 
-from jackfield.api import BadRequest, Event, Glance, Path
+from jackfield.api import BadRequest, Error, Event, Glance, Path
 from jackfield.api.canonical import Delta, TextDelta, ThinkingDelta, Usage
 from jackfield.api.canonical.codec import to_json
 from jackfield_gemini.generate.errors import read_error
 from jackfield_gemini.generate.finish import word_of
+from jackfield_gemini.generate.names import spelled
 from jackfield_gemini.generate.responses import decode_response
-from jackfield_gemini.generate.streams import NO_ANSWER, GenerateStreamDecoder, failure_of
+from jackfield_gemini.generate.streams import GenerateStreamDecoder, emptiness, failure_of
 from jackfield_gemini.generate.usage import decode_usage
-from jackfield_gemini.generate.wire import SeenCandidate, SeenChunk, counted, plain_chunk, seen_chunk
+from jackfield_gemini.generate.wire import SeenCandidate, counted, plain_chunk, seen_chunk
 
 
 def read(event: Event) -> Sequence[Delta]:
@@ -44,14 +45,15 @@ def usage_of(event: Event) -> Usage | None:
     return decode_usage(said) if said is not None else None
 
 
-def says_something(candidate: SeenCandidate) -> bool:
-    """Tell whether a candidate has a part that is more than an empty text."""
+def _says(candidate: SeenCandidate, *, thoughts: bool) -> bool:
+    """Tell whether a candidate has a part that is more than an empty text; thoughts count if told so."""
     parts = (candidate.content.parts if candidate.content is not None else None) or ()
-    return any(
-        key not in ("text", "thought", "thoughtSignature", "thought_signature") or (key == "text" and value)
-        for part in parts
-        for key, value in part.items()
-    )
+    shown = (part for part in parts if thoughts or not part.get("thought"))
+    return any(value for part in shown for key, value in part.items() if key not in _BESIDE)
+
+
+_BESIDE: Final = ("thought", "thoughtSignature", "thought_signature")
+"""What may stand beside a part's words."""
 
 
 def commits(event: Event) -> bool:
@@ -60,22 +62,17 @@ def commits(event: Event) -> bool:
         chunk = seen_chunk(event.data)
     except ValueError:
         return event.error is None and isinstance(event.json, dict)
-    if chunk.error is not None:
-        return False
-    candidates = chunk.candidates or ()
-    return not candidates or _failure(event.json, candidates) is None
+    return chunk.error is None and (not chunk.candidates or _failure(event.data, chunk.candidates) is None)
 
 
-def failed(event: Event) -> bool:
-    """Tell whether an event says that the answer failed, or ends it without a word."""
-    return not commits(event)
-
-
-def _failure(value: Any, candidates: Sequence[SeenCandidate]) -> Any:
-    first = candidates[0]
-    raw = value.get("candidates") if isinstance(value, dict) else None
-    message = raw[0] if isinstance(raw, list) and raw and isinstance(raw[0], dict) else {}
-    return failure_of(first.finishReason, said=any(map(says_something, candidates)), message=message)
+def _failure(data: bytes, candidates: Sequence[SeenCandidate]) -> Error | None:
+    """Return the error that an answer is; None for most."""
+    word = candidates[0].finishReason
+    if not word_of(word) or any(_says(candidate, thoughts=False) for candidate in candidates):
+        return None
+    if word_of(word) == "STOP":
+        return None if any(_says(candidate, thoughts=True) for candidate in candidates) else emptiness()
+    return failure_of(word, spelled(msgspec.json.decode(data)["candidates"][0]))
 
 
 def glance(raw: bytes) -> Glance:
@@ -87,20 +84,12 @@ def glance(raw: bytes) -> Glance:
     usage = decode_usage(chunk.usageMetadata) if chunk.usageMetadata is not None else None
     if chunk.error is not None:
         return Glance(usage, read_error({"error": chunk.error}, 502))
-    return Glance(usage, _glanced(raw, chunk))
-
-
-def _glanced(raw: bytes, chunk: SeenChunk) -> Any:
     if chunk.candidates:
-        if all(
-            word_of(candidate.finishReason) in ("", "STOP", "MAX_TOKENS") and says_something(candidate) for candidate in chunk.candidates
-        ):
-            return None
-        return _failure(msgspec.json.decode(raw), chunk.candidates)
-    if chunk.promptFeedback is not None or any(x is not None for x in (chunk.embedding, chunk.embeddings, chunk.totalTokens)):
-        return None
-    decode_response(raw)
-    return failure_of("STOP", said=False, message={"code": NO_ANSWER})
+        return Glance(usage, _failure(raw, chunk.candidates))
+    if chunk.promptFeedback is None and all(x is None for x in (chunk.embedding, chunk.embeddings, chunk.totalTokens)):
+        decode_response(raw)  # raises for what is no answer
+        return Glance(usage, emptiness())
+    return Glance(usage)
 
 
 def text_paths(event: Event) -> list[Path]:

@@ -62,7 +62,7 @@ class _Choice:
         self.texts: list[list[str] | None] = []
         """The words of each part so far; None for a part that is no text."""
         self.calls = self.said = False
-        """It has asked for a function; it has said anything at all."""
+        """It has asked for a function; it has said anything besides thoughts."""
         self.word: Any = None
         self.rest: dict[str, Any] = {}
         self.partial: Arguments | None = None
@@ -83,7 +83,7 @@ class _Choice:
         words = self.texts[-1]
         if words is not None:
             words.append(text)
-        self.said = self.said or bool(text)
+        self.said = self.said or (bool(text) and words is not None)
         at = self.count - 1
         if isinstance(self.open, Thinking):
             return [ThinkingDelta(choice=self.index, index=at, text=text)] if text else []
@@ -135,7 +135,6 @@ class _Choice:
         if not joins:
             begun = msgspec.structs.replace(part, text="", signature=None, extensions=kept(rest))
             deltas = self.start(begun)
-            self.said = self.said or redacted
         deltas += self._more(part.text)
         if part.signature is not None:
             self.signed = True
@@ -281,8 +280,10 @@ class GenerateStreamDecoder:
         choices = [choice for _, choice in sorted(self._choices.items())]
         if not choices or any(not word_of(choice.word) for choice in choices):
             return [delta for choice in choices for delta in choice.end()]
-        failed = failure_of(choices[0].word, said=any(choice.said or choice.calls for choice in choices), message=choices[0].rest)
-        if failed is not None and failed.code != NO_ANSWER:
+        failed = None
+        if not any(choice.said or choice.calls for choice in choices):
+            failed = failure_of(choices[0].word, choices[0].rest)
+        if failed is not None:
             return [*(delta for choice in choices for delta in choice.end()), StreamError(error=failed)]
         return [*(delta for choice in choices for delta in choice.ending()), *self._counts(), Done()]
 
@@ -306,14 +307,14 @@ class GenerateStreamDecoder:
         return [*deltas, *self._counts()]
 
 
-def failure_of(word: Any, *, said: bool, message: dict[str, Any]) -> Error | None:
-    """Return the error that an answer is which ended without a word: one that failed, or one that is empty."""
-    if said or not word_of(word):
+def failure_of(word: Any, candidate: dict[str, Any]) -> Error | None:
+    """Return the error that an answer is which failed without a word or a call; None where its finish reason tells of no failure."""
+    if decode_finish(word, calls=False) != "error":
         return None
-    name = word_of(word)
-    told = message.get("finishMessage")
-    if decode_finish(word, calls=False) == "error":
-        return Error(status=502, message=told if isinstance(told, str) and told else f"the model's answer failed: {name}", code=name)
-    if name == "STOP":
-        return Error(status=502, message="the model gave an empty answer", code=NO_ANSWER)
-    return None
+    name, told = word_of(word), candidate.get("finishMessage")
+    return Error(status=502, message=told if isinstance(told, str) and told else f"the model's answer failed: {name}", code=name)
+
+
+def emptiness() -> Error:
+    """Return the error that an answer is which came to its end and says nothing at all."""
+    return Error(status=502, message="the model gave an empty answer", code=NO_ANSWER)
