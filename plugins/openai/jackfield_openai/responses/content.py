@@ -84,7 +84,10 @@ def _image(fields: Fields) -> Part:
             fields.rest["file_id"] = file_id
     else:
         source = Source(file_id=file_id) if file_id is not None else Source()
-    return Image(source=source, detail=fields.text("detail"), cache=_take_cache(fields), extensions=kept(fields.rest))
+    detail = fields.text("detail")
+    if detail is None:
+        fields.rest["detail"] = ""
+    return Image(source=source, detail=detail, cache=_take_cache(fields), extensions=kept(fields.rest))
 
 
 def _file(fields: Fields) -> Part:
@@ -227,9 +230,11 @@ def _encode_image(part: Image, path: str, losses: Losses) -> dict[str, Any] | No
         wire["image_url"] = url
     elif part.source.file_id is not None:
         wire["file_id"] = part.source.file_id
-    if part.detail is not None:
+    # Required by OpenAI's types; `auto` is what is done without it.
+    wire["detail"] = part.detail or "auto"
+    if extra(part.extensions).get("detail") == "":
         wire["detail"] = part.detail
-    return _finish(part.cache, part.extensions, wire, path, losses)
+    return _finish(part.cache, part.extensions, {key: item for key, item in wire.items() if item is not None}, path, losses)
 
 
 def _encode_document(part: Document, path: str, usual: str, losses: Losses) -> dict[str, Any] | None:
@@ -267,7 +272,7 @@ def _encode_audio(part: Audio, path: str, losses: Losses) -> dict[str, Any] | No
 
 
 def _finish(cache: Cache | None, extensions: Any, wire: dict[str, Any], path: str, losses: Losses) -> dict[str, Any]:
-    rest = {key: value for key, value in extra(extensions).items() if (key, value) != ("file_data", "")}
+    rest = {key: value for key, value in extra(extensions).items() if value != "" or key not in ("file_data", "detail")}
     _write_cache(wire, rest, cache, path, losses)
     return overlay(wire, rest)
 

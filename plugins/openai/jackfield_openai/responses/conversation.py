@@ -162,7 +162,9 @@ def decode_input(fields: Fields) -> Conversation:
 # ---------------------------------------------------------------------------------------------- writing
 
 
-def write_input(body: dict[str, Any], messages: Sequence[Message], tools: Sequence[Tool], rest: dict[str, Any], losses: Losses) -> None:
+def write_input(
+    body: dict[str, Any], messages: Sequence[Message], tools: Sequence[Tool], rest: dict[str, Any], losses: Losses, *, own: bool
+) -> None:
     """Write `instructions` and `input`; what is used of `rest` is taken out of it."""
     form, begun = rest.pop("input", None), 0
     if messages and _instructs(messages[0]):
@@ -174,7 +176,7 @@ def write_input(body: dict[str, Any], messages: Sequence[Message], tools: Sequen
         return
     wire: list[dict[str, Any]] = []
     for at, message in enumerate(messages[begun:], begun):
-        wire += encode_message(message, f"messages[{at}]", losses, first=at == 0)
+        wire += encode_message(message, f"messages[{at}]", losses, own=own)
     wire = _anchored(wire, losses)
     _restore_tools(wire, tools, rest.pop(ADDITIONAL, ()), losses)
     if wire or form == [] or not any(rest.get(key) for key in ("prompt", "conversation")):
@@ -201,7 +203,7 @@ def _is_plain(message: Message) -> bool:
     return message.role == "user" and len(message.parts) <= 1 and all(map(is_bare, message.parts)) and not message.extensions
 
 
-def encode_message(message: Message, path: str, losses: Losses, *, first: bool = False) -> list[dict[str, Any]]:
+def encode_message(message: Message, path: str, losses: Losses, *, own: bool) -> list[dict[str, Any]]:
     """Write the items of one message: results of tools first, as they must follow their calls."""
     placed = [(part, f"{path}.parts[{at}]") for at, part in enumerate(message.parts)]
     if message.name is not None:
@@ -222,12 +224,14 @@ def encode_message(message: Message, path: str, losses: Losses, *, first: bool =
     if others or (not placed and (form is not None or message.id is not None or not wire)):
         content = encode_content(others, form, "input_text", losses)
         if content or not others:
-            wire.append(_frame(message, content, rest))
+            wire.append(_frame(message, content, rest, own=own))
     return wire
 
 
-def _frame(message: Message, content: Any, rest: dict[str, Any]) -> dict[str, Any]:
-    wire: dict[str, Any] = {"id": message.id} if message.id is not None else {}
+def _frame(message: Message, content: Any, rest: dict[str, Any], *, own: bool) -> dict[str, Any]:
+    wire: dict[str, Any] = {"id": message.id} if message.id is not None and own else {}
+    if not own:
+        wire["type"] = "message"
     wire["role"] = "user" if message.role == "tool" else message.role
     wire["content"] = content
     return overlay(wire, rest)

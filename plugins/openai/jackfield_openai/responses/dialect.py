@@ -69,6 +69,7 @@ class ResponsesDialect(Dialect):
         _resource("DELETE"),
         _resource("POST", "/cancel"),
         _resource("GET", "/input_items"),
+        Endpoint(method="GET", path="/v1/models", operation="models", upstream="/models", model=None),
     )
     framing = SSE
     needles = Needles(

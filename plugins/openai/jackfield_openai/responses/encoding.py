@@ -56,7 +56,7 @@ from jackfield_openai.responses.outgoing import (
     padding_of,
 )
 from jackfield_openai.responses.reasoning import carrier
-from jackfield_openai.responses.responses import STATUS, echo, echo_of, end_of, header, wire_usage, with_tool_usage
+from jackfield_openai.responses.responses import STATUS, echo, echo_of, end_of, header, known_tier, wire_usage, with_tool_usage
 from jackfield_openai.responses.streams import QUEUED
 
 _PATH: Final = "choices[0].parts[{}]"
@@ -128,6 +128,8 @@ class ResponsesStreamEncoder:
                 self._usage = usage
             case Finish():
                 self._finish = delta
+                if delta.stop_sequence is not None:
+                    lost(self._losses, "choices[0].stop_sequence", "Responses do not name the stop sequence")
             case Done():
                 self._end()
             case StreamError(error=error):
@@ -173,7 +175,8 @@ class ResponsesStreamEncoder:
         queued = rest.pop(QUEUED, False) or status == "queued"
         known = {} if rest else echo_of(self._request)
         self._usage = begin.usage or self._usage
-        head = header(begin.id, begin.model, begin.created, begin.service_tier)
+        tier = known_tier(begin.service_tier, self._losses, own=bool(rest))
+        head = header(begin.id, begin.model, begin.created, tier)
         said = {**head, "status": "in_progress", "error": None, "incomplete_details": None, **echo(), **known, "output": [], "usage": None}
         self._header = overlay(said, rest)
         first = {**self._header, "status": "queued"} if queued else self._header

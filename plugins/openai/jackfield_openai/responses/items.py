@@ -6,6 +6,7 @@ other item becomes a part of its own. Items of types that nobody here knows are 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ import msgspec
 from jackfield.api import BadRequest
 from jackfield.api.canonical import (
     Image,
+    Message,
     Opaque,
     Part,
     Refusal,
@@ -181,6 +183,8 @@ def message_frame(part: Part, *, answer: bool) -> tuple[dict[str, Any], dict[str
 
 
 def _encode_message(parts: Placed, losses: Losses, *, answer: bool, tokens: list[TokenLogprob]) -> dict[str, Any]:
+    if not answer and ITEM not in extra(parts[0][0].extensions):  # type: ignore[union-attr]  # texts and refusals have them
+        return _foreign_message(parts, losses)
     frame, mark = message_frame(parts[0][0], answer=answer)
     form = mark.pop("content", None)
     listed = form == [] or (form is None and is_listed(frame, answer=answer))
@@ -192,6 +196,18 @@ def _encode_message(parts: Placed, losses: Losses, *, answer: bool, tokens: list
         bare = [(_unmarked(part), path) for part, path in parts]
         frame["content"] = encode_content(bare, [] if listed else None, "output_text", losses)
     return overlay(frame, mark)
+
+
+def _foreign_message(parts: Placed, losses: Losses) -> dict[str, Any]:
+    """Write what a model of another dialect said: in the short form if it is one text, else as an item of an answer, which has an id."""
+    content = encode_content(parts, None, "output_text", losses)
+    if isinstance(content, str):
+        return {"type": "message", "role": "assistant", "content": content}
+    for part in content:
+        if part.get("type") == "output_text":
+            part.setdefault("annotations", [])
+    item_id = "msg_" + hashlib.sha256(to_json(content)).hexdigest()[:32]
+    return {"id": item_id, "type": "message", "role": "assistant", "status": "completed", "content": content}
 
 
 def _content_part(part: Part, path: str, losses: Losses, tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
@@ -217,6 +233,31 @@ def _unmarked(part: Part) -> Part:
     if ITEM not in rest:
         return part
     return msgspec.structs.replace(part, extensions=kept({key: value for key, value in rest.items() if not key.startswith("=")}))
+
+
+def take_id(parts: list[Part]) -> tuple[list[Part], str | None]:
+    """Take the id of an answer's first message item, which is that of the message."""
+    at = next((at for at, part in enumerate(parts) if isinstance(part, Text | Refusal)), None)
+    first = parts[at] if at is not None else None
+    said = extra(first.extensions).get(ITEM) if isinstance(first, Text | Refusal) else None
+    if at is None or not isinstance(first, Text | Refusal) or not isinstance(said, dict) or not isinstance(said.get("id"), str):
+        return parts, None
+    rest = {key: item for key, item in extra(first.extensions).items() if key != ITEM}
+    mark = {key: item for key, item in said.items() if key != "id"}
+    if mark or (at and isinstance(parts[at - 1], Text | Refusal)):
+        rest[ITEM] = mark
+    return [*parts[:at], msgspec.structs.replace(first, extensions=kept(rest)), *parts[at + 1 :]], said["id"]
+
+
+def with_id(message: Message) -> Sequence[Part]:
+    """Return the parts of an answer, the first text with the id of the message."""
+    at = next((at for at, part in enumerate(message.parts) if isinstance(part, Text | Refusal)), None)
+    first = message.parts[at] if at is not None else None
+    if message.id is None or at is None or not isinstance(first, Text | Refusal) or extra(first.extensions).get(ITEM, {}).get("id"):
+        return message.parts
+    rest = extra(first.extensions)
+    named = msgspec.structs.replace(first, extensions=kept({**rest, ITEM: {"id": message.id, **rest.get(ITEM, {})}}))
+    return [*message.parts[:at], named, *message.parts[at + 1 :]]
 
 
 def collect_tokens(parts: Sequence[Part]) -> tuple[list[Part], tuple[TokenLogprob, ...] | None]:

@@ -188,7 +188,7 @@ def glance(raw: bytes) -> Glance:
         said = answer(raw)
     except msgspec.ValidationError:
         return _glance_slowly(raw)
-    if said.output is None or said.status == "failed":
+    if memoryview(said.output)[:1] != b"[" or said.status == "failed":
         return _glance_slowly(raw)
     return Glance(usage=_usage(said))
 

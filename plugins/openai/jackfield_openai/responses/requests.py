@@ -66,7 +66,7 @@ def encode_request(request: Request, operation: Operation, losses: list[Loss]) -
     own = rest.pop(OWN, None) is True
     body: dict[str, Any] = {"model": request.model}
     write_tools(body, request.tools, rest, losses, own=own)
-    write_input(body, request.messages, request.tools, rest, losses)
+    write_input(body, request.messages, request.tools, rest, losses, own=own)
     write_choice(body, request.tool_choice, request.tools, losses)
     write_sampling(body, request.sampling, rest, losses)
     write_thinking(body, request.thinking, rest, losses)

@@ -16,9 +16,9 @@ from jackfield.api import Error, Loss, Request, Response
 from jackfield.api.canonical import Choice, FinishReason, Logprobs, Message, Part, Refusal, ToolCall, Usage
 from jackfield.api.canonical.codec import difference, overlay, to_json
 from jackfield_openai.errors import read_error
-from jackfield_openai.responses.extras import NAME, Losses, extra, made_id
-from jackfield_openai.responses.items import collect_tokens, encode_items, lenient_item, take_carried
-from jackfield_openai.responses.settings import encode_format
+from jackfield_openai.responses.extras import NAME, Losses, extra, lost, made_id
+from jackfield_openai.responses.items import collect_tokens, encode_items, lenient_item, take_carried, take_id, with_id
+from jackfield_openai.responses.settings import TIERS, encode_format
 from jackfield_openai.responses.tools import encode_tool_list, write_choice
 from jackfield_openai.responses.usage import decode_usage, encode_usage
 
@@ -27,6 +27,8 @@ OBJECT: Final = "response"
 STATUS: Final = "=status"
 """The key under which an answer keeps a status that says nothing of an end: `queued`, `in_progress`, `cancelled`."""
 
+ANSWER_TIERS: Final = TIERS | {"ultrafast"}
+
 _INCOMPLETE: Final[dict[Any, FinishReason]] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 _WORDS: Final[dict[FinishReason, str]] = {
     "length": "max_output_tokens",
@@ -34,7 +36,8 @@ _WORDS: Final[dict[FinishReason, str]] = {
     "content_filter": "content_filter",
     "refusal": "content_filter",
 }
-_CHANGED: Final[frozenset[FinishReason]] = frozenset({"pause", "other"})
+_CHANGED: Final[frozenset[FinishReason]] = frozenset({"pause", "other", "refusal", "context_length", "stop_sequence"})
+"""Reasons that are told in the words of others."""
 
 # OpenAI's guide "Error codes", and what its `response.failed` names; other codes count as the provider's own trouble.
 _STATUSES: Final = {
@@ -131,7 +134,8 @@ def _decode(body: Any) -> Response:
 def choice_of(parts: list[Part], finish: FinishReason | None, tokens: Any) -> Choice:
     """Return the one choice of an answer."""
     logprobs = Logprobs(content=tokens) if tokens else None
-    return Choice(message=Message(role="assistant", parts=tuple(parts)), finish=finish, logprobs=logprobs)
+    parts, message_id = take_id(parts)
+    return Choice(message=Message(role="assistant", parts=tuple(parts), id=message_id), finish=finish, logprobs=logprobs)
 
 
 def take_head(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,10 +199,13 @@ def with_status(error: Error) -> Error:
 def encode_response(response: Response, losses: list[Loss]) -> bytes:
     """Write a whole answer for a client, with every member that OpenAI's own clients require."""
     choice = first_choice(response, losses)
-    placed = [(part, f"choices[0].parts[{at}]") for at, part in enumerate(choice.message.parts)]
+    if choice.stop_sequence is not None:
+        lost(losses, "choices[0].stop_sequence", "Responses do not name the stop sequence")
+    placed = [(part, f"choices[0].parts[{at}]") for at, part in enumerate(with_id(choice.message))]
     tokens = choice.logprobs.content if choice.logprobs is not None and choice.logprobs.content else ()
-    head = header(response.id, response.model, response.created, response.service_tier)
     rest = with_tool_usage(extra(response.extensions))
+    tier = known_tier(response.service_tier, losses, own=bool(rest))
+    head = header(response.id, response.model, response.created, tier)
     status = rest.pop(STATUS, None)
     ending = end_of(choice.finish, choice.message.parts, losses)
     if isinstance(status, str) and (choice.finish is None or status == "incomplete"):
@@ -231,15 +238,23 @@ def header(response_id: str, model: str, created: int | None, tier: str | None) 
     }
 
 
+def known_tier(tier: str | None, losses: Losses, *, own: bool) -> str | None:
+    """Return the service tier, if it is one that OpenAI's clients know."""
+    if tier is None or own or tier in ANSWER_TIERS:
+        return tier
+    losses.append(Loss("service_tier", "dropped", f"Responses have no service tier {tier!r}"))
+    return None
+
+
 def end_of(reason: FinishReason | None, parts: Any, losses: Losses) -> dict[str, Any]:
     """Return the members that say why an answer ended."""
     if reason == "error":
         return {"status": "failed", "error": {"code": "server_error", "message": "the provider failed"}, "incomplete_details": None}
     refused = reason == "refusal" and any(isinstance(part, Refusal) for part in parts)
-    if reason in _WORDS and not refused:
-        return {"status": "incomplete", "error": None, "incomplete_details": {"reason": _WORDS[reason]}}
     if reason in _CHANGED:
         losses.append(Loss("choices[0].finish", "changed", f"Responses have no word for an end by {reason!r}"))
+    if reason in _WORDS and not refused:
+        return {"status": "incomplete", "error": None, "incomplete_details": {"reason": _WORDS[reason]}}
     return {"status": "completed", "error": None, "incomplete_details": None}
 
 

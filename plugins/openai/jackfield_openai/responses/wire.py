@@ -67,7 +67,7 @@ class Counts(msgspec.Struct, gc=False):
 class Answer(msgspec.Struct, gc=False):
     """What one look at a whole answer shows."""
 
-    output: msgspec.Raw | None = None
+    output: msgspec.Raw = msgspec.Raw()
     usage: Counts | None = None
     status: str | None = None
     object: str | None = None
