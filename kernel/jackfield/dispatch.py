@@ -234,10 +234,11 @@ def without(chain: Chain, skipped: frozenset[str]) -> Chain:
 
 def _adapted(implementation: Implementation) -> Callable[..., Any]:
     """Return a function that takes all of the hook's arguments in order, whichever of them the plugin wants."""
-    offered = tuple(inspect.signature(getattr(hooks, implementation.hook)).parameters)
-    function, taken = implementation.function, inspect.signature(implementation.function).parameters.values()
-    plain = [(p.name, p.kind) for p in taken] == [(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in offered]
-    places = [(name, offered.index(name)) for name in implementation.arguments]
+    function, offered = implementation.function, inspect.signature(getattr(hooks, implementation.hook)).parameters
+    taken = inspect.signature(function).parameters
+    plain = [(p.name, p.kind) for p in taken.values()] == [(p.name, p.kind) for p in offered.values()]
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in taken.values())
+    places = [(name, place) for place, name in enumerate(offered) if takes_all or name in taken]
     return function if plain else lambda *arguments: function(**{name: arguments[place] for name, place in places})
 
 

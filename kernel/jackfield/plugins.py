@@ -37,8 +37,6 @@ class Implementation(msgspec.Struct, frozen=True, kw_only=True):
 
     hook: str
     function: Callable[..., Any]
-    arguments: tuple[str, ...]
-    """The hook's arguments that the function takes."""
     options: HookOptions
     priority: int
 
@@ -240,12 +238,10 @@ def _register(plugin: Plugin, specs: pluggy.PluginManager) -> None:
             continue
         if name in _NOT_CALLED:
             plugin.problems.append(f"plugin {plugin.id!r}: {name} is not called by this version")
-        parameters, options = inspect.signature(function).parameters, getattr(function, "jackfield_hook", HookOptions())
-        takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        options = getattr(function, "jackfield_hook", HookOptions())
         plugin.implementations[name] = Implementation(
             hook=name,
             function=function,
-            arguments=tuple(a for a in inspect.signature(getattr(hooks, name)).parameters if takes_all or a in parameters),
             options=options,
             priority=next(p for p in (said.priority, options.priority, plugin.priority) if p is not None),
         )
