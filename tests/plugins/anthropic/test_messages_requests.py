@@ -695,7 +695,8 @@ def test_thinking_with_a_budget_gives_way_to_a_tool_that_must_be_used() -> None:
 
 def test_settings_that_messages_do_not_have_are_named() -> None:
     sampling = Sampling(
-        max_tokens=9, n=2, seed=1, logprobs=True, top_logprobs=2, logit_bias={"1": 2}, frequency_penalty=0.1, presence_penalty=0.1, min_p=0.1,
+        max_tokens=9, n=2, seed=1, logprobs=True, top_logprobs=2, logit_bias={"1": 2}, frequency_penalty=0.1,
+        presence_penalty=0.1, min_p=0.1,
         stop=("a", " \n"),
     )  # fmt: skip
     output = Output(format="json", verbosity="low", modalities=("text", "audio"), voice="v", audio_format="wav", description="d")
@@ -713,7 +714,8 @@ def test_settings_that_messages_do_not_have_are_named() -> None:
     assert wire["stop_sequences"] == ["a"]
     assert {loss.path for loss in losses} == {
         "sampling.n", "sampling.seed", "sampling.logprobs", "sampling.top_logprobs", "sampling.logit_bias", "sampling.frequency_penalty",
-        "sampling.presence_penalty", "sampling.min_p", "sampling.stop", "output.format", "output.verbosity", "output.modalities", "output.voice",
+        "sampling.presence_penalty", "sampling.min_p", "sampling.stop", "output.format", "output.verbosity",
+        "output.modalities", "output.voice",
         "output.audio_format", "output.description", "store", "previous", "cache_key", "cache_retention", "metadata", "service_tier",
     }  # fmt: skip
     assert all(loss.what == "dropped" for loss in losses)

@@ -90,7 +90,8 @@ def test_why_an_answer_ended(finish: Any, parts: Any, word: str, lost: bool) -> 
 @pytest.mark.parametrize(
     ("word", "finish"),
     [
-        ("end_turn", "stop"), ("max_tokens", "length"), ("stop_sequence", "stop_sequence"), ("tool_use", "tool_calls"), ("pause_turn", "pause"),
+        ("end_turn", "stop"), ("max_tokens", "length"), ("stop_sequence", "stop_sequence"), ("tool_use",
+        "tool_calls"), ("pause_turn", "pause"),
         ("refusal", "refusal"), ("model_context_window_exceeded", "context_length"), ("compaction", "other"), ("new_reason", "other"),
     ],
 )  # fmt: skip

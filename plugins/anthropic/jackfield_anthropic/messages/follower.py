@@ -43,6 +43,8 @@ class MessagesFollower:
         """The upstream's numbers of blocks that were taken out."""
         self._calls = 0
         """Tool calls that the client was sent whole."""
+        self._held: Event | None = None
+        """The beginning of a block of words that has none yet: an empty text could not be sent back."""
         self._later: list[Event] = []
         """What handlers added while a block was open that it cannot stand in."""
         self._output = 0
@@ -122,10 +124,16 @@ class MessagesFollower:
     def _pass(self, event: Event, seen: SeenEvent) -> list[Event]:
         """Return what leaves for the upstream's own event of a block."""
         if seen.type == "content_block_start":
-            closing = self._close()
             self._gone.discard(seen.index)
-            number = self._numbers[seen.index] = self._count
-            return [*closing, self._numbered(event, seen, number)]
+            if seen.content_block is not None and seen.content_block.type == "text":
+                closing, self._held = self._close(), event
+                return closing
+            return [*self._close(), *self._start(event, seen)]
+        if self._held is not None and _look(self._held).index == seen.index:
+            if seen.type == "content_block_stop":
+                self._held = None
+                return self._flush()
+            return [*self._release(), *self._pass(event, seen)]
         number = self._numbers.get(seen.index, -1)
         if seen.index in self._gone or number < 0:
             return []
@@ -135,8 +143,19 @@ class MessagesFollower:
         events = [self._numbered(event, seen, number)]
         return [*events, *self._flush()] if seen.type == "content_block_stop" else events
 
+    def _start(self, event: Event, seen: SeenEvent) -> list[Event]:
+        self._numbers[seen.index] = number = self._count
+        return [self._numbered(event, seen, number)]
+
+    def _release(self) -> list[Event]:
+        """Let the beginning go that was held back."""
+        held, self._held = self._held, None
+        return self._start(held, _look(held)) if held is not None else []
+
     def _add(self, event: Event, seen: SeenEvent) -> list[Event]:
         """Return what leaves for an event that a handler added."""
+        if self._held is not None:
+            return [*self._release(), *self._add(event, seen)]
         words = seen.type == "content_block_delta" and seen.delta is not None and seen.delta.type == "text_delta"
         number = self._own.get(seen.index)
         if number is not None and number == self._open:
@@ -165,6 +184,7 @@ class MessagesFollower:
 
     def _close(self) -> list[Event]:
         """End the open block."""
+        self._held = None
         if self._open is None:
             return []
         stop = self._build(b'{"type":"content_block_stop","index":%d}' % self._open, "content_block_stop")

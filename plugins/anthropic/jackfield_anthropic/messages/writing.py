@@ -77,7 +77,7 @@ class BlockWriter:
         part = type(self._part)
         if not self._opened or self._ended or not delta.text:
             return None
-        if part is ToolCall and type(delta) is ArgumentsDelta:
+        if part is ToolCall and type(delta) is ArgumentsDelta and self._part.kind == "function":  # type: ignore[union-attr]
             self._arguments.append(delta.text)
         elif not (
             (part is Text and type(delta) is TextDelta) or (part is Thinking and type(delta) is ThinkingDelta and self._words == "text")
