@@ -86,14 +86,10 @@ class Hook:
         self.function = _adapted(implementation)
         """The plugin's function; what it returns may have to be waited for."""
         if options.blocking and not inspect.iscoroutinefunction(implementation.function):
-            pool = self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"jackfield-{self.plugin}")
-            function = self.function
-            self.function = lambda *arguments: asyncio.get_running_loop().run_in_executor(pool, self._in_thread, function, *arguments)
-
-    def _in_thread(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
-        """Call the plugin's function in a thread of its pool, where its state is its own, too."""
-        in_thread.who = self
-        return function(*arguments)
+            # What the threads of the pool do is the plugin's.
+            pool = ThreadPoolExecutor(_THREADS, f"jackfield-{self.plugin}", initializer=setattr, initargs=(in_thread, "who", self))
+            self._pool, function = pool, self.function
+            self.function = lambda *arguments: asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
 
     def guard(self, trace: Trace, function: Callable[..., Answer | None], *arguments: Any) -> Answer | None:
         """Return what a function makes of the plugin's answer; an answer that it refuses or cannot use is the plugin's failure."""
