@@ -64,6 +64,8 @@ class MemoryDownstream:
         """The answer, when it is a whole one."""
         self.pieces: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
         """The answer's events, when it is a stream; None at its end."""
+        self.write = self.pieces.put
+        """Hands over whole events; waits while the reader is slow."""
         self._sent = body
 
     async def read(self) -> bytes:
@@ -78,10 +80,6 @@ class MemoryDownstream:
         """Keep a whole answer."""
         await self.start(status, headers)
         self.body = body
-
-    async def write(self, data: bytes) -> None:
-        """Hand over whole events; waits while the reader is slow."""
-        await self.pieces.put(data)
 
     def write_now(self, data: bytes) -> None:
         """Nothing: no connection needs to be kept alive."""
