@@ -148,7 +148,9 @@ def cli(tmp_path: Path) -> Callable[[str], Cli]:
 
 
 @asynccontextmanager
-async def _behind(way: str, model: str, *scripts: Script, own: str = "", **options: Any) -> AsyncIterator[tuple[str, Upstream]]:
+async def _behind(
+    way: str, model: str, *scripts: Script, own: str = "", served: str = "", **options: Any
+) -> AsyncIterator[tuple[str, Upstream]]:
     dialect = own if way == DIRECT else way
     if dialect == "openai.chat":
         options.setdefault("reasoning", "reasoning_content")
@@ -157,20 +159,19 @@ async def _behind(way: str, model: str, *scripts: Script, own: str = "", **optio
         if way == DIRECT:
             yield provider.url, provider
             return
-        host = await parts.enter_async_context(Harness(config=configured(dialect, provider.url, model)))
+        host = await parts.enter_async_context(Harness(config=configured(dialect, provider.url, model, served or UPSTREAMS[dialect])))
         yield host.url, provider
 
 
-def configured(dialect: str, url: str, model: str) -> dict[str, Any]:
-    """Return the configuration of a host that serves a model from one provider, whatever the client calls it."""
-    plugins = {
-        "openai.chat": ("acme", {"openai": {"providers": {"acme": {"base_url": f"{url}/v1", "models": [UPSTREAMS["openai.chat"]]}}}}),
-        "openai.responses": ("openai", {"openai": {"base_url": f"{url}/v1"}}),
-        "anthropic.messages": ("anthropic", {"anthropic": {"base_url": url}}),
-        "gemini.generate": ("gemini", {"gemini": {"base_url": f"{url}/v1beta"}}),
-    }
-    provider, section = plugins[dialect]
-    served = UPSTREAMS[dialect]
+def configured(dialect: str, url: str, model: str, served: str) -> dict[str, Any]:
+    """Return the configuration of a host that serves a provider's model by the name that the client has for it."""
+    if dialect.startswith("openai."):
+        acme = {"base_url": f"{url}/v1", "models": [served], "dialects": [dialect]}
+        provider, section = "acme", {"openai": {"providers": {"acme": acme}}}
+    elif dialect == "anthropic.messages":
+        provider, section = "anthropic", {"anthropic": {"base_url": url}}
+    else:
+        provider, section = "gemini", {"gemini": {"base_url": f"{url}/v1beta"}}
     return {
         "plugins": {**section, "simulator": {"enabled": False}},
         "credentials": [{"provider": provider, "key": KEY}],
@@ -185,7 +186,8 @@ Behind = Callable[..., AbstractAsyncContextManager[tuple[str, Upstream]]]
 def behind(monkeypatch: pytest.MonkeyPatch) -> Behind:
     """Runs a provider of a dialect and a host before it; gives the host's URL and the provider.
 
-    The second argument is the name that the client gives the model. `DIRECT` as dialect is no host, `own` says then what the client speaks.
+    The second argument is the name that the client gives the model. `DIRECT` as dialect is no host, `own` says then what the client
+    speaks; `served` is the provider's name of the model, where it is not that of `UPSTREAMS`.
     """
     for name in list(os.environ):
         if (

@@ -10,7 +10,7 @@ from tests.upstreams.refusal import Path, Refused
 from tests.upstreams.schema_rules import check_openai_parameters, check_openai_strict
 
 TOOL_NAME = r"[a-zA-Z0-9_-]{1,64}"
-REASONING_MODEL = re.compile(r"o[1-9](-.*)?|gpt-5(-mini|-nano)?(-\d.*)?")
+REASONING_MODEL = re.compile(r"o[1-9](-.*)?|gpt-[5-9](?!.*chat).*")
 _NOT_REASONING = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
 
 
@@ -55,13 +55,24 @@ def between(body: Json, name: str, low: float, high: float) -> None:
 
 
 def _check_reasoning_model(body: Json) -> None:
-    if not REASONING_MODEL.fullmatch(body["model"]):
-        return
-    if body.get("max_tokens") is not None:
+    if REASONING_MODEL.fullmatch(body["model"]) and body.get("max_tokens") is not None:
         message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
         raise Refused(("max_tokens",), message, code="unsupported_parameter")
+    check_sampling(body, body.get("reasoning_effort"))
+
+
+def _usual(model: str) -> str:
+    """The models 5.1 to 5.4 do without reasoning unless they are told."""
+    return "none" if re.match(r"gpt-5\.[1-4]", model) else "medium"
+
+
+def check_sampling(body: Json, effort: str | None) -> None:
+    """Refuse sampling by a model that reasons (guide "Latest model", on the compatibility of parameters)."""
+    model = body.get("model") or ""
+    if not REASONING_MODEL.fullmatch(model) or (effort or _usual(model)) == "none":
+        return
     for name in _NOT_REASONING:
-        if body.get(name) not in (None, 1, 0 if name.endswith("penalty") else 1):
+        if body.get(name) not in (None, 0 if name.endswith("penalty") else 1):
             message = f"Unsupported value: '{name}' does not support {body[name]} with this model. Only the default value is supported."
             raise Refused((name,), message, code="unsupported_value")
 

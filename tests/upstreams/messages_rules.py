@@ -10,6 +10,7 @@ after the API's own, as they are quoted in many reports of users.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ def check(body: Json, headers: Mapping[str, str], mint: Mint) -> None:
     if body["max_tokens"] < 1:
         raise Refused(("max_tokens",), "Input should be greater than or equal to 1", "value")
     _check_options(body)
+    _check_model(body)
     _check_tools(body)
     _check_thinking(body, "interleaved-thinking" in headers.get("anthropic-beta", ""))
     check_dialogue(body, mint)
@@ -53,6 +55,35 @@ def _check_options(body: Json) -> None:
     for number, block in enumerate(system if isinstance(system, list) else ()):
         if not block["text"].strip():
             raise Refused(("system", number), "text content blocks must be non-empty")
+
+
+def _check_model(body: Json) -> None:
+    """Refuse what a model is too old or too new for (guides `adaptive-thinking`, `effort` and those on migration).
+
+    Before 4.6 there are budgets alone, from 4.7 on no sampling, with 4.7, 4.8 and 5.5 no budgets; Opus 4.5 has efforts already.
+    """
+    version, kind = _version(body["model"]), (body.get("thinking") or {}).get("type")
+    if version is None:
+        return
+    if version < (4, 6) and kind == "adaptive":
+        raise Refused((), "adaptive thinking is not supported on this model")
+    if version < (4, 6) and (body.get("output_config") or {}).get("effort") and "opus-4-5" not in body["model"]:
+        raise Refused((), "This model does not support the effort parameter.")
+    if version in ((4, 7), (4, 8), (5, 5)) and kind in ("enabled", "disabled"):
+        raise Refused(
+            (), f'"thinking.type.{kind}" is not supported for this model. Use "thinking.type.adaptive" and "output_config.effort".'
+        )
+    if version >= (4, 7) and (
+        body.get("temperature") not in (None, 1) or body.get("top_p") not in (None, 1) or body.get("top_k") is not None
+    ):
+        raise Refused((), "temperature, top_p and top_k are not supported on this model")
+    if version >= (4, 6) and body["messages"] and body["messages"][-1]["role"] == "assistant":
+        raise Refused((), "This model does not support assistant message prefill. The conversation must end with a user message.")
+
+
+def _version(model: str) -> tuple[int, int] | None:
+    found = re.match(r"claude-[a-z]+-(\d)(?:-(\d))?(?:-\d{8})?$", model)
+    return (int(found[1]), int(found[2] or 0)) if found else None
 
 
 def _check_tools(body: Json) -> None:

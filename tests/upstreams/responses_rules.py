@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.upstreams.chat_rules import TOOL_NAME, between, check_file, check_image, check_metadata
+from tests.upstreams.chat_rules import TOOL_NAME, between, check_file, check_image, check_metadata, check_sampling
 from tests.upstreams.mint import Mint
 from tests.upstreams.provider import Json, check_base64, fits, unique
 from tests.upstreams.refusal import Path, Refused
@@ -35,6 +35,7 @@ def check(body: Json, history: list[Json], mint: Mint, stored: set[str]) -> None
     between(body, "top_p", 0, 1)
     between(body, "top_logprobs", 0, 20)
     between(body, "max_output_tokens", 16, 10**9)
+    check_sampling(body, (body.get("reasoning") or {}).get("effort"))
     check_metadata(body)
     if body.get("stream_options") is not None and not body.get("stream"):
         raise Refused(("stream_options",), "The 'stream_options' parameter is only allowed when 'stream' is enabled.")
