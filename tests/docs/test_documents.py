@@ -85,8 +85,8 @@ def test_a_command_line_is_one_that_the_program_takes(place: str, line: str) -> 
     words = shlex.split(line.removesuffix(" &"))[1:]
     context = main.make_context("jackfield", words)
     command: click.Command = main
-    while isinstance(command, click.Group):
-        name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+    while isinstance(command, click.Group) and (rest := [*context._protected_args, *context.args]):
+        name, found, rest = command.resolve_command(context, rest)
         assert found is not None
         context = found.make_context(name, rest, parent=context)
         command = context.command

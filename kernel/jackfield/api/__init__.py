@@ -21,7 +21,7 @@ from jackfield.api.call import (
     StreamHead,
 )
 from jackfield.api.canonical import Error, Request, Response, Usage, reply_text
-from jackfield.api.canonical.flavour import Flavour, apply_flavour
+from jackfield.api.canonical.flavour import Fill, Flavour, apply_flavour
 from jackfield.api.credential import Credential, CredentialSource, LoginStep, RefreshingSource, Secret, is_placeholder
 from jackfield.api.dialect import (
     CALLS,
@@ -77,8 +77,8 @@ from jackfield.api.units import Seconds, Size
 __all__ = [
     "CALLS", "HOOKS", "SSE", "Allow", "Alternative", "Attempt", "Auth", "BadRequest", "Bearer", "Blame", "Body", "Call",
     "CallError", "Candidate", "Cause", "Change", "CloseHandler", "Codec", "Command", "Credential", "CredentialSource", "Delegate",
-    "Deny", "Dialect", "End", "Endpoint", "Error", "Event", "Failure", "Fidelity", "Flavour", "Follower", "Framing", "Glance",
-    "Headers", "Help", "HookInfo", "HookOptions", "Host", "HostCredentials", "HostHttp", "HostInfo", "HttpProvider",
+    "Deny", "Dialect", "End", "Endpoint", "Error", "Event", "Failure", "Fidelity", "Fill", "Flavour", "Follower", "Framing",
+    "Glance", "Headers", "Help", "HookInfo", "HookOptions", "Host", "HostCredentials", "HostHttp", "HostInfo", "HttpProvider",
     "HttpRequest", "HttpResponse", "KeyHeader", "LoginStep", "Loss", "Member", "ModelInfo", "Needles", "Nested", "NotDecoded",
     "Operation", "Outcome", "Pairs", "Path", "Pick", "PluginRoute", "Pool", "Principal", "Provider", "QuotaWindow",
     "RefreshingSource", "Reject", "Repeat", "Reply", "Request", "Response", "Route", "Rule", "Seconds", "Secret", "Sender",
