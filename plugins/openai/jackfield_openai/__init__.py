@@ -10,6 +10,7 @@ import msgspec
 
 from jackfield.api import Dialect, Host, Provider
 from jackfield_openai.chat import ChatDialect
+from jackfield_openai.completions import CompletionsDialect
 from jackfield_openai.presets import preset_named, presets
 from jackfield_openai.provider import (
     BASE_URL,
@@ -59,7 +60,7 @@ class Plugin:
 
     def register_dialects(self) -> Sequence[Dialect]:
         """Return the dialects that OpenAI's clients speak."""
-        return [ChatDialect(), ResponsesDialect()]
+        return [ChatDialect(), ResponsesDialect(), CompletionsDialect()]
 
     def register_providers(self) -> Sequence[Provider]:
         """Return OpenAI, the configured servers, and those known ones that need a key: they serve once there is one."""

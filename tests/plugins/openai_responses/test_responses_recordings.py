@@ -238,6 +238,10 @@ def settled(request: dict[str, Any]) -> dict[str, Any]:
     for tool in request.get("tools", ()):
         if tool.get("kind", "function") == "function":
             tool.setdefault("strict", False)
+    for message in request["messages"]:
+        for part in message.get("parts", ()):
+            if part["type"] == "image":
+                part.setdefault("detail", "auto")
     return request
 
 

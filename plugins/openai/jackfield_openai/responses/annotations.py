@@ -11,7 +11,7 @@ from jackfield.api.canonical import Citation
 from jackfield.api.canonical.codec import overlay
 from jackfield_openai.responses.extras import NAME, Losses, extra, kept, lost
 
-_KINDS: Final[dict[Any, Literal["url", "file"]]] = {
+_KINDS: Final[dict[str, Literal["url", "file"]]] = {
     "url_citation": "url",
     "file_citation": "file",
     "container_file_citation": "file",
@@ -24,7 +24,7 @@ _NEEDED: Final = ("title", "start_index", "end_index")
 
 def decode_annotation(value: dict[str, Any]) -> Citation:
     """Read one annotation; one of an unknown form becomes a citation that says nothing elsewhere."""
-    kind = _KINDS.get(value.get("type"))
+    kind = _KINDS.get(str(value.get("type")))
     if kind is None:
         return Citation(kind="other", extensions=kept(value))
     rest = dict(value)

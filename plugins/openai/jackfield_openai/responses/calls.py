@@ -15,9 +15,9 @@ from jackfield_openai.responses.content import encode_content, take_content
 from jackfield_openai.responses.extras import Losses, extra, kept, lost, made_id
 
 Kind = Literal["function", "custom"]
-CALLS: Final[dict[Any, Kind]] = {"function_call": "function", "custom_tool_call": "custom"}
+CALLS: Final[dict[str, Kind]] = {"function_call": "function", "custom_tool_call": "custom"}
 """Item types of calls."""
-OUTPUTS: Final[dict[Any, Kind]] = {"function_call_output": "function", "custom_tool_call_output": "custom"}
+OUTPUTS: Final[dict[str, Kind]] = {"function_call_output": "function", "custom_tool_call_output": "custom"}
 """Item types of results."""
 WORDS: Final[dict[Kind, str]] = {"function": "arguments", "custom": "input"}
 """Under which key a call has what the tool is called with."""
@@ -25,6 +25,12 @@ PREFIXES: Final[dict[Kind, str]] = {"function": "fc", "custom": "ctc"}
 """What the ids of the items begin with."""
 
 _Media = Text | Image | Document | Audio | Video | Opaque
+
+
+def kind_of(item: Any) -> Kind | None:
+    """Return the kind of a call; None for what is no item of one."""
+    type_ = item.get("type") if isinstance(item, dict) else None
+    return CALLS.get(type_) if isinstance(type_, str) else None
 
 
 def made_call_id(*seed: object) -> str:

@@ -32,6 +32,9 @@ from jackfield_openai.responses.logprobs import decode_logprobs, encode_logprobs
 
 BREAKPOINT: Final = "prompt_cache_breakpoint"
 
+SOUND: Final = "=sound"
+"""The key under which sound keeps that it stood in this dialect: OpenAI's reference has the form, and takes it from few."""
+
 LOGPROBS: Final = "=logprobs"
 """The key under which a text keeps how many of the answer's tokens are its own, where the answer has several texts."""
 
@@ -111,7 +114,7 @@ def _audio(fields: Fields) -> Part:
     source = Source(data=standard_base64(inner.needed_text("data")), media_type=audio_type(format_) if format_ else None)
     if inner.rest:
         fields.rest["input_audio"] = inner.rest
-    return Audio(source=source, format=format_, extensions=kept(fields.rest))
+    return Audio(source=source, format=format_, extensions=kept({**fields.rest, SOUND: True}))
 
 
 _DECODERS: Final[dict[str, Callable[[Fields], Part]]] = {
@@ -262,17 +265,18 @@ def _encode_document(part: Document, path: str, usual: str, losses: Losses) -> d
 
 
 def _encode_audio(part: Audio, path: str, losses: Losses) -> dict[str, Any] | None:
-    source, said = part.source or Source(), extra(part.extensions)
+    source = part.source or Source()
     format_ = part.format or audio_format(source.media_type)
-    if source.data is None or (format_ is None and not said):
-        lost(losses, path, "Responses take sound only as data, in a format that has a name")
+    if SOUND not in extra(part.extensions) or source.data is None:
+        lost(losses, path, "Responses take no sound")
         return None
     inner = {"data": standard_base64(source.data), **({"format": format_} if format_ else {})}
     return _finish(part.cache, part.extensions, {"type": "input_audio", "input_audio": inner}, path, losses)
 
 
 def _finish(cache: Cache | None, extensions: Any, wire: dict[str, Any], path: str, losses: Losses) -> dict[str, Any]:
-    rest = {key: value for key, value in extra(extensions).items() if value != "" or key not in ("file_data", "detail")}
+    said = {key: value for key, value in extra(extensions).items() if not key.startswith("=")}
+    rest = {key: value for key, value in said.items() if value != "" or key not in ("file_data", "detail")}
     _write_cache(wire, rest, cache, path, losses)
     return overlay(wire, rest)
 

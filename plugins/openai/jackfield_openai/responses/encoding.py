@@ -234,7 +234,7 @@ class ResponsesStreamEncoder:
         (call, item), self._joining = self._joining, None
         joined = hosted.joins(call, part)
         if joined and isinstance(part, ServerToolResult):
-            hosted.join(item, part)
+            hosted.join(item, call, part)
         self._place(item)
         return joined
 

@@ -120,7 +120,7 @@ class Sent:
         for place in ("content", "summary"):
             if isinstance(item.get(place), list):
                 new[place] = [self._true_part((place, at), part) if isinstance(part, dict) else part for at, part in enumerate(item[place])]
-        kind = calls.CALLS.get(item.get("type"))
+        kind = calls.kind_of(item)
         words = self._words(("arguments", 0))
         if kind is not None and words is not None:
             new[calls.WORDS[kind]] = words

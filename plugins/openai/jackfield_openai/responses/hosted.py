@@ -190,11 +190,13 @@ def _search(part: ServerToolCall) -> dict[str, Any]:
     return {"id": made_id("ws"), "type": "web_search_call", "status": "completed", "action": action}
 
 
-def join(wire: dict[str, Any], result: ServerToolResult) -> None:
-    """Write a result into the item of its call."""
+def join(wire: dict[str, Any], call: ServerToolCall, result: ServerToolResult) -> None:
+    """Write a result into the item of its call. Of what another provider found only the URLs have a place."""
     said = _loads(result.content)
     if wire.get("type") == _SEARCH_CALL and isinstance(said, list):
-        sources = [{"type": "url", **source} for source in said if isinstance(source, dict) and isinstance(source.get("url"), str)]
+        found = [source for source in said if isinstance(source, dict) and isinstance(source.get("url"), str)]
+        own = JOINED in extra(call.extensions)
+        sources = [{**source, "type": "url"} if own else {"type": "url", "url": source["url"]} for source in found]
         wire["action"] = {**wire.get("action", {}), "sources": sources}
     elif isinstance(said, dict):
         wire.update(said)

@@ -85,7 +85,7 @@ class Item:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self.id: Any = None
+        self.id: str | None = None
         self._kind = ""
         self._mark: dict[str, Any] = {}
         self._words: dict[int, _Words] = {}
@@ -96,6 +96,9 @@ class Item:
         self._foreign = ""
         """How the thoughts of another family are sealed."""
         self.over = False
+
+    def _name(self, item: dict[str, Any]) -> None:
+        self.id = item["id"] if isinstance(item.get("id"), str) else self.id
 
     @property
     def pending(self) -> bool:
@@ -108,7 +111,7 @@ class Item:
         """Begin; None for an item that becomes a part only when it is done."""
         if self.over or self._kind:
             return []
-        self.id = item.get("id")
+        self._name(item)
         self._kind = str(item.get("type") or ("message" if "role" in item else ""))
         if self._kind == "message":
             self._mark = self._marked(item)
@@ -157,7 +160,7 @@ class Item:
         if self.over:
             return []
         kind = str(item.get("type") or self._kind)
-        self.id = item.get("id", self.id)
+        self._name(item)
         if kind == "message":
             return self._message_done(item)
         begun: list[Delta] = []

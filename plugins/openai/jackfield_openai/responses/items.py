@@ -53,7 +53,7 @@ def decode_item(value: Any, path: str, *, answer: bool) -> list[Part]:
     if type_ == "reasoning":
         del fields.rest["type"]
         return [decode_reasoning(fields)]
-    kind = calls.CALLS.get(type_) if isinstance(type_, str) else None
+    kind = calls.kind_of(fields.rest)
     if kind is not None:
         return [calls.decode_call(fields, kind, answer=answer)]
     name = fields.needed_text("type")
@@ -132,7 +132,7 @@ def encode_items(parts: Placed, losses: Losses, *, answer: bool, tokens: Sequenc
         item = encode_item(part, path, losses, answer=answer)
         if item is not None:
             if joined:
-                hosted.join(item, parts[at + 1][0])  # type: ignore[arg-type]  # `joins` says that it is one
+                hosted.join(item, part, parts[at + 1][0])  # type: ignore[arg-type]  # `joins` says that they are
             wire.append(item)
             if answer and isinstance(part, ToolCall) and part.signature is not None:
                 wire.append(carrier(part.signature))

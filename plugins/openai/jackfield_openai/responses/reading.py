@@ -74,7 +74,7 @@ def _delta(type_: str, said: Any) -> Delta:
 def _added(value: Any) -> Sequence[Delta]:
     """Return the beginning of a call, and what of its arguments came with it."""
     item = value.get("item") if isinstance(value, dict) else None
-    kind = calls.CALLS.get(item.get("type")) if isinstance(item, dict) else None
+    kind = calls.kind_of(item)
     if kind is None or not isinstance(item, dict):
         return ()
     at, text = value.get("output_index"), item.get(calls.WORDS[kind])
@@ -97,8 +97,8 @@ def _read_slowly(event: Event) -> Sequence[Delta]:
 
 def _ending(event: Event, value: dict[str, Any], response: dict[str, Any]) -> Sequence[Delta]:
     # Of the items only the kinds matter here: whether there are calls tells why the answer ended.
-    kinds = [{"type": item.get("type"), "call_id": "c", "name": "n"} for item in response["output"] if isinstance(item, dict)]
-    bare = {**value, "response": {**response, "output": [item for item in kinds if item["type"] in calls.CALLS]}}
+    kinds = [{"type": item["type"], "call_id": "c", "name": "n"} for item in response["output"] if calls.kind_of(item) is not None]
+    bare = {**value, "response": {**response, "output": kinds}}
     shell = event.build(bare, event.name)
     said = ResponsesStreamDecoder().feed(shell)
     unwanted = (PartEnd, PartStart, ArgumentsDelta)
@@ -149,7 +149,7 @@ def repeated_item(item: Any, path: tuple[str | int, ...], at: int) -> list[Repea
     if not isinstance(item, dict):
         return []
     found: list[Repeat] = []
-    kind = calls.CALLS.get(item.get("type"))
+    kind = calls.kind_of(item)
     if kind is not None and isinstance(item.get(calls.WORDS[kind]), str):
         found.append(Repeat((*path, calls.WORDS[kind]), "arguments", 0, part_key(at)))
     for number, part in enumerate(_list(item.get("content"))):
@@ -188,7 +188,7 @@ def glance(raw: bytes) -> Glance:
         said = answer(raw)
     except msgspec.ValidationError:
         return _glance_slowly(raw)
-    if memoryview(said.output)[:1] != b"[" or said.status == "failed":
+    if bytes(memoryview(said.output)[:1]) != b"[" or said.status == "failed":
         return _glance_slowly(raw)
     return Glance(usage=_usage(said))
 

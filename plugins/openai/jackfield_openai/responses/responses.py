@@ -29,7 +29,7 @@ STATUS: Final = "=status"
 
 ANSWER_TIERS: Final = TIERS | {"ultrafast"}
 
-_INCOMPLETE: Final[dict[Any, FinishReason]] = {"max_output_tokens": "length", "content_filter": "content_filter"}
+_INCOMPLETE: Final[dict[str, FinishReason]] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 _WORDS: Final[dict[FinishReason, str]] = {
     "length": "max_output_tokens",
     "context_length": "max_output_tokens",
@@ -167,7 +167,7 @@ def decode_finish(body: Mapping[str, Any], parts: list[Part]) -> tuple[FinishRea
     status, details, error = body.get("status"), body.get("incomplete_details"), body.get("error")
     if status == "incomplete":
         word = details.get("reason") if isinstance(details, dict) else None
-        reason = _INCOMPLETE.get(word, "other")
+        reason = _INCOMPLETE.get(str(word), "other")
         return reason, {STATUS: status, "incomplete_details": details} if reason == "other" else {}
     if status == "failed":
         return "error", {"error": error} if error is not None else {}
