@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from jackfield.api import Request
+from jackfield.api import Loss, Request
 from jackfield.api.canonical import Message, Text
 from jackfield.calls import EVERYTHING
 from jackfield.cli.options import CANNOT_START, config_option, overrides, plugin_option
@@ -76,11 +76,12 @@ def curl_line(host: Jackfield, address: str) -> str | None:
     """Return a command line that gets an answer from the host; None when there is no model or no dialect for one."""
     generation = host.generation
     models = generation.models.listing(EVERYTHING)
+    lines = list[tuple[int, str]]()
     for dialect in generation.dialects.values():
         endpoint = next((e for e in dialect.endpoints if e.operation == "generate" and "{" not in e.path), None)
         if endpoint is not None and models:
-            said = Request(model=models[0].id, messages=(Message(role="user", parts=(Text(text="Hello!"),)),))
-            body = dialect.encode_request(said, "generate", []).decode()
+            said, losses = Request(model=models[0].id, messages=(Message(role="user", parts=(Text(text="Hello!"),)),)), list[Loss]()
+            body = dialect.encode_request(said, "generate", losses).decode()
             key = ' -H "Authorization: Bearer $KEY"' if generation.doorkeepers() else ""
-            return f"curl {address}{endpoint.path} -H 'Content-Type: application/json'{key} -d '{body}'"
-    return None
+            lines.append((len(losses), f"curl {address}{endpoint.path} -H 'Content-Type: application/json'{key} -d '{body}'"))
+    return min(lines, key=lambda line: line[0])[1] if lines else None  # the plainest: what needs nothing beside words
