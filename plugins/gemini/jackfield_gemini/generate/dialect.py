@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from msgspec import structs
+
 from jackfield.api import (
     SSE,
     Dialect,
@@ -45,17 +47,15 @@ _STREAM: Final = "streamGenerateContent"
 
 def _endpoints() -> Iterator[Endpoint]:
     for version in _VERSIONS:
-        own = version == _VERSIONS[0]
         for method, operation in _CALLS:
             path = f"/models/{{model}}:{method}"
-            yield Endpoint(path=f"/{version}{path}", operation=operation, upstream=path if own else None, model=None)
+            yield Endpoint(path=f"/{version}{path}", operation=operation, upstream=path, model=None)
         path, sse = f"/models/{{model}}:{_STREAM}", ("alt", "sse")
-        upstream = f"{path}?alt=sse" if own else None
-        yield Endpoint(path=f"/{version}{path}", operation="generate", upstream=upstream, model=None, stream=True, when_query=sse)
-        yield Endpoint(path=f"/{version}{path}", operation="generate", model=None, stream=True, framing=JSON_ARRAY)
+        streamed = Endpoint(path=f"/{version}{path}", operation="generate", upstream=f"{path}?alt=sse", model=None, stream=True)
+        yield structs.replace(streamed, when_query=sse)
+        yield structs.replace(streamed, framing=JSON_ARRAY)
         # Other dialects have lists under /v1, too: there the header tells whose client asks.
-        header = None if own else "x-goog-api-key"
-        listed = "/models?pageSize=1000" if own else None
+        header, listed = (None, "/models?pageSize=1000") if version == _VERSIONS[0] else ("x-goog-api-key", None)
         yield Endpoint(method="GET", path=f"/{version}/models", operation="models", upstream=listed, model=None, when_header=header)
         yield Endpoint(method="GET", path=f"/{version}/models/{{model}}", operation="model", model=None, when_header=header)
 
