@@ -79,14 +79,15 @@ def choice(request: Request) -> Any:
     """Which tools may or must be used."""
     said = request.tool_choice
     if said is None:
-        return None
+        return "auto", ()
     if said.mode == "allowed" and len(said.names) == 1 and said.required:
         return "named", said.names
     return said.mode, said.names
 
 
 def parallel(request: Request) -> Any:
-    return request.parallel_tools
+    """Whether several tools may be called at once, which is so unless it is forbidden, and without meaning where none may be called."""
+    return request.parallel_tools is not False or choice(request)[0] == "none"
 
 
 def calls(request: Request) -> Any:

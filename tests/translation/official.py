@@ -23,6 +23,30 @@ from openai.types.responses.response_create_params import ResponseCreateParamsNo
 from jackfield.api import Event
 from tests.translation.dialects import CHAT, GENERATE, MESSAGES, RESPONSES
 
+SAID_BY_OTHERS: dict[str, frozenset[str]] = {
+    CHAT: frozenset(
+        {
+            "reasoning",
+            "reasoning_content",
+            "reasoning_details",
+            "extra_content",
+            "images",
+            "annotations",
+            "cache_control",
+            "content",
+            "name",
+        }
+    ),
+    RESPONSES: frozenset({"store", "status", "bytes"}),
+    MESSAGES: frozenset({"temperature", "top_p", "top_k"}),
+    GENERATE: frozenset({"serviceTier"}),
+}
+"""Fields that are written although the SDK has no type for them in that place.
+
+Other speakers of chat completions have them (`name` of a tool's message, `content` of a citation). Older models take the
+settings of messages. OpenAI and Google themselves send the rest.
+"""
+
 Verdict = tuple[list[str], list[str]]
 """What is wrong with a body, and which fields are unknown."""
 

@@ -40,7 +40,8 @@ def test_what_a_client_asks_arrives_or_is_named_as_lost(feature: Asked, client: 
 
 @cells(SAID)
 def test_what_an_upstream_answers_arrives_or_is_named_as_lost(feature: Said, client: str, upstream: str, stream: bool) -> None:
-    matrix.said(feature, client, upstream, stream)
+    found = matrix.said(feature, client, upstream, stream)
+    assert not stream or found.mark == matrix.said(feature, client, upstream, stream=False).mark
 
 
 @cells(FAILED)

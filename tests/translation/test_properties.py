@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from jackfield.api import BadRequest, Event, Loss, Request, Response
@@ -23,7 +23,12 @@ from tests.translation.strategies import JUNK, mutated, requests, responses
 
 EACH = pytest.mark.parametrize("name", there(), ids=[SHORT[name] for name in there()])
 PAIRS = [pytest.param(a, b, id=f"{SHORT[a]}-{SHORT[b]}") for a, b in pairs() if a != b]
-FEW = settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+FEW = settings(
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
+)
 ASKING: Final = Request(stream=True, stream_usage=True)
 
 MEANINGS: Final[dict[str, Any]] = {
@@ -94,6 +99,8 @@ def bare(response: Response) -> Any:
     said = without(msgspec.json.decode(msgspec.json.encode(response)), ("extensions", "item_id", "id", "created"))
     for choice in said["choices"]:
         for part in choice["message"].get("parts", ()):
+            if part["type"] == "tool_call":
+                part["arguments"] = m.loaded(part.get("arguments", ""))
             if part["type"] == "thinking":
                 part["text"] = part.get("text", "") + "\n\n".join(part.pop("summary", ()))
     return said, [call.id for call in response.tool_calls]

@@ -18,7 +18,7 @@ from jackfield.api.canonical.fitting import fit
 from jackfield.cli.translate import events_of
 from tests.translation import meanings as m
 from tests.translation import official, recorded
-from tests.translation.dialects import CHAT, FOUR, GENERATE, MESSAGES, RESPONSES, SHORT, spoken, there
+from tests.translation.dialects import FOUR, SHORT, spoken, there
 from tests.translation.matrix import STREAMING
 
 ACROSS: Final = [
@@ -27,15 +27,6 @@ ACROSS: Final = [
 
 EXCEPTIONS: Final[dict[tuple[str, str], str]] = {}
 """Translations that the target's SDK does not take, by recording and target, with the reason."""
-
-SAID_BY_OTHERS: Final[dict[str, frozenset[str]]] = {
-    CHAT: frozenset({"reasoning", "reasoning_content", "reasoning_details", "extra_content", "images", "annotations", "cache_control"}),
-    RESPONSES: frozenset(),
-    MESSAGES: frozenset({"temperature", "top_p", "top_k"}),
-    GENERATE: frozenset({"serviceTier"}),
-}
-"""Fields that are written although the SDK has no type for them: other speakers of the dialect have them, or older models,
-or the provider's own answers are recorded with them."""
 
 
 class Findings:
@@ -51,7 +42,7 @@ class Findings:
         wrong, unknown = verdict
         if wrong:
             self.invalid.setdefault(name, []).extend(wrong[:3])
-        self.unknown |= {path for path in unknown if path.rpartition(".")[2] not in SAID_BY_OTHERS[self.target]}
+        self.unknown |= {path for path in unknown if path.rpartition(".")[2] not in official.SAID_BY_OTHERS[self.target]}
 
     def compare(self, name: str, what: str, wanted: Any, got: Any, losses: list[Loss], named: str) -> None:
         if wanted != got and not any(named in loss.path for loss in losses):

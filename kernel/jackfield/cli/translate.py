@@ -3,19 +3,17 @@
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import click
 import msgspec
 
-from jackfield.api import BadRequest, Dialect, Event, Framing, Headers, Loss, Request
+from jackfield.api import BadRequest, Dialect, Event, Framing, Loss, Request
 from jackfield.api.canonical import Delta
 from jackfield.api.canonical.fitting import fit
 from jackfield.cli.options import config_option, json_option, loaded, plugin_option
 
 _Read = TypeVar("_Read")
-_FAILED: Final = 500
-"""The status of an error whose body does not tell it."""
 
 
 class Untranslatable(Exception):
@@ -97,8 +95,8 @@ def translated_request(source: Dialect, target: Dialect, raw: bytes, losses: lis
 def translated_response(source: Dialect, target: Dialect, raw: bytes, request: Request, losses: list[Loss]) -> bytes:
     """Turn an upstream's whole answer, or its error, into a client's. Raises `Untranslatable`."""
     no_answer = f"this is no answer of {source.name}"
-    if _read(lambda: source.glance(raw), no_answer).error is not None:
-        error = source.decode_error(_FAILED, Headers(), raw)
+    error = _read(lambda: source.glance(raw), no_answer).error
+    if error is not None:
         return target.encode_error(error if source is target else msgspec.structs.replace(error, type=None, code=None, extensions={}))
     response = _read(lambda: source.decode_response(raw), no_answer)
     return target.encode_response(response if source is target else fit(request, source, []).restore(response), losses)
