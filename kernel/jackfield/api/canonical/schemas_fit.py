@@ -138,7 +138,8 @@ class Fitter:
 
     def _node(self, value: Schema, place: Place) -> Schema:
         node = self._sound(value, place)
-        if "$ref" in node and not (self.subset.refs == "all" and self.accepts("$ref")):
+        kept = self.subset.refs == "all" and self.accepts("$ref") and not (place.root and self.subset.root_object)
+        if "$ref" in node and not kept:
             found = self._reference(node, place)
             if found is not None:
                 return found
@@ -194,7 +195,7 @@ class Fitter:
         return found if is_schema(found) else None
 
     def _keeps(self, ref: str, place: Place) -> bool:
-        if self.subset.refs == "none" or not self.accepts("$ref"):
+        if self.subset.refs == "none" or not self.accepts("$ref") or (place.root and self.subset.root_object):
             return False
         steps = ref.split("/")
         if ref != "#" and not (len(steps) == 3 and steps[0] == "#" and steps[1] in DEFINITIONS and self.accepts(steps[1])):
@@ -220,10 +221,10 @@ class Fitter:
         rest = without(node, "$ref")
         beside = any(not is_silent(key) for key in rest)
         if self._keeps(ref, place):
-            if not beside:
-                return {"$ref": ref}
-            if self.subset.ref_siblings:
+            if beside and self.subset.ref_siblings:
                 return None
+            if not beside:
+                return None if place.root else {"$ref": ref}
         opened, active = self._opened(node, place.active, place.path)
         moved = not beside and ref in active and ref not in place.active
         path = (f".{ref[2:].replace('/', '.')}" if len(ref) > 1 else "") if moved else None
@@ -288,7 +289,7 @@ class Fitter:
         if names and "object" not in names:
             self.lose(place.at("type"), "the root must be an object", "changed")
             return {"type": "object", **{key: node[key] for key in ("title", "description") if key in node}}
-        if names != ["object"]:
+        if names != ["object"] or isinstance(node.get("type"), list):
             if len(names) > 1:
                 self.lose(place.at("type"), "the root must be an object and nothing else", "changed")
             node = {"type": "object", **without(node, "type")}
@@ -315,12 +316,12 @@ class Fitter:
         if joined:
             own = rest.get("properties")
             rest["properties"] = {**joined, **own} if isinstance(own, dict) else joined
-        return rest if objects or type_names(rest) else {**rest, "type": type_names(branches[0]) or ["object"]}
+        return rest if objects or type_names(rest) else {**rest, "type": type_names(branches[0]) or "object"}
 
     def _lone(self, node: Schema, place: Place) -> Schema | None:
         """Return a schema with what may not stand beside its `anyOf` in each of the branches; None where nothing does."""
-        notes = _NOTES if self.subset.union_siblings == "notes" else ()
-        inner = {key: value for key, value in node.items() if key != "anyOf" and key not in notes}
+        notes = {"anyOf", *DEFINITIONS, *(_NOTES if self.subset.union_siblings == "notes" else ())}
+        inner = {key: value for key, value in node.items() if key not in notes and not (is_silent(key) and key != "$ref")}
         if self.subset.union_siblings == "all" or "anyOf" not in node or not inner:
             return None
         branches = [both(branch, inner, self.unmerged(place)) if isinstance(branch, dict) else inner for branch in node["anyOf"]]

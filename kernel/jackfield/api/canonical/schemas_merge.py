@@ -94,6 +94,7 @@ def _others(first: Any, second: Any) -> Any:
 
 def _number(pick: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def choose(first: Any, second: Any) -> Any:
+        """Pick one of two numbers; the first where one is none."""
         numbers = [value for value in (first, second) if isinstance(value, int | float) and not isinstance(value, bool)]
         return pick(first, second) if len(numbers) == 2 else first
 

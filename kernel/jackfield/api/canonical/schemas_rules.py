@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _UNSPECIFIED: Final = "type_unspecified"
 _OWNERS: Final = {"integer": "number"}
+_OUTSIDE: Final = frozenset({"default", "description", "title", *DEFINITIONS})
 _WHOLE: Final = ("$ref", "allOf", "const", "not", "oneOf")
 _SAID: Final = ("$ref", "allOf", "anyOf", "not", "oneOf", "type")
 
@@ -102,7 +103,7 @@ def _allow_null(fit: Fitter, node: Schema) -> None:
         return
     full = "enum" in node and not fit.takes_values(1)
     if full or any(key in node for key in _WHOLE) or (len(type_names(node)) == 1 and not fit.subset.type_arrays):
-        said = {key: node.pop(key) for key in list(node) if key not in ("description", "title", "default")}
+        said = {key: node.pop(key) for key in list(node) if key not in _OUTSIDE}
         node["anyOf"] = [said] if _is_null(said) else [said, {"type": "null"}]
         return
     names = type_names(node)
@@ -248,7 +249,7 @@ def _required(fit: Fitter, node: Schema, place: Place) -> None:
             node["required"] = known
     if not fit.subset.all_required:
         return
-    missing = [name for name in properties if name not in set(node.get("required", ()))]
+    missing = set(properties).difference(node.get("required", ()))
     if missing:
         node["properties"] = {name: _optional(fit, schema) if name in missing else schema for name, schema in properties.items()}
         fit.lose(place.at("required"), "all properties must be required; those that were not may be null", "changed")
