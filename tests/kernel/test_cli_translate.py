@@ -157,6 +157,14 @@ def test_what_cannot_be_translated_is_said_in_one_line(
     assert result.output.count("\n") == 1
 
 
+def test_a_body_may_be_in_a_file(translate: Translate) -> None:
+    Path("asked.json").write_bytes(msgspec.json.encode(talk(words="from a file")))
+    assert "from a file" in translate("toy.talk", "canonical", b"", "--input", "asked.json").stdout
+    missing = translate("toy.talk", "canonical", b"", "--input", "nowhere.json")
+    assert missing.exit_code == 1
+    assert "nowhere.json" in missing.output
+
+
 def test_both_dialects_must_be_named(translate: Translate) -> None:
     result = click.testing.CliRunner().invoke(main, ["translate", "--from", "canonical"])
     assert result.exit_code == 2

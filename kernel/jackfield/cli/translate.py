@@ -30,9 +30,10 @@ class Untranslatable(Exception):
 @click.option(
     "--request",
     "asked",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path),
     help="With --response: the client's request, in the dialect of --to.",
 )
+@click.option("--input", "given", type=click.Path(path_type=Path), help="Read this file. Default: standard input.")
 @config_option
 @plugin_option
 @json_option
@@ -43,33 +44,35 @@ def translate(
     answers: bool,
     stream: bool,
     asked: Path | None,
+    given: Path | None,
     config_file: Path | None,
     files: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Translate a body from standard input to another dialect. What is lost is listed on standard error."""
+    """Translate a body, from a file or standard input, to another dialect. What is lost is listed on standard error."""
     dialects = loaded(config_file, files).generation.dialects
     for name in (source, target):
         if name not in dialects:
             raise SystemExit(f"there is no dialect {name!r}; known: {', '.join(sorted(dialects))}")
     if asked is not None and not answers:
         raise SystemExit("--request says what an answer answers: it goes with --response")
-    raw, losses = sys.stdin.buffer.read(), list[Loss]()
+    losses = list[Loss]()
     try:
+        raw = sys.stdin.buffer.read() if given is None else given.read_bytes()
         if answers:
             request = decoded_request(dialects[target], asked.read_bytes()) if asked is not None else Request()
             made = (translated_stream if stream else translated_response)(dialects[source], dialects[target], raw, request, losses)
         else:
             made = translated_request(dialects[source], dialects[target], raw, losses, stream=stream)
-    except Untranslatable as fault:
+    except (Untranslatable, OSError) as fault:
         raise SystemExit(str(fault)) from None
     _show(made, losses, as_json=as_json, events=answers and stream)
 
 
 def _show(made: bytes, losses: Sequence[Loss], *, as_json: bool, events: bool) -> None:
     if as_json:
-        body: Any = made.decode(errors="replace") if events else msgspec.Raw(made)
-        click.echo(msgspec.json.encode({"body": body, "losses": losses}))
+        shown: Any = made.decode(errors="replace") if events else msgspec.Raw(made)
+        click.echo(msgspec.json.encode({"body": shown, "losses": losses}))
         return
     click.echo(made, nl=not made.endswith(b"\n"))
     for loss in losses:
