@@ -163,7 +163,7 @@ class MessagesStreamEncoder:
         said = encode_usage(self._usage.usage)
         usual: Collection[str] = keys if isinstance(keys, list) else IN_STREAM
         told = {key: item for key, item in said.items() if key in usual}
-        return {**told, "output_tokens": said["output_tokens"]}
+        return {**told, "output_tokens": self._usage.usage.output}
 
     def _end(self) -> list[Event]:
         events = [*([] if self._begun else self._begin(Begin())), *self._settle(), *self._message_delta()]

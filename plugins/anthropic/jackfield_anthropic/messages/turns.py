@@ -1,8 +1,8 @@
 """The messages of a request.
 
 Source: Anthropic's API reference, "Create a Message", and its guides "Tool use" and "Mid-conversation system messages". The
-rules that are kept here: texts of the system stand outside of the messages unless the model takes them inside, after a
-user's; messages of one speaker in a row are one turn; the results of all tools that were called in a turn stand at the
+rules that are kept here: texts of the system stand outside of the messages unless the model takes them inside, between a
+user's and an assistant's; messages of one speaker in a row are one turn; the results of all tools that were called in a turn stand at the
 head of the next one, each once; the last words of an answer that is to be continued do not end in blanks.
 """
 
@@ -23,6 +23,7 @@ from jackfield_anthropic.messages.thoughts import attached
 Role = Literal["user", "assistant", "system"]
 ROLES: Final[tuple[str, ...]] = get_args(Role)
 
+_SYSTEM: Final = ("system", "developer")
 _INSIDE: Final = "=inside"
 """The key under which a system message keeps that it stood among the messages."""
 _APART: Final = "=apart"
@@ -138,7 +139,7 @@ class _Turn:
 def encode_messages(messages: Sequence[Message], model: str, losses: Losses) -> tuple[Any, list[dict[str, Any]]]:
     """Write all messages: the value of `system`, None for none, and that of `messages`."""
     start = 0
-    while start < len(messages) and messages[start].role in ("system", "developer") and _INSIDE not in extra(messages[start].extensions):
+    while start < len(messages) and messages[start].role in _SYSTEM and _INSIDE not in extra(messages[start].extensions):
         start += 1
     turns = _gather(messages, start, model, losses)
     _answer_calls(turns, losses)
@@ -169,7 +170,7 @@ def _gather(messages: Sequence[Message], start: int, model: str, losses: Losses)
     for at in range(start, len(messages)):
         message, path = messages[at], f"messages[{at}]"
         plain = message.parts[0].text if len(message.parts) == 1 and blocks.is_bare(message.parts[0]) else None  # type: ignore[union-attr]
-        role, wrapped = _speaker(message, turns, model)
+        role, wrapped = _speaker(messages, at, turns, model)
         turn = _turn_for(message, role, path, turns)
         if message.name is not None:
             dropped(losses, f"{path}.name", "speakers have no names")
@@ -188,13 +189,16 @@ def _gather(messages: Sequence[Message], start: int, model: str, losses: Losses)
     return turns
 
 
-def _speaker(message: Message, turns: Sequence[_Turn], model: str) -> tuple[Role, bool]:
+def _speaker(messages: Sequence[Message], at: int, turns: Sequence[_Turn], model: str) -> tuple[Role, bool]:
     """Return who says a message on the wire, and whether it must be marked as the system's."""
-    if message.role in ("system", "developer"):
-        said_inside = _INSIDE in extra(message.extensions)
-        may = abilities_of(model).system_inside and bool(turns) and turns[-1].role in ("user", "system")
-        return ("system", False) if said_inside or may else ("user", True)
-    return ("assistant" if message.role == "assistant" else "user"), False
+    message = messages[at]
+    if message.role not in _SYSTEM:
+        return ("assistant" if message.role == "assistant" else "user"), False
+    if _INSIDE in extra(message.extensions):
+        return "system", False
+    after = next((one.role for one in messages[at + 1 :] if one.role not in _SYSTEM), "assistant")
+    inside = abilities_of(model).system_inside and bool(turns) and turns[-1].role in ("user", "system") and after == "assistant"
+    return ("system", False) if inside else ("user", True)
 
 
 def _turn_for(message: Message, role: Role, path: str, turns: list[_Turn]) -> _Turn:
