@@ -199,6 +199,7 @@ def test_a_request_is_one_that_openais_client_could_have_sent(request: Request) 
 CITED = st.builds(
     Text,
     text=WORDS,
+    signature=maybe(st.builds(Signature, value=WORDS, family=st.sampled_from(["gemini", "other"]))),
     citations=st.lists(st.builds(Citation, url=URL, title=WORDS, quote=maybe(WORDS), start=COUNT, end=COUNT), max_size=2).map(tuple),
 )
 CHANCES = st.builds(TokenChance, token=WORDS, logprob=NUMBER, bytes=maybe(st.lists(st.integers(0, 255), max_size=3).map(tuple)))
@@ -214,8 +215,11 @@ def usages(draw: st.DrawFn) -> Usage:
         name: draw(COUNT)
         for name in ("input", "output", "thinking", "cache_read", "cache_write", "audio_input", "audio_output", "accepted_prediction")
     }
-    total = draw(maybe(COUNT))
-    return Usage(**counts, total=total if total != counts["input"] + counts["output"] else None)
+    for part, whole in (("thinking", "output"), ("cache_read", "input")):
+        counts[part] = min(counts[part], counts[whole])
+    # A total that is the sum with the thoughts, or the like, would tell of parts counted beside.
+    total = draw(maybe(COUNT.map(lambda more: 2**42 + more)))
+    return Usage(**counts, total=total)
 
 
 @st.composite

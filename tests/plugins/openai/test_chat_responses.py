@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from openai.types import CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion
 
-from jackfield.api import BadRequest, Response, Usage, reply_text
+from jackfield.api import BadRequest, Loss, Request, Response, Usage, reply_text
 from jackfield.api.canonical import (
     Audio,
     Choice,
@@ -29,8 +30,19 @@ from jackfield.api.canonical import (
     TokenChance,
     TokenLogprob,
     ToolCall,
+    play,
 )
-from tests.plugins.openai.chat_wire import CHAT, answer, differences, normal, read_answer, read_request, write_answer, write_request
+from tests.plugins.openai.chat_wire import (
+    CHAT,
+    answer,
+    chunk_event,
+    differences,
+    normal,
+    read_answer,
+    read_request,
+    write_answer,
+    write_request,
+)
 
 
 def answered(*parts: Part, finish: FinishReason | None = "stop", **more: Any) -> Response:
@@ -164,9 +176,9 @@ def test_texts_of_several_parts_become_one_and_their_citations_move_along() -> N
         ("length", "length", False),
         ("tool_calls", "tool_calls", False),
         ("content_filter", "content_filter", False),
-        ("refusal", "content_filter", False),
-        ("context_length", "length", False),
-        ("stop_sequence", "stop", False),
+        ("refusal", "content_filter", True),
+        ("context_length", "length", True),
+        ("stop_sequence", "stop", True),
         ("pause", "stop", True),
         ("error", "stop", True),
         ("other", "stop", True),
@@ -175,7 +187,12 @@ def test_texts_of_several_parts_become_one_and_their_citations_move_along() -> N
 def test_ends_of_other_dialects_get_a_word_that_clients_accept(finish: FinishReason, word: str, noted: bool) -> None:
     written, losses = write_answer(answered(Text(text="a"), finish=finish))
     assert written["choices"][0]["finish_reason"] == word
-    assert bool(losses) is noted
+    assert [(loss.path, loss.what) for loss in losses] == ([("choices[0].finish", "changed")] if noted else [])
+    streamed: list[Loss] = []
+    encoder = CHAT.encode_stream(Request(stream=True), streamed)
+    events = encoder.feed(list(play(answered(Text(text="a"), finish=finish))))
+    assert events[-2].json["choices"][0]["finish_reason"] == word
+    assert streamed == losses
     ChatCompletion.model_validate_json(json.dumps(written), strict=True)
 
 
@@ -221,6 +238,87 @@ def test_signed_thoughts_of_other_dialects_survive_the_way_through_a_client(thou
     assert write_request(request)[0]["messages"][0].items() >= {key: value for key, value in message.items() if "reasoning" in key}.items()
 
 
+@pytest.mark.parametrize("parts", [(Thinking(text="hm"), Text(text="a")), (Text(text="a"), ToolCall(id="c", name="f")), ()])
+def test_what_signs_words_survives_the_way_through_a_client(parts: tuple[Part, ...]) -> None:
+    signature = Signature(value="c2ln", family="gemini")
+    texts = [part for part in parts if isinstance(part, Text)] or [Text(text="")]
+    signed = msgspec.structs.replace(texts[-1], signature=signature)
+    written, losses = write_answer(answered(*(signed if part is texts[-1] else part for part in parts or (signed,))))
+    assert losses == []
+    ChatCompletion.model_validate(written, strict=True)
+    request = read_request({"model": "m", "messages": [written["choices"][0]["message"]]})
+    back = [part for part in request.messages[0].parts if isinstance(part, Text)]
+    assert [(part.text, part.signature) for part in back] == [(texts[-1].text, signature)]
+    assert [type(part) for part in request.messages[0].parts] == [type(part) for part in parts or (signed,)]
+    again, losses = write_request(request)
+    assert "reasoning_details" not in again["messages"][0]
+    assert [loss.path[-10:] for loss in losses] == [".signature"]
+
+
+def test_of_several_signed_texts_the_last_keeps_its_signature() -> None:
+    texts = [Text(text=word, signature=Signature(value=word, family="gemini")) for word in "ab"]
+    written, losses = write_answer(answered(*texts))
+    assert [loss.path for loss in losses] == ["choices[0].message.parts[0].signature"]
+    assert read_answer(written).choices[0].message.parts == (Text(text="ab", signature=Signature(value="b", family="gemini")),)
+
+
+def test_citations_of_what_is_no_page_of_the_web_are_listed_once_a_text() -> None:
+    cited = (Citation(kind="document", title="Guide"), Citation(kind="file", title="Plan"), Citation(url="https://a.example/"))
+    response = answered(Text(text="a", citations=cited))
+    written, losses = write_answer(response)
+    assert [one["url_citation"]["url"] for one in written["choices"][0]["message"]["annotations"]] == ["https://a.example/"]
+    assert [(loss.path, loss.what) for loss in losses] == [("choices[0].message.parts[0].citations", "dropped")]
+    streamed: list[Loss] = []
+    CHAT.encode_stream(Request(stream=True), streamed).feed(list(play(response)))
+    assert [(loss.path, loss.what) for loss in streamed] == [("choices[0].parts[0].citations", "dropped")]
+
+
+def test_a_service_tier_that_openais_client_does_not_know_goes_to_nobody_but_speakers_of_the_dialect() -> None:
+    response = msgspec.structs.replace(answered(Text(text="a")), service_tier="standard")
+    written, losses = write_answer(response)
+    assert "service_tier" not in written
+    assert [(loss.path, loss.what) for loss in losses] == [("service_tier", "dropped")]
+    streamed: list[Loss] = []
+    events = CHAT.encode_stream(Request(stream=True), streamed).feed(list(play(response)))
+    assert not any("service_tier" in event.json for event in events[:-1])
+    assert streamed == losses
+    own = read_answer({**written, "service_tier": "standard"})
+    assert own.service_tier == "standard"
+    assert write_answer(own) == ({**written, "service_tier": "standard"}, [])
+
+
+@pytest.mark.parametrize(
+    ("counts", "meant"),
+    [
+        ((26, 291, 506, 189, 244), (291, 215, 506)),  # xAI: thoughts beside the completion, but in the total
+        ((300, 10, 360, 50, 0), (10, 350, 360)),  # the same where they are fewer than the words
+        ((37, 392, 429, 0, 461), (853, 37, 890)),  # xAI's models on Azure: cached tokens beside the prompt and the total
+        ((37, 392, 429, 20, 300), (392, 37, 429)),  # OpenAI: all of them are included
+        ((37, 392, 500, 20, 300), (392, 37, 500)),  # a total of the provider's own
+    ],
+)
+def test_token_counts_include_their_parts_however_an_upstream_counts(counts: tuple[int, ...], meant: tuple[int, int, int]) -> None:
+    output, prompt, total, thinking, cached = counts
+    wire = {
+        "prompt_tokens": prompt,
+        "completion_tokens": output,
+        "total_tokens": total,
+        "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": thinking},
+    }
+    body = {"id": "c", "model": "m", "created": 1, "object": "chat.completion", "choices": [], "usage": wire}
+    response = read_answer(body)
+    usage = response.usage
+    assert usage is not None
+    assert (usage.input, usage.output, usage.tokens) == meant
+    assert (usage.thinking, usage.cache_read) == (thinking, cached)
+    seen = CHAT.glance(json.dumps(body).encode()).usage
+    assert seen == msgspec.structs.replace(usage, extensions={})
+    assert CHAT.usage_of(chunk_event({**body, "object": "chat.completion.chunk"})) == seen
+    written, _ = write_answer(response)
+    assert written["usage"] == wire
+
+
 def test_signed_thoughts_keep_their_order_among_open_ones() -> None:
     thoughts = (Thinking(text="a"), Thinking(text="b", signature=Signature(value="s", family="anthropic")), Thinking(text="c"))
     message = write_answer(answered(*thoughts, Text(text="x")))[0]["choices"][0]["message"]
@@ -233,14 +331,13 @@ def test_what_an_answer_cannot_say_is_listed() -> None:
     parts = (
         ServerToolCall(name="web"),
         Opaque(dialect="other.talk", kind="k", value="{}"),
-        Text(text="a", signature=Signature(value="s", family="gemini")),
+        Text(text="a"),
     )
     written, losses = write_answer(answered(*parts))
     assert written["choices"][0]["message"]["content"] == "a"
     assert [loss.path for loss in losses] == [
         "choices[0].message.parts[0]",
         "choices[0].message.parts[1]",
-        "choices[0].message.parts[2].signature",
     ]
 
 

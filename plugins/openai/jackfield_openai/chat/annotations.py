@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from jackfield.api.canonical import Citation, Text
 from jackfield.api.canonical.codec import overlay
+from jackfield_openai.chat.content import Losses, lost
 from jackfield_openai.chat.extras import extra, kept
 
 _NEEDED: Final = ("title", "start_index", "end_index")
@@ -59,13 +60,19 @@ def encode_annotation(citation: Citation, offset: int, length: int) -> dict[str,
     return overlay({"type": "url_citation", "url_citation": inner}, said)
 
 
-def encode_annotations(texts: Iterable[Text]) -> list[dict[str, Any]]:
-    """Write the citations of all texts of an answer that have a form; their places count from its first word."""
-    found, offset = [], 0
-    for text in texts:
-        for citation in text.citations:
-            wire = encode_annotation(citation, offset, len(text.text))
-            if wire is not None:
-                found.append(wire)
+def encode_annotations(texts: Iterable[tuple[Text, str]], losses: Losses) -> list[dict[str, Any]]:
+    """Write the citations of all texts of an answer, each with its path; their places count from its first word."""
+    found: list[dict[str, Any]] = []
+    offset = 0
+    for text, path in texts:
+        wires = [encode_annotation(citation, offset, len(text.text)) for citation in text.citations]
+        if None in wires:
+            unsayable(path, losses)
+        found += filter(None, wires)
         offset += len(text.text)
     return found
+
+
+def unsayable(path: str, losses: Losses) -> None:
+    """Note that citations of the text at `path` have no form here."""
+    lost(losses, f"{path}.citations", "annotations of chat completions cite pages of the web alone")

@@ -17,6 +17,7 @@ from jackfield.api.canonical import (
     PartEnd,
     PartStart,
     Refusal,
+    Signature,
     SignatureDelta,
     Text,
     TextDelta,
@@ -101,8 +102,11 @@ class ChoiceDecoder:
 
     def feed(self, delta: dict[str, Any]) -> list[Delta]:
         """Take out of a delta what it adds, in the order in which parts stand in an answer."""
+        signature = reasoning.take_text_signature(delta)
         deltas = self._thinking(delta)
         deltas += self._content(delta)
+        if signature is not None:
+            deltas += self._sign_text(signature)
         if refusal := take_text(delta, "refusal"):
             deltas += self._words(refusal, Refusal(text=""))
         deltas += self._audio(delta)
@@ -143,6 +147,11 @@ class ChoiceDecoder:
             return []
         del delta["content"]
         return [made for item in value for made in self._item(item)]
+
+    def _sign_text(self, signature: Signature) -> list[Delta]:
+        deltas = self._start(Text(text="")) if self._last_text is None else []
+        at = self._last_text if self._last_text is not None else self.open_index
+        return [*deltas, SignatureDelta(choice=self.index, index=at, signature=signature)]
 
     def _item(self, item: Any) -> list[Delta]:
         """Read one item of a `content` that is a list."""

@@ -27,6 +27,7 @@ from jackfield_openai.chat.content import lost
 from jackfield_openai.chat.extras import NAME, extra
 from jackfield_openai.chat.responses import CHUNK, made_id
 from jackfield_openai.chat.streams import BEFORE, HIDDEN, OBJECT
+from jackfield_openai.chat.tiers import write_tier
 from jackfield_openai.chat.usage import encode_usage
 from jackfield_openai.chat.writing import Chunk, DeltaWriter
 from jackfield_openai.errors import encode_error
@@ -127,9 +128,8 @@ class ChatStreamEncoder:
     def _begin(self, begin: Begin) -> list[Event]:
         kept = {key: value for key, value in extra(begin.extensions).items() if key not in (CHUNK, BEFORE)}
         created = begin.created if begin.created is not None else int(time.time())
-        header = {"id": begin.id or made_id(), "object": OBJECT, "created": created, "model": begin.model}
-        if begin.service_tier is not None:
-            header["service_tier"] = begin.service_tier
+        header: dict[str, Any] = {"id": begin.id or made_id(), "object": OBJECT, "created": created, "model": begin.model}
+        write_tier(header, begin.service_tier, kept, self._losses)
         self._set_header(overlay(header, kept))
         if begin.usage is not None:
             self._usage = begin.usage

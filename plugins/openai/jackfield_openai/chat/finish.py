@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from jackfield.api import Loss
 from jackfield.api.canonical import FinishReason
+from jackfield_openai.chat.content import Losses
 
 _REASONS: Final[dict[str, FinishReason]] = {
     "stop": "stop",
@@ -61,11 +63,15 @@ def word_kept(word: Any) -> dict[str, Any]:
     return {} if word is None or (reason is not None and encode_finish(reason) == word) else {"finish_reason": word}
 
 
-def word_for(reason: FinishReason, rest: dict[str, Any], *, refused: bool) -> str:
-    """Return the word to write, and take the one that was kept out of `rest`: it stands if it still means the same."""
-    word = rest.pop("finish_reason", None)
-    return word if isinstance(word, str) and decode_finish(word) == reason else encode_finish(reason, refused=refused)
+def word_for(reason: FinishReason, rest: dict[str, Any], path: str, losses: Losses, *, refused: bool) -> str:
+    """Return the word to write, and take the one that was kept out of `rest`: it stands if it still means the same.
 
-
-CHANGED: Final[frozenset[FinishReason]] = frozenset({"pause", "error", "other"})
-"""Reasons for which OpenAI has no word that comes near."""
+    Where no word means what the reason says, that is noted of the choice at `path`.
+    """
+    kept = rest.pop("finish_reason", None)
+    if isinstance(kept, str) and decode_finish(kept) == reason:
+        return kept
+    word = encode_finish(reason, refused=refused)
+    if decode_finish(word) != reason:
+        losses.append(Loss(f"{path}.finish", "changed", f"chat completions have no word for an end by {reason!r}: {word!r} instead"))
+    return word

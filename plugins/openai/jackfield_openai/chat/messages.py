@@ -30,7 +30,7 @@ from jackfield_openai.chat import calls
 from jackfield_openai.chat.annotations import decode_annotation, encode_annotations
 from jackfield_openai.chat.content import Losses, decode_part, encode_part, lost, take_cache, write_cache
 from jackfield_openai.chat.extras import extra, kept
-from jackfield_openai.chat.reasoning import is_own, take_thinking, write_thinking
+from jackfield_openai.chat.reasoning import is_own, sign, take_text_signature, take_thinking, write_thinking
 
 ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
 """Who may speak; `function` is the older form of `tool`."""
@@ -125,8 +125,9 @@ def is_bare(part: Part) -> bool:
 
 
 def _decode_assistant(fields: Fields, pending: dict[str, str]) -> Message:
-    content = list(take_content(fields))
-    parts: list[Part] = [*take_thinking(fields.rest), *_cite(content, fields)]
+    signature = take_text_signature(fields.rest)
+    content = sign(_cite(list(take_content(fields)), fields), signature)
+    parts: list[Part] = [*take_thinking(fields.rest), *content]
     if refusal := fields.text("refusal"):
         parts.append(Refusal(text=refusal))
     parts += _take_audio(fields)
@@ -328,7 +329,8 @@ def _write_annotations(wire: dict[str, Any], rest: dict[str, Any], content: _Pla
         for _, where in cited:
             lost(losses, f"{where}.citations", "requests of chat completions have no place for citations")
     else:
-        wire["annotations"] = had or encode_annotations(part for part, _ in content if isinstance(part, Text))
+        texts = [(part, where) for part, where in content if isinstance(part, Text)]
+        wire["annotations"] = had or encode_annotations(texts, losses)
 
 
 def _encode_result(result: ToolResult, path: str, moved: list[dict[str, Any]], losses: Losses) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from jackfield.api.canonical.codec import to_json
 from jackfield_openai.chat.extras import kept
 from jackfield_openai.chat.finish import decode_finish, word_kept
 from jackfield_openai.chat.streams import ChatStreamDecoder, is_done
-from jackfield_openai.chat.usage import decode_usage
+from jackfield_openai.chat.usage import decode_usage, include
 from jackfield_openai.chat.wire import CallPiece, CompletionDetails, Counts, PromptDetails, SeenChoice, SeenDelta, glanced, seen_chunk
 from jackfield_openai.errors import read_error
 
@@ -186,19 +186,19 @@ _NO_COMPLETION: Final = CompletionDetails()
 def _usage(said: Counts) -> Usage:
     prompt, completion = said.prompt_tokens_details or _NO_PROMPT, said.completion_tokens_details or _NO_COMPLETION
     cached = prompt.cached_tokens or said.prompt_cache_hit_tokens
-    total = said.total_tokens
-    return Usage(
-        input=said.prompt_tokens,
-        output=said.completion_tokens,
-        thinking=completion.reasoning_tokens or 0,
-        cache_read=cached or said.cached_tokens or said.num_cached_tokens or 0,
-        cache_write=prompt.cache_write_tokens or 0,
-        audio_input=prompt.audio_tokens or 0,
-        audio_output=completion.audio_tokens or 0,
-        accepted_prediction=completion.accepted_prediction_tokens or 0,
-        rejected_prediction=completion.rejected_prediction_tokens or 0,
-        total=total if total is not None and total != said.prompt_tokens + said.completion_tokens else None,
-    )
+    counts: dict[str, Any] = {
+        "input": said.prompt_tokens,
+        "output": said.completion_tokens,
+        "thinking": completion.reasoning_tokens or 0,
+        "cache_read": cached or said.cached_tokens or said.num_cached_tokens or 0,
+        "cache_write": prompt.cache_write_tokens or 0,
+        "audio_input": prompt.audio_tokens or 0,
+        "audio_output": completion.audio_tokens or 0,
+        "accepted_prediction": completion.accepted_prediction_tokens or 0,
+        "rejected_prediction": completion.rejected_prediction_tokens or 0,
+    }
+    include(counts, said.total_tokens)
+    return Usage(**counts)
 
 
 def _glance_slowly(raw: bytes) -> Glance:

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
-from jackfield.api.canonical import Signature, Thinking
+from jackfield.api.canonical import Part, Signature, Text, Thinking
+from jackfield.api.canonical.signatures import TAG
 from jackfield_openai.chat.extras import extra, kept
 
 TEXT_KEYS: Final = ("reasoning_content", "reasoning")
@@ -38,6 +39,9 @@ _FORMATS: Final = {family: name for name, family in reversed(_FAMILIES.items())}
 _SEALED: Final = ("openai", "xai")
 """Families whose signatures are the encrypted thoughts themselves."""
 
+SIGNED_TEXT: Final = f"{TAG}text"
+"""The id of a detail that holds no thoughts but what signs the words of `content`, for which this dialect has no place."""
+
 _CONTENT_KEYS: Final = {"reasoning.text": "text", "reasoning.summary": "summary", "reasoning.encrypted": "data"}
 
 
@@ -47,6 +51,33 @@ def family_of(format_: object) -> str:
 
 
 # ---------------------------------------------------------------------------------------------- reading
+
+
+def take_text_signature(rest: dict[str, Any]) -> Signature | None:
+    """Take what signs an assistant message's words, as `text_signature` wrote it; None where nothing does."""
+    details = rest.get(DETAILS)
+    if not isinstance(details, list):
+        return None
+    signs = [detail for detail in details if isinstance(detail, dict) and detail.get("id") == SIGNED_TEXT]
+    if not signs:
+        return None
+    rest[DETAILS] = [detail for detail in details if detail not in signs]
+    if not rest[DETAILS]:
+        del rest[DETAILS]
+    data = signs[-1].get("data")
+    return Signature(value=data, family=family_of(signs[-1].get("format"))) if isinstance(data, str) and data else None
+
+
+def sign(parts: Sequence[Part], signature: Signature | None) -> list[Part]:
+    """Return parts of which the last text has the signature; where there is no text, with one that has no words."""
+    signed = list(parts)
+    if signature is None:
+        return signed
+    at = next((at for at in range(len(signed) - 1, -1, -1) if isinstance(signed[at], Text)), None)
+    if at is None:
+        return [*signed, Text(text="", signature=signature)]
+    signed[at] = msgspec.structs.replace(signed[at], signature=signature)
+    return signed
 
 
 def take_thinking(rest: dict[str, Any]) -> list[Thinking]:
@@ -194,6 +225,12 @@ def write_thinking(wire: dict[str, Any], parts: Sequence[Thinking]) -> None:
         details += found
     if details:
         wire[DETAILS] = details
+
+
+def text_signature(signature: Signature, index: int) -> dict[str, Any]:
+    """Return the detail that carries a text's signature to a client and back: clients send all details unchanged."""
+    where = {"format": _format_of(signature), "index": index, "id": SIGNED_TEXT}
+    return {"type": "reasoning.encrypted", "data": signature.value, **where}
 
 
 def _text_keys(part: Thinking) -> list[str]:

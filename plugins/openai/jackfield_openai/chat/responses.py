@@ -21,6 +21,7 @@ from jackfield.api.canonical import (
     Opaque,
     Part,
     Refusal,
+    Signature,
     Source,
     Text,
     Thinking,
@@ -31,9 +32,10 @@ from jackfield_openai.chat import calls
 from jackfield_openai.chat.annotations import decode_annotation, encode_annotations
 from jackfield_openai.chat.content import decode_part, encode_part, lost
 from jackfield_openai.chat.extras import NAME, extra, kept
-from jackfield_openai.chat.finish import CHANGED, decode_finish, word_for, word_kept
+from jackfield_openai.chat.finish import decode_finish, word_for, word_kept
 from jackfield_openai.chat.logprobs import decode_logprobs, encode_logprobs
-from jackfield_openai.chat.reasoning import take_thinking, write_thinking
+from jackfield_openai.chat.reasoning import DETAILS, sign, take_text_signature, take_thinking, text_signature, write_thinking
+from jackfield_openai.chat.tiers import note_tier, write_tier
 from jackfield_openai.chat.usage import decode_usage, encode_usage
 
 CHUNK: Final = "=chunk"
@@ -76,13 +78,14 @@ def _decode(body: Any) -> Response:
     if rest.get("object") == "chat.completion":
         del rest["object"]
     usage = rest.pop("usage", None)
+    tier = note_tier(take_text(rest, "service_tier") or None, rest)
     return Response(
         id=response_id,
         model=model,
         created=take_created(rest),
         choices=tuple(_decode_choice(choice, at, response_id) for at, choice in enumerate(choices) if isinstance(choice, dict)),
         usage=decode_usage(usage) if isinstance(usage, dict) else None,
-        service_tier=take_text(rest, "service_tier") or None,
+        service_tier=tier,
         extensions=kept(rest),
     )
 
@@ -121,9 +124,9 @@ def _decode_message(message: dict[str, Any], seed: str) -> Message:
     rest = dict(message)
     if rest.get("role") == "assistant":
         del rest["role"]
+    signature = take_text_signature(rest)
     thinking: list[Part] = [*take_thinking(rest)]
-    content = take_content(rest)
-    parts = [*thinking, *_cited(content, rest)]
+    parts = [*thinking, *sign(_cited(take_content(rest), rest), signature)]
     if refusal := take_text(rest, "refusal"):
         parts.append(Refusal(text=refusal))
     parts += take_audio(rest)
@@ -231,8 +234,7 @@ def encode_response(response: Response, losses: list[Loss]) -> bytes:
         del wire["id"], wire["created"]
     if response.usage is not None and response.usage.source != "absent":
         wire["usage"] = encode_usage(response.usage)
-    if response.service_tier is not None:
-        wire["service_tier"] = response.service_tier
+    write_tier(wire, response.service_tier, rest, losses)
     return to_json(overlay(wire, rest))
 
 
@@ -242,9 +244,8 @@ def _encode_choice(choice: Choice, path: str, losses: list[Loss]) -> dict[str, A
     if finish is None:
         word = "tool_calls" if any(isinstance(part, ToolCall) for part in choice.message.parts) else "stop"
     else:
-        if finish in CHANGED and "finish_reason" not in rest:
-            losses.append(Loss(f"{path}.finish", "changed", f"chat completions have no word for an end by {finish!r}"))
-        word = word_for(finish, rest, refused=any(isinstance(part, Refusal) for part in choice.message.parts))
+        refused = any(isinstance(part, Refusal) for part in choice.message.parts)
+        word = word_for(finish, rest, path, losses, refused=refused)
     if choice.stop_sequence is not None and "stop_reason" not in rest:
         lost(losses, f"{path}.stop_sequence", "chat completions do not name the stop sequence")
     wire: dict[str, Any] = {
@@ -261,6 +262,7 @@ def encode_message(message: Message, path: str, losses: list[Loss]) -> dict[str,
     rest = dict(extra(message.extensions))
     words: list[tuple[Part, str]] = []
     thinking: list[Thinking] = []
+    signed: list[tuple[Text, str]] = []
     tools: list[tuple[ToolCall, str]] = []
     wire: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
     for at, part in enumerate(message.parts):
@@ -276,6 +278,9 @@ def encode_message(message: Message, path: str, losses: list[Loss]) -> dict[str,
                 wire["audio"] = encode_audio(part)
             case Image():
                 _write_image(wire, part, where, losses)
+            case Text(signature=Signature()):
+                signed.append((part, where))
+                words.append((msgspec.structs.replace(part, signature=None), where))
             case _:
                 words.append((part, where))
     form = rest.pop("content", None)
@@ -284,11 +289,22 @@ def encode_message(message: Message, path: str, losses: list[Loss]) -> dict[str,
         # An answer without anything is an empty text; null stands for one that says something else than words.
         wire["content"] = ""
     write_thinking(wire, thinking)
+    _write_signatures(wire, signed, losses)
     calls.write_calls(wire, tools, losses, answer=True)
-    annotations = encode_annotations(part for part, _ in words if isinstance(part, Text))
+    annotations = encode_annotations([(part, where) for part, where in words if isinstance(part, Text)], losses)
     if annotations:
         wire["annotations"] = annotations
     return overlay(wire, rest)
+
+
+def _write_signatures(wire: dict[str, Any], signed: Sequence[tuple[Text, str]], losses: list[Loss]) -> None:
+    """Write the signature of the last text that has one: all texts are one `content`."""
+    for _, where in signed[:-1]:
+        lost(losses, f"{where}.signature", "of the texts of an answer of chat completions only the last can be signed")
+    for part, _ in signed[-1:]:
+        if part.signature is not None:
+            details = wire.setdefault(DETAILS, [])
+            details.append(text_signature(part.signature, len(details)))
 
 
 def _encode_words(words: Sequence[tuple[Part, str]], form: Any, losses: list[Loss]) -> Any:
@@ -299,8 +315,6 @@ def _encode_words(words: Sequence[tuple[Part, str]], form: Any, losses: list[Los
     for part, path in words:
         if isinstance(part, Text):
             texts.append(part.text)
-            if part.signature is not None:
-                lost(losses, f"{path}.signature", "chat completions have no signatures on texts")
         else:
             lost(losses, path, f"answers of chat completions have no place for {type(part).__name__}")
     return "".join(texts) if texts else form

@@ -15,6 +15,7 @@ from jackfield.api import Loss
 from jackfield.api.canonical import Output, Request, Sampling, ThinkingConfig
 from jackfield.api.canonical.codec import Fields, overlay, wrong_type
 from jackfield_openai.chat.content import Losses, lost
+from jackfield_openai.chat.tiers import note_tier, write_tier
 
 # ---------------------------------------------------------------------------------------------- sampling
 
@@ -266,9 +267,6 @@ def _encode_format(output: Output, rest: dict[str, Any] | None, losses: Losses) 
 
 # ---------------------------------------------------------------------------------------------- housekeeping
 
-TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
-"""OpenAI's service tiers."""
-
 
 class Housekeeping(msgspec.Struct, frozen=True):
     """The remaining settings of a request that have canonical words."""
@@ -288,9 +286,7 @@ def decode_housekeeping(fields: Fields) -> Housekeeping:
     stream = fields.flag("stream")
     if stream is False:
         fields.rest["stream"] = False
-    tier = fields.text("service_tier")
-    if tier is not None and tier not in TIERS:
-        fields.rest["service_tier"] = ""
+    tier = note_tier(fields.text("service_tier"), fields.rest)
     usage = None
     options = fields.object("stream_options")
     if options is not None:
@@ -328,11 +324,7 @@ def write_housekeeping(body: dict[str, Any], request: Request, rest: dict[str, A
         "prompt_cache_retention": request.cache_retention,
     }
     body.update({key: value for key, value in said.items() if value is not None})
-    known = rest.pop("service_tier", None) == ""
-    if request.service_tier is not None and (known or request.service_tier in TIERS):
-        body["service_tier"] = request.service_tier
-    elif request.service_tier is not None:
-        lost(losses, "service_tier", f"chat completions have no service tier {request.service_tier!r}")
+    write_tier(body, request.service_tier, rest, losses)
     if request.previous is not None:
         lost(losses, "previous", "chat completions do not go on from stored answers")
     was_said = rest.pop("stream", None) is False

@@ -35,6 +35,7 @@ from jackfield_openai.chat.choices import ChoiceDecoder
 from jackfield_openai.chat.extras import NAME
 from jackfield_openai.chat.logprobs import decode_logprobs
 from jackfield_openai.chat.responses import CHUNK, take_created, take_text
+from jackfield_openai.chat.tiers import note_tier
 from jackfield_openai.chat.usage import decode_usage
 from jackfield_openai.chat.wire import PlainChunk, plain_chunk
 from jackfield_openai.errors import read_error
@@ -201,7 +202,7 @@ class ChatStreamDecoder:
             id=take_text(kept, "id"),
             model=take_text(kept, "model"),
             created=take_created(kept),
-            service_tier=take_text(kept, "service_tier") or None,
+            service_tier=note_tier(take_text(kept, "service_tier") or None, kept),
         )
         if self._before:
             kept[BEFORE] = self._before

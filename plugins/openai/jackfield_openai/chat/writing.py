@@ -29,11 +29,11 @@ from jackfield.api.canonical import (
 )
 from jackfield.api.canonical.codec import overlay, to_json
 from jackfield_openai.chat import calls, reasoning
-from jackfield_openai.chat.annotations import encode_annotation
+from jackfield_openai.chat.annotations import encode_annotation, unsayable
 from jackfield_openai.chat.choices import PIECE
 from jackfield_openai.chat.content import encode_part, lost
 from jackfield_openai.chat.extras import NAME, extra
-from jackfield_openai.chat.finish import CHANGED, word_for
+from jackfield_openai.chat.finish import word_for
 from jackfield_openai.chat.logprobs import encode_logprobs
 from jackfield_openai.chat.responses import CHUNK
 
@@ -81,6 +81,8 @@ class DeltaWriter:
         """Characters of each choice's words so far."""
         self._offsets: dict[tuple[int, int], int] = {}
         """Where among them a text begins."""
+        self._uncited: set[tuple[int, int]] = set()
+        """Texts with citations that have no form."""
 
     def plain(self, delta: TextDelta | ThinkingDelta | ArgumentsDelta) -> bytes | None:
         """Return the members of a delta that adds words, thoughts or arguments; None where the part has a form of its own."""
@@ -123,6 +125,9 @@ class DeltaWriter:
         wire = encode_annotation(said.citation, offset, words - offset)
         if wire is not None:
             chunk.delta(said.choice).setdefault("annotations", []).append(wire)
+        elif (said.choice, said.index) not in self._uncited:
+            self._uncited.add((said.choice, said.index))
+            unsayable(f"choices[{said.choice}].parts[{said.index}]", self._losses)
 
     def _start(self, start: PartStart, chunk: Chunk) -> None:
         part, place = start.part, (start.choice, start.index)
@@ -197,13 +202,12 @@ class DeltaWriter:
 
     def _signature(self, said: SignatureDelta, chunk: Chunk) -> None:
         part = self._parts.get((said.choice, said.index))
-        path = f"choices[{said.choice}].parts[{said.index}].signature"
         if isinstance(part, Thinking):
             self._seal(said, part, chunk)
         elif isinstance(part, ToolCall):
             self._sign_call(part, said.signature, (said.choice, said.index), chunk)
         else:
-            lost(self._losses, path, "chat completions have no signatures on texts")
+            _add_details(chunk.delta(said.choice), [reasoning.text_signature(said.signature, 0)])
 
     def _seal(self, said: SignatureDelta, part: Thinking, chunk: Chunk) -> None:
         form = extra(said.extensions).get(PIECE)
@@ -257,14 +261,11 @@ class DeltaWriter:
 
     def _finish(self, finish: Finish, chunk: Chunk) -> None:
         rest = {key: value for key, value in extra(finish.extensions).items() if key != CHUNK}
-        if finish.reason in CHANGED and "finish_reason" not in rest:
-            why = f"chat completions have no word for an end by {finish.reason!r}"
-            self._losses.append(Loss(f"choices[{finish.choice}].finish", "changed", why))
         if finish.stop_sequence is not None and "stop_reason" not in rest:
             lost(self._losses, f"choices[{finish.choice}].stop_sequence", "chat completions do not name the stop sequence")
         refused = any(isinstance(part, Refusal) for (choice, _), part in self._parts.items() if choice == finish.choice)
         wire = chunk.choice(finish.choice)
-        wire["finish_reason"] = word_for(finish.reason, rest, refused=refused)
+        wire["finish_reason"] = word_for(finish.reason, rest, f"choices[{finish.choice}]", self._losses, refused=refused)
         overlay(wire, rest)
 
 
