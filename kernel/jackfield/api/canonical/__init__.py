@@ -71,7 +71,7 @@ from jackfield.api.canonical.stream import (
     assemble,
     play,
 )
-from jackfield.api.canonical.thinking import budget_of, effort_of, parse_suffix
+from jackfield.api.canonical.thinking import budget_of, effort_of, fit_thinking, parse_suffix
 
 __all__ = [
     "ArgumentsDelta", "Assembler", "Audio", "AudioDelta", "Begin", "Cache", "Choice", "Citation", "CitationDelta",
@@ -80,5 +80,5 @@ __all__ = [
     "Request", "Response", "Role", "Sampling", "ServerToolCall", "ServerToolResult", "Signature", "SignatureDelta", "Source",
     "StreamError", "Text", "TextDelta", "Thinking", "ThinkingConfig", "ThinkingDelta", "TokenChance", "TokenLogprob", "Tool",
     "ToolCall", "ToolChoice", "ToolResult", "Usage", "UsageDelta", "Video", "WebSearch", "assemble", "budget_of", "effort_of",
-    "estimate_tokens", "parse_suffix", "play", "read_signature", "reply_text", "without_signatures", "write_signature",
+    "estimate_tokens", "fit_thinking", "parse_suffix", "play", "read_signature", "reply_text", "without_signatures", "write_signature",
 ]  # fmt: skip
