@@ -159,13 +159,15 @@ async def _behind(
         if way == DIRECT:
             yield provider.url, provider
             return
-        host = await parts.enter_async_context(Harness(config=configured(dialect, provider.url, model, served or UPSTREAMS[dialect])))
+        host = await parts.enter_async_context(Harness(config=configured(dialect, provider.url, model, served or UPSTREAMS[dialect], own)))
         yield host.url, provider
 
 
-def configured(dialect: str, url: str, model: str, served: str) -> dict[str, Any]:
+def configured(dialect: str, url: str, model: str, served: str, client: str) -> dict[str, Any]:
     """Return the configuration of a host that serves a provider's model by the name that the client has for it."""
-    if dialect.startswith("openai."):
+    if dialect == "openai.responses" and client != "openai.chat":
+        provider, section = "openai", {"openai": {"base_url": f"{url}/v1"}}
+    elif dialect.startswith("openai."):  # OpenAI itself speaks with clients of either dialect in theirs
         acme = {"base_url": f"{url}/v1", "models": [served], "dialects": [dialect]}
         provider, section = "acme", {"openai": {"providers": {"acme": acme}}}
     elif dialect == "anthropic.messages":
@@ -177,6 +179,13 @@ def configured(dialect: str, url: str, model: str, served: str) -> dict[str, Any
         "credentials": [{"provider": provider, "key": KEY}],
         "models": {"aliases": {} if model == served else {model: f"{provider}://{served}"}},
     }
+
+
+def merged(one: Any, other: Any) -> Any:
+    """Return a configuration that has what two have."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {name: merged(one[name], other[name]) if name in one and name in other else (one | other)[name] for name in {**one, **other}}
+    return [*one, *other] if isinstance(one, list) else other
 
 
 Behind = Callable[..., AbstractAsyncContextManager[tuple[str, Upstream]]]

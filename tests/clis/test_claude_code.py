@@ -13,8 +13,9 @@ import aiohttp
 import pytest
 
 from jackfield.api.testing import Harness
-from tests.clis.conftest import WAYS, Behind, Cli, Done
+from tests.clis.conftest import UPSTREAMS, WAYS, Behind, Cli, Done, configured, merged
 from tests.upstreams.scenario import Failure, Scenario, ToolCall, Usage
+from tests.upstreams.server import Upstream, upstream
 
 MODEL = "claude-opus-5-5"
 OWN = "anthropic.messages"
@@ -58,7 +59,7 @@ async def test_thoughts_and_parallel_tools_over_three_turns(claude: Cli, behind:
         Scenario(thinking="Once more.", tool_calls=[_reads(claude, "note.txt")]),
         Scenario(thinking="Now I know.", text="Plum and pear.", usage=Usage(input=70, output=9, cached=30)),
     ]
-    async with behind(way, model, *script, own=OWN) as (url, provider):
+    async with behind(way, model, *script, own=OWN, served=model if way == OWN else "") as (url, provider):
         done, said = await _ask(claude, url, "What do the files say?", model=model)
         assert provider.refusals == []
         assert (done.code, said["is_error"], said["result"]) == (0, False, "Plum and pear."), str(done)
@@ -71,6 +72,15 @@ async def test_thoughts_and_parallel_tools_over_three_turns(claude: Cli, behind:
         assert used["inputTokens"] == 20 + 20 + 40
         if way != "openai.chat":
             assert len([signature for signature in provider.mint.known if signature in third]) == 2, "the thoughts did not come back"
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_error_in_the_stream_is_told_and_repeated_once_without_a_stream(claude: Cli, behind: Behind, way: str) -> None:
+    broken = Scenario(text="One two three four five", error_in_stream=Failure(message="It broke halfway"), after=4)
+    async with behind(way, MODEL, broken, Scenario(text="Whole."), own=OWN) as (url, provider):
+        done, said = await _ask(claude, url, "Count")
+        assert (done.code, said["result"]) == (0, "Whole."), str(done)
+        assert [request.stream for request in provider.generated] == [True, False]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -104,6 +114,39 @@ async def test_an_error_of_the_provider_is_told(claude: Cli, behind: Behind, way
         assert (done.code, said["is_error"]) == (1, True), str(done)
         assert told in said["result"]
         assert len(provider.generated) == 1
+
+
+@pytest.mark.parametrize("first", UPSTREAMS)
+@pytest.mark.parametrize("second", UPSTREAMS)
+@pytest.mark.usefixtures("behind")
+async def test_a_conversation_goes_to_another_provider_and_comes_back(claude: Cli, first: str, second: str) -> None:
+    if first == second:
+        pytest.skip("one provider is no other")
+    away = "claude-opus-4-6"
+    called = Scenario(thinking="The file, then.", text="I read.", tool_calls=[_reads(claude, "note.txt")])
+    async with (
+        upstream(first, called, Scenario(thinking="Ah.", text="Plum."), Scenario(text="Plum still."), **_options(first)) as home,
+        upstream(second, called, Scenario(thinking="Oh.", text="Plum, too."), **_options(second)) as abroad,
+        Harness(config=merged(_served(first, home, MODEL), _served(second, abroad, away))) as host,
+    ):
+        for model, result in ((MODEL, "Plum."), (away, "Plum, too."), (MODEL, "Plum still.")):
+            done, said = await _ask(claude, host.url, "What does it say?", *(() if result == "Plum." else ("--continue",)), model=model)
+            assert home.refusals == abroad.refusals == []
+            assert (done.code, said["result"]) == (0, result), str(done)
+        assert (len(home.generated), len(abroad.generated)) == (3, 2)
+        last = home.generated[-1].raw.decode()
+        assert last.count("secret word is plum") == 2
+        assert not [signature for signature in abroad.mint.known if signature in last]
+        if first != "openai.chat":
+            assert [signature for signature in home.mint.known if signature in last], "its own thoughts did not come back"
+
+
+def _served(dialect: str, provider: Upstream, name: str) -> dict[str, Any]:
+    return configured(dialect, provider.url, name, UPSTREAMS[dialect], OWN)
+
+
+def _options(dialect: str) -> dict[str, Any]:
+    return {"reasoning": "reasoning_content"} if dialect == "openai.chat" else {}
 
 
 async def test_the_host_says_hello() -> None:

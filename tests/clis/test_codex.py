@@ -88,6 +88,16 @@ async def test_thoughts_and_tools_over_three_turns(codex: Cli, behind: Behind, w
         assert (used["input_tokens"], used["cached_input_tokens"], used["output_tokens"]) == (110, 30, 29)
 
 
+@pytest.mark.parametrize("served", ["claude-sonnet-4-5", "gemini-2.5-flash"])
+async def test_thoughts_and_tools_with_an_older_model(codex: Cli, behind: Behind, served: str) -> None:
+    way = "anthropic.messages" if served.startswith("claude") else "gemini.generate"
+    async with behind(way, "gpt-5.5", *_script("gpt-5.5"), served=served) as (url, provider):
+        done, events = await _ask(codex, url, "gpt-5.5")
+        assert provider.refusals == []
+        assert [item["text"] for item in _said(events, "agent_message")] == ["I read them.", "Plum and pear."], str(done)
+        _came_back(provider, way, "gpt-5.5")
+
+
 def _came_back(provider: Upstream, way: str, model: str) -> None:
     """The provider was asked three times, and saw what the tools found and, where it can, its own thoughts."""
     assert len(provider.generated) == 3

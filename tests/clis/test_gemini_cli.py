@@ -68,6 +68,17 @@ async def test_thoughts_and_parallel_tools_over_three_turns(gemini: Cli, behind:
             assert len([signature for signature in provider.mint.known if signature in third]) == 2, "the thoughts did not come back"
 
 
+@pytest.mark.parametrize("way", ["anthropic.messages"])
+async def test_tools_with_a_model_that_has_a_budget_for_thoughts(gemini: Cli, behind: Behind, way: str) -> None:
+    """The client drops the thoughts, and the provider wants one before the last calls while it is to think."""
+    script = [Scenario(thinking="The file.", tool_calls=[_reads(gemini, "note.txt")]), Scenario(text="Plum.")]
+    async with behind(way, MODEL, *script, served="claude-sonnet-4-5") as (url, provider):
+        done, said = await _ask(gemini, url)
+        assert provider.refusals == []
+        assert (done.code, said["response"]) == (0, "Plum."), str(done)
+        assert len(provider.generated) == 2
+
+
 @pytest.mark.parametrize("way", WAYS)
 async def test_an_abort_reaches_the_provider(gemini: Cli, behind: Behind, way: str) -> None:
     async with behind(way, MODEL, Scenario(text="One two three four five", stall_after=4), own=OWN) as (url, provider):
