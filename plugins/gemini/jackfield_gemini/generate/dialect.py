@@ -111,9 +111,9 @@ class GenerateDialect(Dialect):
         return lists.decode_count(raw)
 
     def refuses_signature(self, error: Error) -> bool:
-        """Tell whether an error says that a thought signature is missing or not valid."""
+        """Tell whether an error says that a thought signature is not valid; one that is missing cannot be helped by taking out more."""
         said = error.message.lower().replace("_", " ")
-        return error.status == 400 and "thought signature" in said
+        return error.status == 400 and "thought signature" in said and "missing" not in said
 
     def glance(self, raw: bytes) -> Glance:
         """Look at a whole answer. Raises `ValueError` when it is none; an answer that failed, or is empty, is an error."""

@@ -21,6 +21,13 @@ PREFIX: Final = "models/"
 _METHODS: Final = {"generateContent": "generate", "countTokens": "count", "embedContent": "embed"}
 
 
+def _loads(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except RecursionError:
+        raise ValueError("the answer is nested too deeply") from None
+
+
 def encode_models(models: Sequence[ModelInfo]) -> bytes:
     """Write the list of models: all of them, on one page."""
     return to_json({"models": [_entry(model) for model in models]})
@@ -48,7 +55,7 @@ def _entry(model: ModelInfo) -> dict[str, Any]:
 
 def decode_models(raw: bytes) -> list[ModelInfo]:
     """Read an upstream's list of models; those that do nothing we know are left out. Raises `ValueError` for what is no list."""
-    value = msgspec.json.decode(raw)
+    value = _loads(raw)
     entries = value.get("models") if isinstance(value, dict) else None
     if not isinstance(entries, list):
         raise ValueError("the answer is no list of models")  # noqa: TRY004 (the contract of decoders)
@@ -85,7 +92,7 @@ def encode_count(usage: Usage) -> bytes:
 
 def decode_count(raw: bytes) -> Usage:
     """Read an upstream's count of tokens. Raises `ValueError`."""
-    value = msgspec.json.decode(raw)
+    value = _loads(raw)
     if not isinstance(value, dict) or "totalTokens" not in spelled(value):
         raise ValueError("the answer is no count of tokens")
     said = spelled(value)

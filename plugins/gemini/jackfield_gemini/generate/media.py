@@ -24,6 +24,10 @@ _OWN: Final = re.compile(r"(?:https://generativelanguage\.googleapis\.com/[^/]+/
 _FILM: Final = re.compile(r"https?://(?:www\.|m\.)?(?:youtube\.com|youtu\.be)/", re.IGNORECASE)
 _TITLED: Final = "=titled"
 """The key under which a document keeps that its name came from Google's wire."""
+INSIDE: Final = "=inside"
+"""The key under which media keep that they stood within a function's result."""
+_UNTYPED: Final = "=untyped"
+"""The key under which media keep that Google's wire named no media type."""
 _FORMATS: Final = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "l16": "pcm16"}
 _SOUND: Final = {"mp3": "audio/mp3", "pcm16": "audio/pcm"}
 _USUAL: Final = {Image: "image/jpeg", Document: "application/pdf", Audio: "audio/wav", Video: "video/mp4"}
@@ -54,6 +58,8 @@ def _part(source: Source, title: str | None, inner: dict[str, Any], around: dict
     said = source.media_type or _guess(source.url or source.file_id or "") or ""
     main, _, sub = said.partition("/")
     rest = {**around, **({key: inner} if inner else {})}
+    if source.media_type is None:
+        rest[_UNTYPED] = True
     if main not in ("image", "audio", "video"):
         return Document(source=source, title=title, extensions=kept({**rest, _TITLED: True if title is not None else None}))
     if title is not None:
@@ -85,6 +91,8 @@ def encode_media(part: Media, path: str, losses: list[Loss]) -> dict[str, Any] |
     if wire is None:
         return None
     titled = rest.pop(_TITLED, False)
+    for note in (_UNTYPED, INSIDE):
+        rest.pop(note, None)
     _note(part, path, losses)
     if title is not None and not titled and "text" not in wire:
         # Google's own SDK refuses names of files for this API, which knows no such field.
@@ -121,7 +129,7 @@ def _encode_source(source: Source, part: Media, path: str, losses: list[Loss]) -
     if uri is None or urlsplit(uri).scheme not in ("http", "https", "gs"):
         lost(losses, path, "it says neither data nor a URL that could be fetched")
         return None
-    if source.media_type is None and (_OWN.fullmatch(uri) or (extra(part.extensions) and not _guess(uri))):
+    if source.media_type is None and (_OWN.fullmatch(uri) or _UNTYPED in extra(part.extensions)):
         return {"fileData": {"fileUri": uri}}
     return {"fileData": {"mimeType": _media_type(source, part, path, losses), "fileUri": uri}}
 

@@ -15,7 +15,7 @@ from jackfield.api.canonical import Audio, Document, Image, Opaque, Text, ToolRe
 from jackfield.api.canonical.codec import Fields, to_json
 from jackfield_gemini.generate.extras import NAME, extra, kept
 from jackfield_gemini.generate.ids import Pairing, is_made, made_id
-from jackfield_gemini.generate.media import Media, decode_file, decode_inline, encode_media, lost
+from jackfield_gemini.generate.media import INSIDE, Media, decode_file, decode_inline, encode_media, lost
 from jackfield_gemini.generate.names import fields, listed
 from jackfield_gemini.generate.signing import KEY
 
@@ -70,10 +70,10 @@ def _read(response: dict[str, Any]) -> tuple[str, str]:
 def _decode_media(found: Fields) -> ResultPart:
     if found.rest.get("inlineData") is not None:
         inner = fields(found.take("inlineData"), found.at("inlineData"))
-        return decode_inline(inner, found.rest)
+        return decode_inline(inner, {**found.rest, INSIDE: True})
     if found.rest.get("fileData") is not None:
         inner = fields(found.take("fileData"), found.at("fileData"))
-        return decode_file(inner, found.rest)
+        return decode_file(inner, {**found.rest, INSIDE: True})
     return Opaque(dialect=NAME, kind="functionResponsePart", value=to_json(found.rest).decode())
 
 
@@ -130,7 +130,7 @@ def _media(result: ToolResult, path: str, losses: list[Loss], *, media: bool) ->
             said = encode_media(part, where, losses)
             if said is None:
                 continue
-            if "text" not in said and (extra(part.extensions) or (media and isinstance(part, Image | Document))):
+            if "text" not in said and (INSIDE in extra(part.extensions) or (media and isinstance(part, Image | Document))):
                 inside.append(said)
             else:
                 beside += _moved(part, result, said, where, losses)

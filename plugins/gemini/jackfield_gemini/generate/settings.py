@@ -179,7 +179,7 @@ def _decode_voice(config: Fields) -> str | None:
             speech.rest["voiceConfig"]["prebuiltVoiceConfig"] = inner.rest
     if not speech.rest.get("voiceConfig", True):
         del speech.rest["voiceConfig"]
-    if speech.rest:
+    if speech.rest or not value:
         config.rest["speechConfig"] = speech.rest
     return name
 
