@@ -39,6 +39,7 @@ from jackfield.api.canonical import (
     PartEnd,
     PartStart,
     Signature,
+    StreamError,
     Text,
     TextDelta,
     Thinking,
@@ -647,6 +648,35 @@ async def test_a_provider_that_is_there_as_a_fallback_gives_way_to_any_other_of_
         async with toy_host(one, two) as running:
             assert running.host.problems == []
             assert running.host.generation.providers["shop"] is own
+
+
+async def test_the_type_of_a_foreign_error_stays_behind() -> None:
+    async def deltas() -> Any:
+        yield Begin(model="m")
+        yield PartStart(index=0, part=Text(text=""))
+        yield TextDelta(index=0, text="Hello")
+        yield StreamError(error=Error(status=500, message="It broke", type="OF_ANOTHER_KIND", code="c"))
+
+    seen: list[Error] = []
+
+    class Noting(ToyDialect):
+        def encode_stream(self, request: Request, losses: list[Loss]) -> Any:
+            encoder = super().encode_stream(request, losses)
+
+            class Both:
+                def feed(self, deltas: Sequence[Any]) -> Sequence[Event]:
+                    seen.extend(delta.error for delta in deltas if isinstance(delta, StreamError))
+                    return encoder.feed(deltas)
+
+            return Both()
+
+    class NotingToy(Toy):
+        def register_dialects(self) -> list[Dialect]:  # type: ignore[override]
+            return [Noting(), Plain()]
+
+    async with Harness([NotingToy(PlainProvider(lambda attempt: Reply(stream=deltas())))], {}, bare=True) as running:
+        await ask(running, stream=True)
+    assert [(error.message, error.type, error.code) for error in seen] == [("It broke", None, "c")]
 
 
 async def test_the_thoughts_and_words_of_structs_reach_a_client() -> None:

@@ -147,7 +147,10 @@ class CanonicalWay:
             deltas = [self._begin(deltas[0]), *deltas[1:]]
         if self._restore is not None:
             deltas = self._restore(deltas)
-        self.done = self.done or any(isinstance(d, StreamError | Done) for d in deltas)
+        last = deltas[-1] if deltas else None
+        if isinstance(last, StreamError):  # its type is a word of the other dialect
+            deltas = [*deltas[:-1], StreamError(error=replace(last.error, type=None, extensions={}))]
+        self.done = self.done or isinstance(last, StreamError | Done)
         return list(self._encoder.feed(deltas))
 
     def _begin(self, begin: Begin) -> Begin:
