@@ -9,9 +9,7 @@ import pytest
 
 from tests.translation.dialects import SHORT
 
-FAULTS: Final[dict[tuple[str, str, str], str]] = {
-    ("Hosted web search", "chat", "*"): "the codec of chat completions keeps `web_search_options` beside the canonical request",
-}
+FAULTS: Final[dict[tuple[str, str, str], str]] = {}
 """By title, client and upstream; `*` stands for any, and ` / plain` or ` / stream` after the title for one of the two."""
 
 
