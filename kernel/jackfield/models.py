@@ -3,12 +3,13 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from jackfield.api import Candidate, ModelInfo, Pool, Principal, Provider, ThinkingSupport, matches, matches_any
+from jackfield.api import Candidate, ModelInfo, Pool, Principal, Provider, ThinkingSupport, matches_any
 from jackfield.api.canonical import parse_suffix
+from jackfield.api.canonical.models import Facts, facts_of, merged
 from jackfield.credentials import Account
 
 _MAX_PASSED_THROUGH: Final = 2048
@@ -45,6 +46,7 @@ class Registry:
                     self._list(account, ModelInfo(id=alias), model)
         self.resolve = lru_cache(_MAX_PASSED_THROUGH + len(self._listed))(self._pool)
         """Two calls for a name see the same pool."""
+        self.thinking_of = lru_cache(_MAX_PASSED_THROUGH)(self._thinking_of)
 
     def _list(self, account: Account, info: ModelInfo, model: str) -> None:
         prefix = account.credential.prefix
@@ -113,21 +115,20 @@ class Registry:
         if pool is None:
             return None
         known, serving = self._infos.get(name) or ModelInfo(id=name), pool.all[0]
-        return merged(name, [known, *(facts for _, facts in self.facts(serving.account.provider, serving.model))])
+        return merged(name, [*(info for _, info in self.facts(serving.account.provider, serving.model)), known])
 
-    def facts(self, provider: Provider, model: str) -> list[tuple[str, ModelInfo]]:
-        """Return who knows what of an upstream's model, each with the source's name: what stands first counts."""
-        listed = (info for found in self._discovered.values() for info in found if model in (info.id, info.upstream))
+    def facts(self, provider: Provider, model: str) -> Facts:
+        """Return who knows what of an upstream's model."""
         given = [m for m in provider.models if isinstance(m, ModelInfo) and model in (m.id, m.upstream)]
-        sources = (
+        sources = [
             ("models.catalogue in the configuration", self._catalogue),
             (f"the models of {provider.key}", given),
-            (f"the list of {provider.key}", listed),
+            (f"the list of {provider.key}", [info for found in self._discovered.values() for info in found if model == info.id]),
             (f"the catalogue of {provider.key}", provider.catalogue),
-        )
-        return [(name, next(iter(fitting))) for name, known in sources if (fitting := [i for i in known if _tells_of(i, model)])]
+        ]
+        return facts_of(model, sources)
 
-    def thinking_of(self, provider: Provider, model: str) -> ThinkingSupport | None:
+    def _thinking_of(self, provider: Provider, model: str) -> ThinkingSupport | None:
         """Return how an upstream's model can be told to think; None when nobody knows."""
         return next((facts.thinking for _, facts in self.facts(provider, model) if facts.thinking is not None), None)
 
@@ -140,20 +141,6 @@ class Registry:
 def _may_serve(account: Account, model: str) -> bool:
     served, excluded = account.credential.models, account.credential.excluded
     return (served is None or matches_any(model, served)) and not matches_any(model, excluded)
-
-
-def merged(name: str, known: Sequence[ModelInfo]) -> ModelInfo:
-    """Return one model's facts out of several: of each the first that says something."""
-    told: dict[str, Any] = {}
-    for info in known:
-        for field, value in msgspec.structs.asdict(info).items():
-            if value not in (None, (), {}):
-                told.setdefault(field, value)
-    return ModelInfo(**(told | {"id": name}))
-
-
-def _tells_of(info: ModelInfo, model: str) -> bool:
-    return model == info.upstream or matches(model, info.id)
 
 
 def _once(candidates: Iterable[Candidate]) -> list[Candidate]:

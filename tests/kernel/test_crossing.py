@@ -208,6 +208,7 @@ async def test_a_key_that_may_use_a_model_may_use_it_with_any_level() -> None:
 async def test_a_catalogue_decides_what_a_model_takes_and_the_configuration_goes_before_it() -> None:
     provider = Structs(lambda attempt: Reply(response=reply_text("Hello", model="m")))
     provider.catalogue = (ModelInfo(id="m*", thinking=ThinkingSupport(levels=("low", "high")), context=10, max_output=3),)
+    provider.models = (ModelInfo(id="m", context=15, owner="acme"),)  # type: ignore[assignment]
     catalogue = [{"id": "m", "context": 20}]
     async with host(provider, models={"catalogue": catalogue}) as running:
         await ask(running, model="m(medium)")
@@ -215,7 +216,8 @@ async def test_a_catalogue_decides_what_a_model_takes_and_the_configuration_goes
         facts = running.host.generation.models.facts(provider, "m")
     assert provider.attempts[0].request.thinking.effort in ("low", "high")
     assert (info.context, info.max_output) == (20, 3)
-    assert [source for source, _ in facts] == ["models.catalogue in the configuration", "the catalogue of toy"]
+    assert info.owner == "acme"
+    assert [source for source, _ in facts] == ["models.catalogue in the configuration", "the models of toy", "the catalogue of toy"]
 
 
 # --------------------------------------------------------------------------------------------- signatures

@@ -22,6 +22,7 @@ from jackfield.api.call import (
 )
 from jackfield.api.canonical import Error, Request, Response, Usage, reply_text
 from jackfield.api.canonical.flavour import Fill, Flavour, apply_flavour
+from jackfield.api.canonical.models import ModelInfo, ThinkingSupport
 from jackfield.api.credential import Credential, CredentialSource, LoginStep, RefreshingSource, Secret, is_placeholder
 from jackfield.api.dialect import (
     CALLS,
@@ -66,7 +67,7 @@ from jackfield.api.host import (
     PluginRoute,
     Timeouts,
 )
-from jackfield.api.models import ModelInfo, ThinkingSupport, matches, matches_any
+from jackfield.api.models import matches, matches_any
 from jackfield.api.pool import Candidate, Delegate, Deny, Pick, Pool, QuotaWindow
 from jackfield.api.provider import Auth, Bearer, HttpProvider, KeyHeader, Provider, Sender, Serves, Streams
 from jackfield.api.route import Alternative, Route

@@ -9,10 +9,10 @@ from typing import Any, Literal, Protocol, Self
 import msgspec
 
 from jackfield.api.canonical import Begin, Delta, Error, FinishReason, Request, Response, Usage, UsageDelta
+from jackfield.api.canonical.models import ModelInfo
 from jackfield.api.event import Event
 from jackfield.api.framing import SSE, Framing
 from jackfield.api.headers import Headers
-from jackfield.api.models import ModelInfo
 from jackfield.api.splice import Path
 
 Operation = Literal["generate", "embed", "count", "compact", "models", "model", "resource", "ping"]

@@ -9,9 +9,9 @@ import msgspec
 from jackfield.api.body import Spooled
 from jackfield.api.call import Call, Reply
 from jackfield.api.canonical import Delta, Request, Response
+from jackfield.api.canonical.models import ModelInfo
 from jackfield.api.event import Event
 from jackfield.api.headers import Headers
-from jackfield.api.models import ModelInfo
 from jackfield.api.state import StateStore
 
 

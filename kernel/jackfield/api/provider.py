@@ -9,12 +9,12 @@ import msgspec
 
 from jackfield.api.call import Attempt, Reply
 from jackfield.api.canonical.flavour import Flavour
+from jackfield.api.canonical.models import ModelInfo
 from jackfield.api.credential import Credential, Secret
 from jackfield.api.dialect import Dialect, Operation
 from jackfield.api.failure import CallError, Failure, Rule, classify, failure
 from jackfield.api.headers import Headers
 from jackfield.api.host import HttpRequest, HttpResponse, Timeouts
-from jackfield.api.models import ModelInfo
 
 Streams = Literal["both", "only", "never"]
 """Whether a provider streams: as asked; always (a whole answer is assembled); never (the stream is played)."""

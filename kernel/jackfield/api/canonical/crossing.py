@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from jackfield.api.body import BadRequest
 from jackfield.api.canonical.estimate import estimate_tokens
 from jackfield.api.canonical.fitting import Fitting, fit
+from jackfield.api.canonical.models import ThinkingSupport
 from jackfield.api.canonical.request import Request, ThinkingConfig
 from jackfield.api.canonical.response import Response, Usage
 from jackfield.api.canonical.signatures import without_signatures
@@ -21,7 +22,6 @@ from jackfield.api.canonical.stream import Begin, Delta, Done, StreamError
 from jackfield.api.canonical.thinking import fit_thinking
 from jackfield.api.dialect import Dialect, Endpoint, Loss, Operation, Translator
 from jackfield.api.event import Event
-from jackfield.api.models import ThinkingSupport
 from jackfield.api.splice import Path, locate, splice
 
 

@@ -3,9 +3,9 @@
 import re
 from typing import Final
 
+from jackfield.api.canonical.models import ThinkingSupport
 from jackfield.api.canonical.request import ThinkingConfig
 from jackfield.api.dialect import Loss
-from jackfield.api.models import ThinkingSupport
 
 BUDGETS: Final = {"minimal": 512, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 128000}
 """Tokens of thought that each level stands for."""
