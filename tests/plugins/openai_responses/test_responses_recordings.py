@@ -240,6 +240,8 @@ def settled(request: dict[str, Any]) -> dict[str, Any]:
             tool.setdefault("strict", False)
     for message in request["messages"]:
         for part in message.get("parts", ()):
+            if part["type"] == "thinking":
+                part.pop("id", None)
             if part["type"] == "image":
                 part.setdefault("detail", "auto")
     return request

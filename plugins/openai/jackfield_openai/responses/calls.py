@@ -101,10 +101,15 @@ def encode_call(call: ToolCall, path: str, losses: Losses, *, answer: bool) -> d
     wire["type"] = "custom_tool_call" if call.kind == "custom" else "function_call"
     if answer:
         wire["status"] = "completed"
-    wire.update({"call_id": call.id, "name": call.name, WORDS[call.kind]: call.arguments})
+    wire.update({"call_id": call.id, "name": call.name, WORDS[call.kind]: call.arguments or unsaid(call)})
     if call.namespace is not None:
         wire["namespace"] = call.namespace
     return overlay(wire, rest)
+
+
+def unsaid(call: ToolCall) -> str:
+    """Return the arguments of a call without any: JSON for a function, unless OpenAI's own model left it out."""
+    return "{}" if call.kind == "function" and call.item_id is None else ""
 
 
 def encode_output(result: ToolResult, path: str, losses: Losses) -> dict[str, Any]:

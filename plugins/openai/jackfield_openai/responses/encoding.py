@@ -56,7 +56,7 @@ from jackfield_openai.responses.outgoing import (
     padding_of,
 )
 from jackfield_openai.responses.reasoning import carrier
-from jackfield_openai.responses.responses import STATUS, echo, echo_of, end_of, header, known_tier, wire_usage, with_tool_usage
+from jackfield_openai.responses.responses import CUT, STATUS, echo, echo_of, end_of, header, known_tier, wire_usage, with_tool_usage
 from jackfield_openai.responses.streams import QUEUED
 
 _PATH: Final = "choices[0].parts[{}]"
@@ -332,7 +332,7 @@ class ResponsesStreamEncoder:
         self._begin_if_needed()
         self._join_nothing()
         reason = self._finish.reason if self._finish is not None else "stop"
-        self._close(calls_too=True, status="incomplete" if reason in ("length", "content_filter") else "completed")
+        self._close(calls_too=True, status="incomplete" if reason in CUT else "completed")
         self._finish_announced()
         rest = dict(extra(self._finish.extensions)) if self._finish is not None else {}
         status = rest.pop(STATUS, None)

@@ -171,6 +171,7 @@ class CallItem:
 
     def __init__(self, out: Outlet, call: ToolCall) -> None:
         self._out, self._at = out, out.place()
+        self._unsaid = calls.unsaid(call)
         self._call = call if call.item_id is not None else msgspec.structs.replace(call, item_id=made_id(calls.PREFIXES[call.kind]))
         self._words: list[str] = []
         self.signature: Signature | None = call.signature
@@ -202,6 +203,8 @@ class CallItem:
 
     def end(self, status: str = "completed", late: Wire | None = None) -> None:
         """End the call."""
+        if self._unsaid and not any(self._words):
+            self.add(self._unsaid)
         words = "".join(self._words)
         custom = self._call.kind == "custom"
         name = events.INPUT_DONE if custom else events.ARGUMENTS_DONE

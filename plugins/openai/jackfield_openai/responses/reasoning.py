@@ -11,6 +11,7 @@ belongs to a text or a tool call stands in an item of its own after it.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Final
 
 from jackfield.api.canonical import Signature, Thinking
@@ -46,7 +47,10 @@ def decode_reasoning(fields: Fields) -> Thinking:
     elif words:
         fields.rest[PLACE] = ""
     sealed = fields.text("encrypted_content")
-    said: dict[str, Any] = {"text": "".join(words), "summary": summary, "id": fields.text("id")}
+    item_id = fields.text("id")
+    if item_id is None:
+        fields.rest["id"] = ""
+    said: dict[str, Any] = {"text": "".join(words), "summary": summary, "id": item_id}
     if sealed:
         said = _unsealed(said, sealed)
     return Thinking(**said, extensions=kept(fields.rest))
@@ -162,8 +166,10 @@ def is_own(part: Thinking) -> bool:
 def _write(part: Thinking, sealed: str | None) -> dict[str, Any]:
     rest = dict(extra(part.extensions))
     wire: dict[str, Any] = {"type": "reasoning", "summary": [{"type": "summary_text", "text": text} for text in part.summary]}
-    if part.id is not None:
-        wire = {"id": part.id, **wire}
+    nameless = rest.pop("id", None) == ""
+    if part.id is not None or not nameless:
+        # OpenAI's types demand an id; what is encrypted is known without.
+        wire = {"id": part.id or f"rs_{hashlib.sha256((sealed or '').encode()).hexdigest()[:32]}", **wire}
     form = rest.pop(PLACE, None) if part.text else rest.get(PLACE)
     if part.text:
         wire["content"] = [{"type": "reasoning_text", "text": text} for text in _cut(part.text, form)]

@@ -68,7 +68,7 @@ def encode_request(request: Request, operation: Operation, losses: list[Loss]) -
     write_tools(body, request.tools, rest, losses, own=own)
     write_input(body, request.messages, request.tools, rest, losses, own=own)
     write_choice(body, request.tool_choice, request.tools, losses)
-    write_sampling(body, request.sampling, rest, losses)
+    write_sampling(body, request.sampling, rest, losses, own=own)
     write_thinking(body, request.thinking, rest, losses)
     write_output(body, request.output, rest, losses, own=own)
     write_housekeeping(body, request, rest, losses)

@@ -36,6 +36,8 @@ _WORDS: Final[dict[FinishReason, str]] = {
     "content_filter": "content_filter",
     "refusal": "content_filter",
 }
+CUT: Final[frozenset[FinishReason]] = frozenset({"length", "content_filter"})
+"""Reasons for which the last message is not whole."""
 _CHANGED: Final[frozenset[FinishReason]] = frozenset({"pause", "other", "refusal", "context_length", "stop_sequence"})
 """Reasons that are told in the words of others."""
 
@@ -210,8 +212,10 @@ def encode_response(response: Response, losses: list[Loss]) -> bytes:
     ending = end_of(choice.finish, choice.message.parts, losses)
     if isinstance(status, str) and (choice.finish is None or status == "incomplete"):
         ending = {"status": status}
-    usage = {"usage": wire_usage(response.usage)}
-    wire = {**head, **ending, **echo(), "output": encode_items(placed, losses, answer=True, tokens=tokens), **usage}
+    output = encode_items(placed, losses, answer=True, tokens=tokens)
+    if not rest and choice.finish in CUT and output and output[-1]["type"] == "message":
+        output[-1]["status"] = "incomplete"
+    wire = {**head, **ending, **echo(), "output": output, "usage": wire_usage(response.usage)}
     return to_json(overlay(wire, {**rest, **extra(choice.extensions)}))
 
 

@@ -44,11 +44,18 @@ def decode_sampling(fields: Fields) -> Sampling:
     return Sampling(**said)
 
 
-def write_sampling(body: Body, sampling: Sampling, rest: Body, losses: Losses) -> None:
+FEWEST: Final = 16
+"""OpenAI's least `max_output_tokens` (API reference, "Create a response")."""
+
+
+def write_sampling(body: Body, sampling: Sampling, rest: Body, losses: Losses, *, own: bool) -> None:
     """Write how the answer is drawn; what is used of `rest` is taken out of it."""
     said = {"temperature": sampling.temperature, "top_p": sampling.top_p}
     said |= {"max_output_tokens": sampling.max_tokens, "top_logprobs": sampling.top_logprobs}
     body.update({key: value for key, value in said.items() if value is not None})
+    if not own and sampling.max_tokens is not None and sampling.max_tokens < FEWEST:
+        body["max_output_tokens"] = FEWEST
+        losses.append(Loss("sampling.max_tokens", "changed", f"Responses take no limit under {FEWEST}"))
     for name in _FOREIGN:
         value, known = getattr(sampling, name), rest.pop(name, None) is not None
         if value is not None and known:
