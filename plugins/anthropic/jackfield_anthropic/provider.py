@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from jackfield.api import Attempt, Auth, Bearer, HttpProvider, HttpRequest, KeyHeader, ModelInfo, Rule, Seconds, Timeouts
+from jackfield_anthropic.catalogue import CATALOGUE
 
 BASE_URL: Final = "https://api.anthropic.com"
 """Anthropic's API reference, "Overview": the URL below which all paths stand."""
@@ -150,6 +151,7 @@ def anthropic(settings: AnthropicSettings) -> HttpProvider:
     """Return the provider Anthropic itself."""
     return AnthropicProvider(
         key="anthropic",
+        catalogue=CATALOGUE,
         base_url=settings.base_url,
         auth=KeyHeader("x-api-key", env="ANTHROPIC_API_KEY"),
         models="discover",

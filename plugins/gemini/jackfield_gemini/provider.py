@@ -20,6 +20,7 @@ from jackfield.api import (
     Seconds,
     Timeouts,
 )
+from jackfield_gemini.catalogue import CATALOGUE
 from jackfield_gemini.generate.extras import NAME
 
 BASE_URL: Final = "https://generativelanguage.googleapis.com/v1beta"
@@ -120,6 +121,7 @@ def gemini(base_url: str, timeouts: TimeoutSettings | None) -> HttpProvider:
     """Return the provider Gemini API itself."""
     return GeminiProvider(
         key="gemini",
+        catalogue=CATALOGUE,
         dialects=[NAME],
         base_url=base_url,
         auth=KeyHeader("x-goog-api-key", env=KEYS),

@@ -9,6 +9,7 @@ import msgspec
 
 from jackfield.api import Auth, Bearer, HttpProvider, KeyHeader, ModelInfo, Rule, Seconds, Timeouts
 from jackfield.api.canonical.flavour import Flavour
+from jackfield_openai.catalogue import CATALOGUE
 from jackfield_openai.presets import Preset, preset_named, presets
 from jackfield_openai.speech import DIALECTS, Speaker, by_name, dialects_of_openai
 
@@ -131,6 +132,7 @@ def openai(settings: OpenAISettings) -> HttpProvider:
         headers=_account_headers(settings),
         timeouts=_limits(settings.timeouts),
         flavours=_flavours(settings.flavour, presets()["openai"].flavours),
+        catalogue=CATALOGUE,
     )
     provider.section, provider.choose = "plugins.openai", dialects_of_openai
     return provider
