@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from jackfield.api import BadRequest, Request
@@ -32,6 +33,7 @@ from jackfield.api.canonical import (
     ToolResult,
     Video,
 )
+from jackfield.api.canonical.request import WebSearch
 from tests.plugins.anthropic.messages_wire import MESSAGES, differences, normal, read_request, write_request
 
 USER = {"role": "user", "content": "hi"}
@@ -524,6 +526,8 @@ def test_there_is_always_something_to_answer() -> None:
         (Audio(id="a"), None, "dropped"),
         (ServerToolCall(id="ws_1", name="web_search", arguments="{}"), None, "dropped"),
         (ServerToolResult(call_id="ws_1", name="web_search", content="{}"), None, "dropped"),
+        (ServerToolResult(call_id="srvtoolu_1", name="tool_search", content='"text"'), None, "dropped"),
+        (ServerToolCall(id="srvtoolu_1", name="tool_search", extensions={"openai.responses": {"type": "x"}}), None, "dropped"),
         (Opaque(dialect="openai.responses", kind="program", value="{}"), None, "dropped"),
         (Text(text="so", signature=Signature(value="S", family="gemini")), {"type": "text", "text": "so"}, "dropped"),
         (Text(text="so", citations=(Citation(url="https://a", title="t"),)), {"type": "text", "text": "so"}, "dropped"),
@@ -644,6 +648,40 @@ def test_how_much_to_think(said: ThinkingConfig, thinking: Any, effort: str | No
     assert [loss.path for loss in losses] == lost
 
 
+@pytest.mark.parametrize(
+    ("model", "said", "thinking", "effort", "lost"),
+    [
+        (OLD, ThinkingConfig(effort="high"), {"type": "enabled", "budget_tokens": 24576}, None, False),
+        (OLD, ThinkingConfig(mode="auto"), {"type": "enabled", "budget_tokens": 8192}, None, False),
+        (
+            OLD,
+            ThinkingConfig(mode="on", effort="low", summary="auto"),
+            {"type": "enabled", "budget_tokens": 1024, "display": "summarized"},
+            None,
+            False,
+        ),
+        ("claude-opus-4-6", ThinkingConfig(effort="high"), {"type": "adaptive"}, "high", False),
+        ("claude-opus-4-6", ThinkingConfig(budget=9000), {"type": "enabled", "budget_tokens": 9000}, None, False),
+        (NEW, ThinkingConfig(mode="on", budget=8000), {"type": "adaptive"}, "medium", False),
+        (NEW, ThinkingConfig(mode="off"), {"type": "disabled"}, None, False),
+        ("claude-3-5-haiku-latest", ThinkingConfig(effort="high"), None, None, True),
+        ("claude-3-5-haiku-latest", ThinkingConfig(mode="off"), None, None, False),
+    ],
+    ids=str,
+)
+def test_thinking_is_said_in_the_form_that_the_model_takes(
+    model: str, said: ThinkingConfig, thinking: Any, effort: str | None, lost: bool
+) -> None:
+    wire, losses = write_request(asked(model=model, sampling=Sampling(max_tokens=30_000), thinking=said))
+    assert wire.get("thinking") == thinking
+    assert wire.get("output_config", {}).get("effort") == effort
+    assert [loss.path for loss in losses] == (["thinking"] if lost else [])
+
+
+def test_an_effort_that_anthropics_client_names_alone_stays_alone() -> None:
+    assert same(body(model=OLD, output_config={"effort": "high"}))
+
+
 def test_a_budget_that_leaves_no_room_turns_thinking_off() -> None:
     wire, losses = write_request(asked(sampling=Sampling(max_tokens=500), thinking=ThinkingConfig(mode="on", budget=2000)))
     assert wire["thinking"] == {"type": "disabled"}
@@ -672,11 +710,11 @@ def test_sampling_is_said_as_far_as_the_model_takes_it(model: str, said: dict[st
 
 @pytest.mark.parametrize("thinking", [ThinkingConfig(mode="on", budget=2000), ThinkingConfig(mode="auto")])
 def test_what_is_refused_beside_thinking_is_left_out(thinking: ThinkingConfig) -> None:
-    sampling = Sampling(max_tokens=5000, temperature=0.5, top_p=0.5, top_k=3)
+    sampling = Sampling(max_tokens=20_000, temperature=0.5, top_p=0.5, top_k=3)
     wire, losses = write_request(asked(model="claude-opus-4-0", sampling=sampling, thinking=thinking))
     assert not wire.keys() & {"temperature", "top_p", "top_k"}
     assert [loss.path for loss in losses] == ["sampling.temperature", "sampling.top_p", "sampling.top_k"]
-    fine = Sampling(max_tokens=5000, temperature=1, top_p=0.97)
+    fine = Sampling(max_tokens=20_000, temperature=1, top_p=0.97)
     wire, losses = write_request(asked(model="claude-opus-4-0", sampling=fine, thinking=thinking))
     assert wire.keys() >= {"temperature", "top_p"}
     assert losses == []
@@ -758,6 +796,38 @@ def test_tools_from_elsewhere() -> None:
     ]
     assert wire["tool_choice"] == {"type": "any", "disable_parallel_tool_use": True}
     assert [loss.path for loss in losses] == ["tools[2]"]
+
+
+def test_a_search_of_the_web_from_elsewhere_is_anthropics_own() -> None:
+    search = WebSearch(allowed_domains=("a.example",), max_uses=2, context="low", location={"city": "Bern", "odd": "x"})
+    tool = Tool(name="web_search", kind="hosted", dialect="openai.responses", config={"search_context_size": "low"}, search=search)
+    wire, losses = write_request(asked(tools=(tool,)))
+    assert wire["tools"] == [
+        {
+            "type": "web_search_20250305",
+            "name": "web_search",
+            "max_uses": 2,
+            "allowed_domains": ["a.example"],
+            "user_location": {"type": "approximate", "city": "Bern"},
+        }
+    ]
+    assert [(loss.path, loss.what) for loss in losses] == [("tools[0].search.context", "changed")]
+    both = WebSearch(allowed_domains=("a",), blocked_domains=("b",))
+    wire, losses = write_request(asked(tools=(msgspec.structs.replace(tool, search=both),)))
+    assert "blocked_domains" not in wire["tools"][0]
+    assert [loss.path for loss in losses] == ["tools[0].search.blocked_domains"]
+    (read,) = read_request(body(tools=wire["tools"])).tools
+    assert read.search == WebSearch(allowed_domains=("a",))
+
+
+def test_a_conversation_that_goes_on_is_not_read_again() -> None:
+    past = [USER, {"role": "assistant", "content": [{"type": "text", "text": "ok", "cache_control": {"type": "ephemeral"}}]}]
+    first, second = read_request(body(*past, USER)), read_request(body(*past, USER, {"role": "assistant", "content": "more"}, USER))
+    assert all(one is other for one, other in zip(first.messages, second.messages, strict=False))
+    twice = read_request(body(USER, USER)).messages
+    assert twice[0] != twice[1], "the second stands apart from one before it, the first does not"
+    assert same(body(*past, USER))
+    assert same(body(*past, USER))
 
 
 def test_calls_one_at_a_time_without_a_choice() -> None:

@@ -74,7 +74,7 @@ def test_an_answer_without_anything_is_valid() -> None:
         ("tool_calls", (), "end_turn", False),
         ("refusal", (), "refusal", False),
         ("stop", (Refusal(text="no"),), "refusal", True),
-        ("content_filter", (), "refusal", False),
+        ("content_filter", (), "refusal", True),
         ("pause", (), "pause_turn", False),
         ("context_length", (), "model_context_window_exceeded", False),
         ("error", (), "end_turn", True),
@@ -245,8 +245,8 @@ def test_a_thought_that_another_speaker_left_unsigned_comes_back_to_it() -> None
         (Audio(transcript="said"), "changed"),
         (Audio(id="a"), "dropped"),
         (Image(source=Source(data="AAAA", media_type="image/png")), "dropped"),
-        (ServerToolCall(id="ws_1", name="web_search", arguments="{}"), "dropped"),
-        (ServerToolResult(call_id="ws_1", name="web_search", content="[]"), "dropped"),
+        (ServerToolCall(id="fs_1", name="file_search", arguments="{}"), "dropped"),
+        (ServerToolResult(call_id="fs_1", name="file_search", content="[]"), "dropped"),
         (Opaque(dialect="gemini.generate", kind="executableCode", value="{}"), "dropped"),
         (Text(text="x", signature=Signature(value="S", family="gemini")), "dropped"),
         (Text(text="x", citations=(Citation(kind="file", title="f"),)), "dropped"),
@@ -277,6 +277,23 @@ def test_web_citations_of_others_are_shown_and_not_sent_to_anthropic() -> None:
     sent = json.loads(MESSAGES.encode_request(request, "count", losses))["messages"][1]["content"]
     assert sent == "x"
     assert [loss.path for loss in losses] == ["messages[1].parts[0].citations"]
+
+
+def test_a_search_of_the_web_that_others_made_is_shown_and_comes_back() -> None:
+    call = ServerToolCall(id="ws_1", name="web_search", arguments='{"query":"q"}')
+    found = ServerToolResult(call_id="ws_1", name="web_search", content='[{"url":"https://a","title":"t"},{"url":"https://b"},{"odd":1}]')
+    wire, losses = written(call, found, Text(text="x"))
+    assert losses == []
+    shown = wire["content"][1]
+    assert [(hit["url"], hit["title"]) for hit in shown["content"]] == [("https://a", "t"), ("https://b", "https://b")]
+    again = back(wire)
+    assert again[0] == call
+    assert isinstance(again[1], ServerToolResult)
+    assert [hit["url"] for hit in json.loads(again[1].content)] == ["https://a", "https://b"]
+    request = Request(messages=(Message(role="user", parts=(Text(text="x"),)), Message(role="assistant", parts=again)))
+    losses = []
+    MESSAGES.encode_request(request, "count", losses)
+    assert [loss.path for loss in losses] == ["messages[1].parts[0]", "messages[1].parts[1]"], "Anthropic takes only its own"
 
 
 def test_of_several_answers_the_first_is_told() -> None:

@@ -25,6 +25,8 @@ from jackfield.api.canonical import (
     PartEnd,
     PartStart,
     Refusal,
+    ServerToolCall,
+    ServerToolResult,
     Signature,
     SignatureDelta,
     Source,
@@ -262,6 +264,26 @@ def test_what_streams_of_messages_have_no_place_for_is_named() -> None:
         "choices[1]",
         "stream.response.x",
     ]
+
+
+def test_sound_without_words_is_lost() -> None:
+    losses: list[Loss] = []
+    assert strictly(encoded(whole(*part(0, Audio(id="a"), AudioDelta(index=0, data="AAAA"))), losses=losses)).content == []
+    assert [loss.what for loss in losses] == ["dropped"]
+
+
+def test_a_filtered_answer_is_a_refusal_and_said_to_be_a_change() -> None:
+    losses: list[Loss] = []
+    assert strictly(encoded(whole(finish="content_filter"), losses=losses)).stop_reason == "refusal"
+    assert [(loss.path, loss.what) for loss in losses] == [("choices[0].finish", "changed")]
+
+
+def test_a_search_of_the_web_that_others_made_is_shown() -> None:
+    found = ServerToolResult(call_id="ws_1", name="web_search", content='[{"url":"https://a","title":"t"}]')
+    deltas = whole(*part(0, ServerToolCall(id="ws_1", name="web_search", arguments='{"query":"q"}')), *part(1, found))
+    client = strictly(encoded(deltas))
+    assert [one["type"] for one in client.content] == ["server_tool_use", "web_search_tool_result"]
+    assert client.content[0]["input"] == {"query": "q"}
 
 
 def test_a_custom_call_that_the_kernel_left_is_an_object() -> None:

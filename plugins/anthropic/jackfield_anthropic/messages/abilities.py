@@ -22,6 +22,8 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
 
     sampling: Literal["all", "one", "none"] = "all"
     """Of temperature and top_p: both; either; neither, and no top_k."""
+    thinking: Literal["any", "budget", "adaptive", "none"] = "any"
+    """How it is told to think: by budget or by effort; by budget; by effort; not at all."""
     system_inside: bool = False
     """System messages may stand among the others, after a user's."""
     limit: int = DEFAULT_LIMIT
@@ -29,14 +31,14 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _KNOWN: Final = (
-    (re.compile(r"claude-3-(?:opus|sonnet|haiku)"), Abilities(limit=4096)),
-    (re.compile(r"claude-3-5-"), Abilities(limit=8192)),
-    (re.compile(r"claude-(?:[12]|instant|3)[.-]"), Abilities()),
-    (re.compile(r"claude-(?:opus|sonnet)-4(?:-0|-20\d{6}|$)"), Abilities()),
-    (re.compile(r"claude-(?:opus-4-[1-6]|sonnet-4|haiku-4)(?!\d)"), Abilities(sampling="one")),
-    (re.compile(r"claude-opus-4-7"), Abilities(sampling="none")),
-    (re.compile(r"claude-sonnet-5(?!-\d(?!\d))"), Abilities(sampling="none")),
-    (re.compile(r"claude-"), Abilities(sampling="none", system_inside=True)),
+    (re.compile(r"claude-3-(?:opus|sonnet|haiku)"), Abilities(limit=4096, thinking="none")),
+    (re.compile(r"claude-3-5-"), Abilities(limit=8192, thinking="none")),
+    (re.compile(r"claude-(?:[12](?:[.-]|$)|instant)"), Abilities(limit=4096, thinking="none")),
+    (re.compile(r"claude-3-7-|claude-(?:opus|sonnet)-4(?:-0|-20\d{6}|$)"), Abilities(thinking="budget")),
+    (re.compile(r"claude-(?:opus|sonnet|haiku)-4-[1-5](?!\d)"), Abilities(sampling="one", thinking="budget")),
+    (re.compile(r"claude-(?:opus|sonnet|haiku)-4-6"), Abilities(sampling="one")),
+    (re.compile(r"claude-opus-4-7|claude-sonnet-5(?!-\d(?!\d))"), Abilities(sampling="none", thinking="adaptive")),
+    (re.compile(r"claude-"), Abilities(sampling="none", thinking="adaptive", system_inside=True)),
 )
 """The first that is found in a name decides; prefixes of resellers may stand before it."""
 

@@ -233,5 +233,7 @@ def encode_answered(part: Part, path: str, losses: Losses) -> list[Any]:
         case Image() | Document():
             dropped(losses, path, f"answers hold no {type(part).__name__}")
             return []
+        case ServerToolCall() | ServerToolResult() if (search := calls.shown_search(part)) is not None:
+            return [search]
     other = _encode_other(part, path, losses)
     return [other] if other is not None else []

@@ -13,13 +13,16 @@ import msgspec
 from jackfield.api.canonical import ServerToolCall, ServerToolResult, ToolCall
 from jackfield.api.canonical.codec import Fields, overlay
 from jackfield_anthropic.messages.cache import take_cache, write_cache
-from jackfield_anthropic.messages.extras import extra, kept
+from jackfield_anthropic.messages.extras import NAME, extra, kept
 from jackfield_anthropic.messages.losses import Losses, changed, dropped
 
 RESULT: Final = "_tool_result"
 """How the types of blocks end that hold results of server tools."""
 
 _MCP: Final = "mcp"
+_SEARCH: Final = "web_search"
+_UNNAMED: Final = "search"
+"""The id of a search that has none."""
 _OWN_IDS: Final = ("srvtoolu_", "mcptoolu_")
 _encode: Final = msgspec.json.Encoder().encode
 _object: Final = msgspec.json.Decoder(dict[str, Any]).decode
@@ -105,16 +108,30 @@ def encode_call(call: ToolCall, path: str, losses: Losses) -> dict[str, Any]:
 
 def is_own(part: ServerToolCall | ServerToolResult) -> bool:
     """Tell whether a server tool is Anthropic's: blocks of others' can neither be shown as its own nor go back to it."""
+    if part.extensions:
+        return NAME in part.extensions
     call_id = part.id if isinstance(part, ServerToolCall) else part.call_id
-    return call_id is not None and call_id.startswith(_OWN_IDS)
+    if call_id is None or not call_id.startswith(_OWN_IDS):
+        return False
+    return isinstance(part, ServerToolCall) or part.name == _MCP or _has_types(part.content)
+
+
+def _has_types(content: str) -> bool:
+    """Tell whether a result has the form of Anthropic's: an object that names its type, or a list of such."""
+    try:
+        value = msgspec.json.decode(content)
+    except (ValueError, RecursionError):
+        return False
+    items = value if isinstance(value, list) else [value]
+    return all(isinstance(item, dict) and isinstance(item.get("type"), str) for item in items)
 
 
 def encode_server_call(call: ServerToolCall, path: str, losses: Losses) -> dict[str, Any] | None:
     """Write the call of a server tool; None for one of another provider's."""
-    rest = dict(extra(call.extensions))
-    if not (is_own(call) or rest):
+    if not is_own(call):
         dropped(losses, path, f"the tool {call.name} was run by another provider")
         return None
+    rest = dict(extra(call.extensions))
     wire = {"type": "server_tool_use", "id": call.id, "name": call.name, "input": input_of(call.arguments) or {}}
     write_cache(wire, rest, call.cache)
     return overlay(wire, rest)
@@ -122,10 +139,10 @@ def encode_server_call(call: ServerToolCall, path: str, losses: Losses) -> dict[
 
 def encode_server_result(result: ServerToolResult, path: str, losses: Losses) -> dict[str, Any] | None:
     """Write the result of a server tool; None for one of another provider's."""
-    rest = dict(extra(result.extensions))
-    if not (is_own(result) or rest):
+    if not is_own(result):
         dropped(losses, path, f"the tool {result.name} was run by another provider")
         return None
+    rest = dict(extra(result.extensions))
     wire: dict[str, Any] = {"type": result.name + RESULT, "tool_use_id": result.call_id}
     if result.name == _MCP:
         wire["is_error"] = result.is_error
@@ -133,3 +150,29 @@ def encode_server_result(result: ServerToolResult, path: str, losses: Losses) ->
         wire["content"] = msgspec.Raw(result.content.encode())
     write_cache(wire, rest, result.cache)
     return overlay(wire, rest)
+
+
+# ------------------------------------------------------------------------------ searches that others made
+
+
+def shown_search(part: ServerToolCall | ServerToolResult) -> dict[str, Any] | None:
+    """Write another provider's search of the web as a client is shown Anthropic's; None for what is no such search.
+
+    It can be told from Anthropic's own by its id, and does not go back to Anthropic.
+    """
+    if part.name != _SEARCH or is_own(part):
+        return None
+    if isinstance(part, ServerToolCall):
+        return {"type": "server_tool_use", "id": part.id or _UNNAMED, "name": _SEARCH, "input": input_of(part.arguments) or {}}
+    try:
+        found = msgspec.json.decode(part.content)
+    except (ValueError, RecursionError):
+        found = []
+    hits = [_hit(item) for item in found if isinstance(item, dict) and isinstance(item.get("url"), str)] if isinstance(found, list) else []
+    return {"type": _SEARCH + RESULT, "tool_use_id": part.call_id or _UNNAMED, "content": hits}
+
+
+def _hit(item: dict[str, Any]) -> dict[str, Any]:
+    title = item.get("title")
+    shown = title if isinstance(title, str) and title else item["url"]
+    return {"type": "web_search_result", "url": item["url"], "title": shown, "encrypted_content": "", "page_age": None}

@@ -73,13 +73,12 @@ class MessagesStreamEncoder:
         """Return the events for deltas that came together."""
         if self._over or not deltas:
             return ()
-        if len(deltas) == 1:
-            quick = self._quick(deltas[0])
-            if quick is not None:
-                return (quick,)
         events: list[Event] = []
         for at, delta in enumerate(deltas):
-            if not self._over:
+            quick = self._quick(delta)
+            if quick is not None:
+                events.append(quick)
+            elif not self._over:
                 events += self._take(delta, deltas[at + 1 :] if isinstance(delta, PartStart) else ())
         return events
 

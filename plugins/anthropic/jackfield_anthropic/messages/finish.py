@@ -20,8 +20,8 @@ _REASONS: Final[dict[str, FinishReason]] = {
 }
 _WORDS: Final[dict[FinishReason, str]] = {**{reason: word for word, reason in _REASONS.items()}, "content_filter": "refusal"}
 
-CHANGED: Final[frozenset[FinishReason]] = frozenset({"error", "other"})
-"""Reasons for which there is no word that comes near."""
+CHANGED: Final[frozenset[FinishReason]] = frozenset({"content_filter", "error", "other"})
+"""Reasons for which there is no word of their own."""
 
 
 def decode_finish(word: Any) -> FinishReason | None:

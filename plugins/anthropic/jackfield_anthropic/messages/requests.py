@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from jackfield.api import BadRequest, Loss, Operation, Request
-from jackfield.api.canonical.codec import Fields, load, overlay, to_json
+from jackfield.api.canonical.codec import Fields, load_apart, overlay, to_json
 from jackfield_anthropic.messages.abilities import abilities_of
 from jackfield_anthropic.messages.extras import extra, kept
 from jackfield_anthropic.messages.settings import (
@@ -33,7 +33,7 @@ def decode_request(raw: bytes, operation: Operation) -> Request:
     if operation not in _DECODED:
         return Request()
     try:
-        return _decode(Fields(load(raw), ""))
+        return _decode(Fields(load_apart(raw, "messages", "tools"), ""))
     except RecursionError:
         raise BadRequest("the body is nested too deeply", code="invalid_json") from None
 
@@ -75,7 +75,7 @@ def encode_request(request: Request, operation: Operation, losses: list[Loss]) -
     write_output(body, request.output, rest, losses)
     if operation != "count":
         write_limit(body, request, able, losses)
-    write_thinking(body, request.thinking, rest, losses)
+    write_thinking(body, request.thinking, rest, able, losses)
     settle_conflicts(body, losses)
     if operation != "count":
         write_sampling(body, request.sampling, able, losses)

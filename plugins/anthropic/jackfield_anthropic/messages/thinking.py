@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from jackfield.api.canonical import ThinkingConfig, effort_of
+from jackfield.api.canonical import ThinkingConfig, budget_of, effort_of
 from jackfield.api.canonical.codec import Fields
+from jackfield_anthropic.messages.abilities import Abilities
 from jackfield_anthropic.messages.losses import Losses, changed, dropped
 
 LEAST: Final = 1024
 """Tokens of the smallest budget."""
+_USUAL: Final = 8192
+"""Tokens of thought where nobody said how many."""
 
 _ALONE: Final = "=effort"
 """The key under which a request keeps that it names an effort and says nothing of thinking."""
@@ -55,14 +58,13 @@ def decode_thinking(fields: Fields, effort: str | None, limit: int | None) -> Th
 # ---------------------------------------------------------------------------------------------- writing
 
 
-def write_thinking(body: dict[str, Any], said: ThinkingConfig, rest: dict[str, Any], losses: Losses) -> None:
+def write_thinking(body: dict[str, Any], asked: ThinkingConfig, rest: dict[str, Any], able: Abilities, losses: Losses) -> None:
     """Write how much to think; what is used of `rest` is taken out of it. The limit on tokens must be written by then."""
     alone, over, beside = rest.pop(_ALONE, False), rest.pop(_OVER, False), rest.pop("thinking", {})
-    if said.effort == "none" and said.mode != "off":
-        said = ThinkingConfig(mode="off")
-    thinking = _encode(said, bool(alone), losses)
+    said = asked if alone else _fitted(asked, able, losses)
     if said.effort is not None and said.mode != "off":
         body.setdefault("output_config", {})["effort"] = _effort(said.effort, losses)
+    thinking = _encode(said, bool(alone), losses)
     if thinking is None:
         if said.summary not in (None, "none"):
             dropped(losses, "thinking.summary", "no thoughts are asked for that could be shown")
@@ -72,6 +74,23 @@ def write_thinking(body: dict[str, Any], said: ThinkingConfig, rest: dict[str, A
     if thinking["type"] != "disabled" and said.summary is not None:
         thinking["display"] = _DISPLAYS.get(said.summary, "summarized")
     body["thinking"] = {**thinking, **beside}
+
+
+def _fitted(said: ThinkingConfig, able: Abilities, losses: Losses) -> ThinkingConfig:
+    """Return how much to think in the form that the model takes: budgets and efforts stand for each other by one table."""
+    if said.mode == "off" or said.effort == "none" or (said.budget is not None and said.budget <= 0):
+        return ThinkingConfig(mode=None if able.thinking == "none" else "off")
+    thinks = said.mode is not None or said.effort is not None or said.budget is not None
+    if not thinks or able.thinking == "any":
+        return said
+    if able.thinking == "none":
+        dropped(losses, "thinking", "the model does not think")
+        return ThinkingConfig()
+    if able.thinking == "budget" and said.budget is None:
+        return ThinkingConfig(mode="on", budget=budget_of(said.effort or "medium") or _USUAL, summary=said.summary)
+    if able.thinking == "adaptive" and said.budget is not None:
+        return ThinkingConfig(mode="auto", effort=said.effort or effort_of(said.budget), summary=said.summary)
+    return said
 
 
 def _encode(said: ThinkingConfig, alone: bool, losses: Losses) -> dict[str, Any] | None:

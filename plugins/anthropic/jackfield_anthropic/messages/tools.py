@@ -8,33 +8,46 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from jackfield.api.canonical import Request, Tool, ToolChoice
-from jackfield.api.canonical.codec import Fields, overlay, unknown_value
+from jackfield.api.canonical.codec import Fields, Memo, overlay, unknown_value
+from jackfield.api.canonical.request import WebSearch
 from jackfield.api.canonical.schemas import SchemaSubset, fit_schema
 from jackfield_anthropic.messages.cache import take_cache, write_cache
 from jackfield_anthropic.messages.extras import NAME, extra, kept
 from jackfield_anthropic.messages.losses import Losses, changed, dropped
 
-INPUT_SCHEMA: Final = SchemaSubset(root_object=True)
+INPUT_SCHEMA: Final = SchemaSubset(root_object=True, nulls="type")
 """What is accepted as `input_schema`: all of JSON Schema (draft 2020-12), but an object without unions at its root."""
 
 STRICT_SCHEMA: Final = SchemaSubset(
     keywords=frozenset(
         {
-            "$schema", "$id", "$ref", "$defs", "definitions", "$comment", "title", "description", "type", "enum", "const", "default",
-            "examples", "format", "pattern", "properties", "required", "additionalProperties", "items", "minItems", "anyOf", "allOf",
+            "$ref", "$defs", "definitions", "title", "description", "type", "enum", "const", "default", "format", "pattern", "properties",
+            "required", "additionalProperties", "items", "minItems", "anyOf",
         }
     ),
-    refs="acyclic",
     formats=frozenset({"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}),
     enum_types=frozenset({"string", "number", "integer", "boolean", "null"}),
+    refs="acyclic",
+    ref_siblings=False,
+    union_siblings="notes",
+    booleans=False,
+    nulls="type",
     at_most=(("minItems", 1),),
     closed=True,
+    anything=("string", "number", "boolean", "null"),
+    hints=True,
 )  # fmt: skip
-"""What is accepted as a schema that must be followed to the letter (guide "Structured outputs", "JSON Schema limitations")."""
+"""What is accepted as a schema that must be followed to the letter (guide "Structured outputs", "JSON Schema limitations"). `allOf`
+may not hold references there, so it is merged."""
 
 _EMPTY: Final = {"type": "object", "properties": {}}
 _FREE: Final = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
+_read: Final = Memo[tuple[Tool, ...]]()
+_SEARCH: Final = "web_search_"
+_PLACES: Final = ("city", "region", "country", "timezone")
 _MODES: Final[dict[str, Any]] = {"auto": "auto", "none": "none", "any": "required"}
 _WORDS: Final = {"auto": "auto", "none": "none", "required": "any"}
 
@@ -43,7 +56,21 @@ _WORDS: Final = {"auto": "auto", "none": "none", "required": "any"}
 
 
 def decode_tools(fields: Fields) -> tuple[Tool, ...]:
-    """Take the tools. Raises `BadRequest`."""
+    """Take the tools, or recall them: each turn of a conversation repeats them. Raises `BadRequest`."""
+    raw = fields.rest.get("tools")
+    if not isinstance(raw, msgspec.Raw):
+        return _read_tools(fields)
+    key = bytes(raw)
+    known = _read.get(key)
+    if known is not None:
+        del fields.rest["tools"]
+        return known
+    fields.rest["tools"] = msgspec.json.decode(key)
+    found = _read_tools(fields)
+    return _read.put(key, found, len(key)) if found else found
+
+
+def _read_tools(fields: Fields) -> tuple[Tool, ...]:
     values = fields.items("tools")
     if values is None:
         return ()
@@ -55,7 +82,8 @@ def decode_tools(fields: Fields) -> tuple[Tool, ...]:
 def _decode_tool(fields: Fields) -> Tool:
     kind, cache = fields.text("type"), take_cache(fields)
     if kind not in (None, "custom"):
-        return Tool(name=kind, kind="hosted", dialect=NAME, config=fields.rest, cache=cache)
+        search = _search(fields.rest) if kind.startswith(_SEARCH) else None
+        return Tool(name=kind, kind="hosted", dialect=NAME, config=fields.rest, search=search, cache=cache)
     if kind is not None:
         fields.rest["type"] = kind
     return Tool(
@@ -66,6 +94,22 @@ def _decode_tool(fields: Fields) -> Tool:
         cache=cache,
         extensions=kept(fields.rest),
     )
+
+
+def _search(config: dict[str, Any]) -> WebSearch:
+    """Return what is asked of a search of the web."""
+    uses, location = config.get("max_uses"), config.get("user_location")
+    known = {key: location.get(key) for key in _PLACES} if isinstance(location, dict) else {}
+    return WebSearch(
+        allowed_domains=_texts(config.get("allowed_domains")),
+        blocked_domains=_texts(config.get("blocked_domains")),
+        max_uses=uses if isinstance(uses, int) and not isinstance(uses, bool) else None,
+        location={key: value for key, value in known.items() if isinstance(value, str)},
+    )
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
 
 def decode_choice(fields: Fields) -> tuple[ToolChoice | None, bool | None]:
@@ -144,6 +188,8 @@ def _schema(tool: Tool, path: str, losses: Losses) -> dict[str, Any]:
 
 
 def _encode_hosted(tool: Tool, path: str, losses: Losses) -> dict[str, Any] | None:
+    if tool.dialect != NAME and tool.search is not None:
+        return _encode_search(tool.search, f"{path}.search", losses)
     if tool.dialect != NAME:
         dropped(losses, path, f"the tool {tool.name} is run by providers of {tool.dialect or 'another dialect'} alone")
         return None
@@ -151,6 +197,24 @@ def _encode_hosted(tool: Tool, path: str, losses: Losses) -> dict[str, Any] | No
     wire: dict[str, Any] = {"type": tool.name}
     write_cache(wire, rest, tool.cache)
     return {**wire, **rest}
+
+
+def _encode_search(search: WebSearch, path: str, losses: Losses) -> dict[str, Any]:
+    """Write Anthropic's own search of the web for another dialect's."""
+    wire: dict[str, Any] = {"type": _SEARCH + "20250305", "name": "web_search"}
+    if search.max_uses is not None:
+        wire["max_uses"] = search.max_uses
+    if search.allowed_domains:
+        wire["allowed_domains"] = list(search.allowed_domains)
+    if search.blocked_domains and search.allowed_domains:
+        changed(losses, f"{path}.blocked_domains", "domains are allowed or blocked, not both")
+    elif search.blocked_domains:
+        wire["blocked_domains"] = list(search.blocked_domains)
+    if search.location:
+        wire["user_location"] = {"type": "approximate", **{key: value for key, value in search.location.items() if key in _PLACES}}
+    if search.context is not None:
+        changed(losses, f"{path}.context", "how much of what is found the model is shown cannot be said")
+    return wire
 
 
 def _encode_choice(choice: ToolChoice, losses: Losses) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Literal, get_args
 
+import msgspec
+
 from jackfield.api import BadRequest
 from jackfield.api.canonical import Message, Opaque, Part, Text, ToolResult
-from jackfield.api.canonical.codec import Fields, missing, overlay, unknown_value
+from jackfield.api.canonical.codec import Fields, Memo, missing, overlay, unknown_value
 from jackfield_anthropic.messages import blocks
 from jackfield_anthropic.messages.abilities import abilities_of
 from jackfield_anthropic.messages.extras import extra, kept
@@ -24,6 +26,10 @@ Role = Literal["user", "assistant", "system"]
 ROLES: Final[tuple[str, ...]] = get_args(Role)
 
 _SYSTEM: Final = ("system", "developer")
+_SIZE: Final = 1024
+"""About how many bytes a block takes while it is remembered."""
+_read: Final = Memo[tuple[Message, str]]()
+_written: Final = Memo[tuple[Message, Sequence[Any]]]()
 _INSIDE: Final = "=inside"
 """The key under which a system message keeps that it stood among the messages."""
 _APART: Final = "=apart"
@@ -62,7 +68,7 @@ def _system_block(value: Any, path: str) -> Part:
     """Read one block of `system`. What Claude Code says of itself there is for Anthropic alone."""
     part = blocks.decode_block(value, path)
     if isinstance(part, Text) and part.text.startswith(_ATTRIBUTION):
-        return blocks.opaque(value, "attribution")
+        return blocks.opaque(value, "billing")
     return part
 
 
@@ -76,10 +82,19 @@ def decode_messages(fields: Fields) -> list[Message]:
     found: list[Message] = []
     before = ""
     for at, value in enumerate(values):
-        message, role = _decode_plain(value, before) or _decode_message(Fields(value, f"messages[{at}]"), before)
+        message, before = _recalled(bytes(value), at, before)
         found.append(message)
-        before = role
     return found
+
+
+def _recalled(raw: bytes, at: int, before: str) -> tuple[Message, str]:
+    """Read a message, or recall what it said when it came before: a conversation repeats its past at each turn."""
+    known = _read.get((raw, before))
+    if known is not None:
+        return known
+    value = msgspec.json.decode(raw)
+    said = _decode_plain(value, before) or _decode_message(Fields(value, f"messages[{at}]"), before)
+    return _read.put((raw, before), said, len(raw))
 
 
 def _decode_plain(value: Any, before: str) -> tuple[Message, str] | None:
@@ -169,7 +184,6 @@ def _gather(messages: Sequence[Message], start: int, model: str, losses: Losses)
     turns: list[_Turn] = []
     for at in range(start, len(messages)):
         message, path = messages[at], f"messages[{at}]"
-        plain = message.parts[0].text if len(message.parts) == 1 and blocks.is_bare(message.parts[0]) else None  # type: ignore[union-attr]
         role, wrapped = _speaker(messages, at, turns, model)
         turn = _turn_for(message, role, path, turns)
         if message.name is not None:
@@ -179,14 +193,20 @@ def _gather(messages: Sequence[Message], start: int, model: str, losses: Losses)
             turn.blocks += (
                 [{"type": "text", "text": f"<system-reminder>\n{message.text}\n</system-reminder>"}] if message.text.strip() else []
             )
-        elif plain and plain.strip() and message.parts[0].signature is None:  # type: ignore[union-attr]
-            turn.blocks.append({"type": "text", "text": plain})
         else:
-            for place, part in enumerate(message.parts):
-                said = blocks.encode_asked(part, f"{path}.parts[{place}]", losses, speaker=turn.role)
-                if said is not None:
-                    turn.blocks.append(said)
+            turn.blocks += _blocks(message, path, role, losses)
     return turns
+
+
+def _blocks(message: Message, path: str, role: Role, losses: Losses) -> Sequence[Any]:
+    """Return the blocks of a message, or recall them: they are shared, and not to be changed in place."""
+    known = _written.get(id(message))
+    if known is not None and known[0] is message:
+        return known[1]
+    before = len(losses)
+    said = [blocks.encode_asked(part, f"{path}.parts[{place}]", losses, speaker=role) for place, part in enumerate(message.parts)]
+    made = [block for block in said if block is not None]
+    return made if len(losses) > before else _written.put(id(message), (message, made), _SIZE * len(made))[1]
 
 
 def _speaker(messages: Sequence[Message], at: int, turns: Sequence[_Turn], model: str) -> tuple[Role, bool]:

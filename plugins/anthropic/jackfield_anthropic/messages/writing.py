@@ -103,7 +103,6 @@ class BlockWriter:
                 changed(self._losses, self._path, "a refusal becomes a text")
                 return self._say(text) if text else []
             case Audio(transcript=text):
-                changed(self._losses, self._path, "answers hold no sound: its transcript stands for it")
                 return self._say(text) if text else []
         return self._whole(self._part)
 
@@ -234,6 +233,10 @@ class BlockWriter:
     def end(self) -> list[Written]:
         """Return the events with which the part ends."""
         events: list[Written] = []
+        if isinstance(self._part, Audio) and self._opened:
+            changed(self._losses, self._path, "sound is not taken: its transcript stands for it")
+        elif isinstance(self._part, Audio):
+            dropped(self._losses, self._path, "messages take no Audio")
         if isinstance(self._part, Thinking):
             events = self._seal(self._part)
         if isinstance(self._part, ToolCall) and self._part.kind == "custom":
