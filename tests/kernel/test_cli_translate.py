@@ -57,6 +57,10 @@ def test_a_request_can_be_made_to_ask_for_a_stream(translate: Translate) -> None
     assert json.loads(translate("canonical", "toy.talk", WARM, "--stream").stdout)["stream"] is True
 
 
+def test_a_request_can_be_made_to_ask_for_another_model(translate: Translate) -> None:
+    assert json.loads(translate("toy.talk", "canonical", talk(), "--model", "n").stdout)["model"] == "n"
+
+
 def test_losses_are_listed_apart_from_the_body(translate: Translate) -> None:
     result = translate("canonical", "toy.talk", WARM)
     assert result.exit_code == 0

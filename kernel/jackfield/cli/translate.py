@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from jackfield.api import BadRequest, Dialect, Event, Framing, Loss, Request
-from jackfield.api.canonical import Delta
-from jackfield.api.canonical.fitting import fit
+from jackfield.api.canonical.crossing import CanonicalWay, Wanted, read_response, write_request
+from jackfield.api.canonical.fitting import Fitting, fit
 from jackfield.cli.options import config_option, json_option, loaded, plugin_option
 
 _Read = TypeVar("_Read")
@@ -33,6 +33,7 @@ class Untranslatable(Exception):
     type=click.Path(path_type=Path),
     help="With --response: the client's request, in the dialect of --to.",
 )
+@click.option("--model", help="Of a request: the model to ask for. Default: the one that it names.")
 @click.option("--input", "given", type=click.Path(path_type=Path), help="Read this file. Default: standard input.")
 @config_option
 @plugin_option
@@ -44,6 +45,7 @@ def translate(
     answers: bool,
     stream: bool,
     asked: Path | None,
+    model: str | None,
     given: Path | None,
     config_file: Path | None,
     files: tuple[Path, ...],
@@ -63,7 +65,7 @@ def translate(
             request = decoded_request(dialects[target], asked.read_bytes()) if asked is not None else Request()
             made = (translated_stream if stream else translated_response)(dialects[source], dialects[target], raw, request, losses)
         else:
-            made = translated_request(dialects[source], dialects[target], raw, losses, stream=stream)
+            made = translated_request(dialects[source], dialects[target], raw, losses, stream=stream, model=model)
     except (Untranslatable, OSError) as fault:
         raise SystemExit(str(fault)) from None
     _show(made, losses, as_json=as_json, events=answers and stream)
@@ -87,12 +89,15 @@ def decoded_request(dialect: Dialect, raw: bytes) -> Request:
     return _read(lambda: dialect.decode_request(raw, "generate"), f"this is no request of {dialect.name}")
 
 
-def translated_request(source: Dialect, target: Dialect, raw: bytes, losses: list[Loss], *, stream: bool = False) -> bytes:
-    """Turn a client's request into an upstream's. Raises `Untranslatable`."""
+def translated_request(
+    source: Dialect, target: Dialect, raw: bytes, losses: list[Loss], *, stream: bool = False, model: str | None = None
+) -> bytes:
+    """Turn a client's request into an upstream's, as a host does that knows nothing of the model. Raises `Untranslatable`."""
     request = decoded_request(source, raw)
-    request = msgspec.structs.replace(request, stream=True) if stream else request
-    request = request if source is target else fit(request, target, losses).request
-    return target.encode_request(request, "generate", losses)
+    wanted = Wanted(model=model or request.model, stream=stream or request.stream)
+    written = _read(lambda: write_request(request, source, target, wanted), f"{target.name} cannot be asked this")
+    losses += written.losses
+    return written.raw
 
 
 def translated_response(source: Dialect, target: Dialect, raw: bytes, request: Request, losses: list[Loss]) -> bytes:
@@ -102,19 +107,25 @@ def translated_response(source: Dialect, target: Dialect, raw: bytes, request: R
     if error is not None:
         return target.encode_error(error if source is target else msgspec.structs.replace(error, type=None, code=None, extensions={}))
     response = _read(lambda: source.decode_response(raw), no_answer)
-    return target.encode_response(response if source is target else fit(request, source, []).restore(response), losses)
+    return target.encode_response(read_response(response, _fitting(source, target, request), None), losses)
 
 
 def translated_stream(source: Dialect, target: Dialect, raw: bytes, request: Request, losses: list[Loss]) -> bytes:
     """Turn an upstream's stream into a client's. Raises `Untranslatable`."""
-    decoder, encoder = source.decode_stream(), target.encode_stream(msgspec.structs.replace(request, stream=True), losses)
+    no_stream = f"this is no stream of {source.name}"
     events = events_of(source, raw)
     if not events:
-        raise Untranslatable(f"this is no stream of {source.name}: there is no event in it")
-    said: list[Delta] = _read(lambda: [delta for event in events for delta in decoder.feed(event)], f"this is no stream of {source.name}")
-    said += decoder.close()
-    restore = None if source is target else fit(request, source, []).restore_stream()
-    return b"".join(event.raw for event in encoder.feed(restore(said) if restore else said)) + target.framing.finish()
+        raise Untranslatable(f"{no_stream}: there is no event in it")
+    asked = msgspec.structs.replace(request, stream=True)
+    way = CanonicalWay(source, target, asked, losses, fitting=_fitting(source, target, request), model=None)
+    made = _read(lambda: [new for event in events if not way.done for new in way.over([event])], no_stream)
+    made += way.over(()) if not way.done else ()
+    return b"".join(event.raw for event in made) + target.framing.finish()
+
+
+def _fitting(source: Dialect, target: Dialect, request: Request) -> Fitting | None:
+    """Return how the names of a request were fitted when it was sent to the one who answers."""
+    return fit(request, source, []) if source.name != target.name else None
 
 
 def events_of(dialect: Dialect, raw: bytes) -> list[Event]:
