@@ -17,11 +17,15 @@ import msgspec
 from jackfield.api import Headers, Loss, Request, Response
 from jackfield.api.canonical import Assembler, Done, Error, StreamError
 from jackfield.cli.translate import events_of, translated_request, translated_response, translated_stream
-from tests.translation.dialects import spoken
+from tests.translation.dialects import CHAT, GENERATE, MESSAGES, RESPONSES, spoken
 from tests.translation.feature import Asked, Failed, Said
 from tests.translation.players import PLAYERS
+from tests.translation.said import STATUS_G, TYPES_A, TYPES_O
 
 NO_WORDS: Final = "·"
+_OPENAIS: Final = {*TYPES_O.values(), None}
+WORDS_FOR_ERRORS: Final = {CHAT: _OPENAIS, RESPONSES: _OPENAIS, MESSAGES: {*TYPES_A.values()}, GENERATE: {*STATUS_G.values()}}
+"""The types of errors that clients of a dialect know. In a stream of responses an error has a code alone."""
 STREAMING: Final = Request(stream=True, stream_usage=True)
 
 
@@ -142,6 +146,8 @@ def _failed_inside(feature: Failed, client: str, upstream: str) -> Cell:
     said = source.decode_error(feature.status, Headers(), json.dumps(feature.wires[upstream]).encode()).message
     if [error.message for error in errors] != [said] or any(isinstance(delta, Done) for delta in deltas):
         raise Fault(f"the error {said!r} became {errors}: {wire!r}")
+    if errors[0].type not in WORDS_FOR_ERRORS[client]:
+        raise Fault(f"{client} knows no errors of the type {errors[0].type!r}: {wire[-400:]!r}")
     if not isinstance(deltas[-1], StreamError):
         raise Fault(f"something follows the error: {deltas[-1]}")
     words = Assembler()
