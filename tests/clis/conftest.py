@@ -81,9 +81,9 @@ class Cli:
     """One client, with a home and a working folder of its own."""
 
     def __init__(self, program: Path, folder: Path) -> None:
-        self.program, self.home, self.work = program, folder / "home", folder / "work"
-        self.home.mkdir()
-        self.work.mkdir()
+        self.program, self.home, self.work, self.temporary = program, folder / "home", folder / "work", folder / "temporary"
+        for made in (self.home, self.work, self.temporary):
+            made.mkdir()
 
     @asynccontextmanager
     async def running(self, *arguments: str, **environment: str) -> AsyncIterator[Running]:
@@ -110,6 +110,7 @@ class Cli:
         return {
             "PATH": f"{node().parent}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(self.home),
+            "TMPDIR": str(self.temporary),
             "LANG": "C.UTF-8",
             "TERM": "dumb",
             **nowhere,
