@@ -56,7 +56,7 @@ PROVIDERS: dict[str, type[Provider]] = {
     "gemini.generate": Gemini,
 }
 
-WAIT = 10.0
+WAIT = 60.0
 """Seconds after which something that a test waits for is missing."""
 
 
