@@ -4,12 +4,13 @@ what a dialect keeps beside the canonical structs.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
 from jackfield.api.body import BadRequest
+from jackfield.api.canonical.memo import Memo
 from jackfield.api.canonical.parts import Extensions
 
 _LINE_ENDS: Final = (
@@ -20,9 +21,25 @@ _LINE_ENDS: Final = (
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
 _NOTHING: Final[dict[str, Any]] = {}
 _encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder().decode
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
-Value = TypeVar("Value")
+
+__all__ = [
+    "Extras",
+    "Fields",
+    "Memo",
+    "difference",
+    "kind",
+    "load",
+    "load_apart",
+    "missing",
+    "overlay",
+    "standard_base64",
+    "to_json",
+    "unknown_value",
+    "wrong_type",
+]
 
 
 class Extras:
@@ -42,37 +59,6 @@ class Extras:
         """Return extensions that keep `rest`, nulls left out."""
         said = {key: value for key, value in rest.items() if value is not None} if rest else rest
         return {self._dialect: dict(said)} if said else {}
-
-
-class Memo(Generic[Value]):
-    """What was made of things that come again and again, such as the past of a conversation, which each of its turns repeats.
-
-    It is bounded by the size of what it was made of; what was not asked for the longest goes first. What it holds is shared
-    by all who ask, and must not be changed.
-    """
-
-    def __init__(self, most: int = 16 << 20, largest: int = 1 << 20) -> None:
-        self._most, self._largest, self._size = most, largest, 0
-        self._known: dict[Hashable, tuple[Value, int]] = {}
-
-    def get(self, key: Hashable) -> Value | None:
-        """Return what was kept under a key; None for nothing."""
-        found = self._known.pop(key, None)
-        if found is None:
-            return None
-        self._known[key] = found
-        return found[0]
-
-    def put(self, key: Hashable, value: Value, size: int) -> Value:
-        """Keep a value, which takes `size` bytes, and return it."""
-        if size <= self._largest:
-            before = self._known.pop(key, None)
-            self._known[key] = (value, size)
-            self._size += size - (before[1] if before is not None else 0)
-            while self._size > self._most and len(self._known) > 1:
-                _, gone = self._known.pop(next(iter(self._known)))
-                self._size -= gone
-        return value
 
 
 def overlay(base: dict[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,6 +122,21 @@ def standard_base64(data: str) -> str:
     return data + "=" * (-len(data) % 4) if len(data) % 4 in (2, 3) else data
 
 
+def json_fault(raw: bytes, fault: Exception) -> str:
+    """Say what is wrong with JSON text, in better words than the fast decoder's where there are any."""
+    if not raw.strip():
+        return "it is empty"
+    if isinstance(fault, UnicodeDecodeError):
+        return "it is not UTF-8"
+    if "truncated" in str(fault) or "hex escape" in str(fault):
+        try:
+            json.loads(raw)
+        except (ValueError, RecursionError):
+            return "it ends too early"
+        return "a \\u escape is half of a surrogate pair"
+    return str(fault).removeprefix("JSON is malformed: ")
+
+
 def load(raw: bytes) -> Any:
     """Decode a client's JSON. Raises `BadRequest` for what is none."""
     try:
@@ -144,19 +145,23 @@ def load(raw: bytes) -> Any:
         raise BadRequest(f"the body is not valid JSON: {fault}", code="invalid_json") from None
 
 
-def load_apart(raw: bytes, apart: str) -> Any:
-    """Decode a client's JSON, but of its member `apart` the items alone, each a `msgspec.Raw`, where that is an array.
+def load_apart(raw: bytes, apart: str, *whole: str) -> Any:
+    """Decode a client's JSON object, but of its member `apart` the items alone, each a `msgspec.Raw`, and its members `whole` not.
 
-    Raises `BadRequest` for what is no JSON; what is no object is returned decoded.
+    Members that are no arrays are decoded. Raises `BadRequest` for what is no JSON; what is no object is returned decoded.
     """
     try:
-        return {key: _items(value) if key == apart else msgspec.json.decode(value) for key, value in _members(raw).items()}
+        return {
+            key: _undecoded(value, key == apart) if key == apart or key in whole else _decode(value) for key, value in _members(raw).items()
+        }
     except (ValueError, RecursionError):
         return load(raw)
 
 
-def _items(value: msgspec.Raw) -> Any:
-    return _array(value) if memoryview(value)[0] == ord("[") else msgspec.json.decode(value)
+def _undecoded(value: msgspec.Raw, items: bool) -> Any:
+    if memoryview(value)[0] != ord("["):
+        return _decode(value)
+    return _array(value) if items else value
 
 
 class Fields:

@@ -5,8 +5,22 @@ from typing import Any, Final
 
 import msgspec
 
-from jackfield.api.canonical.parts import Audio, Document, Image, Part, Refusal, ServerToolCall, Text, Thinking, ToolCall, ToolResult, Video
-from jackfield.api.canonical.request import Request
+from jackfield.api.canonical.memo import Memo, weight
+from jackfield.api.canonical.parts import (
+    Audio,
+    Document,
+    Image,
+    Message,
+    Part,
+    Refusal,
+    ServerToolCall,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Video,
+)
+from jackfield.api.canonical.request import Request, Tool
 
 _BYTES: Final = 4
 """Of UTF-8 a token, in words and in code, as tokenizers of today go on the average."""
@@ -14,13 +28,24 @@ _EACH: Final = 4
 """What a message or a tool costs beside its words."""
 _MEDIA: Final = 1000
 """What a picture, a page or a piece of sound of unknown size is taken for."""
+_known: Final = Memo[tuple[Tool | Message, int]]()
 
 
 def estimate_tokens(request: Request) -> int:
     """Return an estimate of a request's input tokens: a quarter of its bytes, and a flat figure for media."""
-    tools = sum(_EACH + _of(tool.name, tool.description, tool.grammar, tool.parameters or None) for tool in request.tools)
-    messages = sum(_EACH + sum(map(_part, message.parts)) for message in request.messages)
-    return tools + messages + _of(request.output.schema or None)
+    return sum(map(_estimated, request.tools)) + sum(map(_estimated, request.messages)) + _of(request.output.schema or None)
+
+
+def _estimated(said: Tool | Message) -> int:
+    """Return an estimate for a tool or a message, or recall it when it came before."""
+    known = _known.get(id(said))
+    if known is not None:
+        return known[1]
+    tokens = _EACH + (
+        _all(said.parts) if isinstance(said, Message) else _of(said.name, said.description, said.grammar, said.parameters or None)
+    )
+    size = weight(said)
+    return tokens if size is None else _known.put(id(said), (said, tokens), size)[1]
 
 
 def _of(*said: Any) -> int:

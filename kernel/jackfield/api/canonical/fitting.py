@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
+from jackfield.api.canonical.memo import Memo, weight
 from jackfield.api.canonical.parts import Message, Part, ToolCall, ToolResult
 from jackfield.api.canonical.request import Request, Tool, ToolChoice
 from jackfield.api.canonical.response import Choice, Response
@@ -40,6 +42,11 @@ _HIGH_SURROGATES: Final = ("d8", "d9", "da", "db")
 _Name = tuple[str | None, str]
 """A tool's namespace and name."""
 
+_Plain = frozenset[str] | None
+"""The tools that a message names, if it says nothing that a dialect would have to be spared, save perhaps those names; else None."""
+
+_Match = Callable[[str], re.Match[str] | None]
+
 Restore = Callable[[Sequence[Delta]], list[Delta]]
 """Turns the deltas of one stream back, those that came together at a time."""
 
@@ -49,11 +56,13 @@ class Fitting:
 
     def __init__(self, request: Request, dialect: Dialect, losses: list[Loss]) -> None:
         self._dialect, self._losses = dialect, losses
-        self._name, self._id = re.compile(dialect.tool_name).fullmatch, re.compile(dialect.tool_id).fullmatch
+        self._name, self._id, self._looked = _rules(dialect.tool_name, dialect.tool_id)
         self._names: dict[_Name, str] = {}
         self._results: dict[str, str] = {}
         """The fitted name for a tool's own: results do not tell the namespace."""
         self._taken: set[_Name] = set()
+        self._same: set[str] = set()
+        """Names without a namespace that stay as they are."""
         self._ids: dict[str, str] = {}
         self._tools: dict[_Name, Tool] = {}
         """What a name of the fitted request stands for, where the two differ."""
@@ -132,17 +141,44 @@ class Fitting:
         kind = "function" if choice.kind == "custom" and not self._dialect.custom_tools else choice.kind
         return choice if (names, kind) == (choice.names, choice.kind) else replace(choice, names=names, kind=kind)
 
-    def _messages(self, messages: Sequence[Message]) -> tuple[Message, ...]:
-        fitted = list(messages)
+    def _messages(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        fitted: list[Message] | None = None
+        known = self._looked.all([id(message) for message in messages])
         for at, message in enumerate(messages):
-            parts: list[Part] | None = None
-            for place, part in enumerate(message.parts):
-                if isinstance(part, ToolCall | ToolResult) and (new := self._part(part, at, place)) is not part:
-                    parts = parts or list(message.parts)
-                    parts[place] = new
-            if parts is not None:
-                fitted[at] = replace(message, parts=tuple(parts))
-        return tuple(fitted)
+            entry = known[at]
+            names = self._look(message) if entry is None else entry[1]
+            if names is not None and names <= self._same:
+                continue
+            new = self._message(message, at)
+            if new is not message:
+                fitted = fitted or list(messages)
+                fitted[at] = new
+            self._same |= {name for name in names or () if self._names.get((None, name)) == name == self._results.get(name)}
+        return tuple(fitted) if fitted is not None else messages
+
+    def _look(self, message: Message) -> _Plain:
+        """Return which tools a message names, and remember that: it hangs on nothing else in the conversation."""
+        names: set[str | None] | None = set()
+        for part in message.parts:
+            if names is not None and isinstance(part, ToolCall | ToolResult):
+                names = names | {part.name} if self._is_plain(part) else None
+        found = frozenset(filter(None, names)) if names is not None else None
+        size = weight(message)
+        if size is not None:
+            self._looked.put(id(message), (message, found), size)
+        return found
+
+    def _is_plain(self, part: ToolCall | ToolResult) -> bool:
+        call_id, namespace = (part.call_id, None) if isinstance(part, ToolResult) else (part.id, part.namespace)
+        return part.kind == "function" and namespace is None and self._id(call_id) is not None
+
+    def _message(self, message: Message, at: int) -> Message:
+        parts: list[Part] | None = None
+        for place, part in enumerate(message.parts):
+            if isinstance(part, ToolCall | ToolResult) and (new := self._part(part, at, place)) is not part:
+                parts = parts or list(message.parts)
+                parts[place] = new
+        return message if parts is None else replace(message, parts=tuple(parts))
 
     def _part(self, part: ToolCall | ToolResult, at: int, place: int) -> Part:
         plain = part.kind == "custom" and not self._dialect.custom_tools
@@ -172,6 +208,12 @@ class Fitting:
             return part
         arguments = free_text(part.arguments) if tool.kind == "custom" and part.kind == "function" else part.arguments
         return replace(_renamed(part, tool), arguments=arguments)
+
+
+@lru_cache
+def _rules(name: str, call_id: str) -> tuple[_Match, _Match, Memo[tuple[Message, _Plain]]]:
+    """Return how names and ids of tools are judged, and what is known of messages that were."""
+    return re.compile(name).fullmatch, re.compile(call_id).fullmatch, Memo()
 
 
 def fit(request: Request, dialect: Dialect, losses: list[Loss]) -> Fitting:

@@ -25,11 +25,12 @@ from jackfield.api.canonical import (
     ToolResult,
     Video,
 )
-from jackfield.api.canonical.codec import Fields, Memo, missing, overlay, to_json, unknown_value, wrong_type
+from jackfield.api.canonical.codec import Fields, Memo, load, missing, overlay, to_json, unknown_value, wrong_type
 from jackfield_openai.chat import calls
 from jackfield_openai.chat.annotations import decode_annotation, encode_annotations
 from jackfield_openai.chat.content import Losses, decode_part, encode_part, lost, take_cache, write_cache
 from jackfield_openai.chat.extras import extra, kept
+from jackfield_openai.chat.order import ordered
 from jackfield_openai.chat.reasoning import is_own, sign, take_text_signature, take_thinking, write_thinking
 
 ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
@@ -38,7 +39,7 @@ ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
 _SPEAKERS: Final = ("user", "assistant", "system", "developer")
 _Media = Image | Document | Audio | Video
 _read: Final = Memo[Message]()
-_written: Final = Memo[tuple[Message, tuple[msgspec.Raw, ...]]]()
+_written: Final = Memo[tuple[Message, bytes]]()
 _Placed = list[tuple[Part, str]]
 """Parts with their paths, for what is noted of them."""
 
@@ -47,18 +48,20 @@ _Placed = list[tuple[Part, str]]
 
 
 def decode_messages(values: Sequence[msgspec.Raw]) -> tuple[Message, ...]:
-    """Read all messages. Raises `BadRequest` with the path of what is wrong."""
+    """Read all messages. Raises `BadRequest` with the path of what is wrong.
+
+    What a message said when it came before is recalled: a conversation repeats its past at each turn.
+    """
     if not values:
         raise BadRequest("'messages' must hold at least one message", "messages", "empty_array")
     pending: dict[str, str] = {}
-    return tuple(_recalled(bytes(value), at, pending) for at, value in enumerate(values))
+    raws = list(map(bytes, values))
+    known = _read.all(raws)
+    return tuple([_decode_raw(raws[at], at, pending) if message is None else message for at, message in enumerate(known)])
 
 
-def _recalled(raw: bytes, at: int, pending: dict[str, str]) -> Message:
-    """Read a message, or recall what it said when it came before: a conversation repeats its past at each turn."""
-    if (known := _read.get(raw)) is not None:
-        return known
-    value = msgspec.json.decode(raw)
+def _decode_raw(raw: bytes, at: int, pending: dict[str, str]) -> Message:
+    value = load(raw)
     if (plain := _decode_plain(value)) is not None:
         return _read.put(raw, plain, len(raw))
     message = _decode_message(Fields(value, f"messages[{at}]"), pending)
@@ -191,26 +194,35 @@ def _decode_result(fields: Fields, role: str, pending: dict[str, str]) -> Messag
 # ---------------------------------------------------------------------------------------------- writing
 
 
-def encode_messages(messages: Sequence[Message], losses: Losses) -> list[Any]:
-    """Write all messages. One that holds tool results and other parts becomes several.
+def encode_messages(messages: Sequence[Message], losses: Losses) -> bytes:
+    """Write all messages as the items of a JSON array. One that holds tool results and other parts becomes several.
 
     Pictures in tool results move to a user's message after the results: tool messages hold texts alone.
     """
-    wire: list[Any] = []
     moved: list[dict[str, Any]] = []
-    for at, message in enumerate(messages):
-        known = _written.get(id(message)) if not moved else None
-        if known is not None and known[0] is message:
-            wire += known[1]
-            continue
-        begun, lost_before = len(wire), len(losses) if not moved else -1
-        _write_message(message, at, wire, moved, losses)
-        if len(losses) == lost_before and not moved:
-            said = tuple(msgspec.Raw(to_json(one)) for one in wire[begun:])
-            wire[begun:] = _written.put(id(message), (message, said), sum(len(memoryview(one)) for one in said))[1]
+    placed = ordered(messages)
+    known = _written.all([id(message) for _, message in placed])
+    said = [
+        _encode_anew(message, at, moved, losses) if one is None or moved else one[1]
+        for (at, message), one in zip(placed, known, strict=True)
+    ]
     if moved:
-        wire.append({"role": "user", "content": moved})
-    return wire
+        said.append(to_json({"role": "user", "content": moved}))
+    return b",".join(said)
+
+
+def _encode_anew(message: Message, at: int, moved: list[dict[str, Any]], losses: Losses) -> bytes:
+    """Write what becomes of a message, and remember it if that hangs on the message alone.
+
+    It is remembered by its identity, which is nobody else's as long as the message is remembered with it.
+    """
+    alone, lost_before = not moved, len(losses)
+    wire: list[Any] = []
+    _write_message(message, at, wire, moved, losses)
+    said = b",".join(map(to_json, wire))
+    if alone and not moved and len(losses) == lost_before:
+        _written.put(id(message), (message, said), len(said))
+    return said
 
 
 def _write_message(message: Message, at: int, wire: list[Any], moved: list[dict[str, Any]], losses: Losses) -> None:

@@ -18,7 +18,7 @@ from jackfield_openai.chat.settings import (
     write_sampling,
     write_thinking,
 )
-from jackfield_openai.chat.tools import decode_choice, decode_tools, write_choice, write_tools
+from jackfield_openai.chat.tools import decode_choice, decode_tools, has_tools, write_choice, write_tools
 
 
 def decode_request(raw: bytes, operation: Operation) -> Request:
@@ -26,7 +26,7 @@ def decode_request(raw: bytes, operation: Operation) -> Request:
     if operation != "generate":
         return Request()
     try:
-        return _decode(Fields(load_apart(raw, "messages"), ""))
+        return _decode(Fields(load_apart(raw, "messages", "tools"), ""))
     except RecursionError:
         raise BadRequest("the body is nested too deeply", code="invalid_json") from None
 
@@ -63,13 +63,18 @@ def _decode(fields: Fields) -> Request:
 def encode_request(request: Request, operation: Operation, losses: list[Loss]) -> bytes:
     """Write a body for an upstream; what chat completions cannot say is added to `losses`."""
     rest = dict(extra(request.extensions))
-    body: dict[str, Any] = {"model": request.model, "messages": encode_messages(request.messages, losses)}
+    messages = encode_messages(request.messages, losses)
+    body: dict[str, Any] = {"model": request.model}
     write_tools(body, request.tools, rest, losses)
-    write_choice(body, request.tool_choice, losses)
-    if request.parallel_tools is not None:
-        body["parallel_tool_calls"] = request.parallel_tools
+    if has_tools(body, request.tools):
+        write_choice(body, request.tool_choice, losses)
+        if request.parallel_tools is not None:
+            body["parallel_tool_calls"] = request.parallel_tools
     write_sampling(body, request.sampling, rest, losses)
     write_thinking(body, request.thinking, rest, losses)
     write_output(body, request.output, rest, losses)
     write_housekeeping(body, request, rest, losses)
-    return to_json(overlay(body, rest))
+    del overlay(body, rest)["model"]
+    others = to_json(body)
+    # The model's name stands first, where whoever peeks at a body finds it soon; the messages are copied once.
+    return b"".join((b'{"model":', to_json(request.model), b',"messages":[', messages, b"]," if body else b"]", others[1:]))

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
+import msgspec
+
 from jackfield.api import BadRequest
 from jackfield.api.canonical import Tool, ToolChoice, WebSearch
-from jackfield.api.canonical.codec import Fields, overlay, wrong_type
+from jackfield.api.canonical.codec import Fields, Memo, load, overlay, to_json, wrong_type
 from jackfield_openai.chat.content import Losses, lost, take_cache, write_cache
 from jackfield_openai.chat.extras import NAME, extra, kept
 
@@ -38,23 +40,40 @@ _MODES: Final[dict[str, Literal["auto", "none", "required"]]] = {
     "any": "required",
 }
 
+_read: Final = Memo[tuple[Tool, ...]]()
+_written: Final = Memo[tuple[Tool, msgspec.Raw]]()
+
 
 # ---------------------------------------------------------------------------------------------- reading
 
 
 def decode_tools(fields: Fields) -> tuple[Tool, ...]:
     """Take `tools` and the older `functions`. Raises `BadRequest` with the path of what is wrong."""
-    values = fields.items("tools")
-    tools = [_decode_tool(Fields(value, f"tools[{at}]")) for at, value in enumerate(values or [])]
+    known = _recalled(fields.rest.pop("tools")) if isinstance(fields.rest.get("tools"), msgspec.Raw) else None
+    if known and fields.rest.keys().isdisjoint(("functions", SEARCH)):
+        return known
+    tools = list(known if known is not None else _decode_list(fields.items("tools") or []))
+    empty = known == ()
     for at, value in enumerate(fields.items("functions") or []):
         inner = Fields(value, f"functions[{at}]")
         tool = _function(inner)
         tools.append(Tool(**tool, extensions=kept({OLD_FORM: inner.rest})))
-    if values == []:
+    if empty:
         fields.rest["tools"] = []
     if (search := fields.object(SEARCH)) is not None:
         tools.append(Tool(name=SEARCH, kind="hosted", dialect=NAME, config=search, search=_read_search(search)))
     return tuple(tools)
+
+
+def _recalled(raw: msgspec.Raw) -> tuple[Tool, ...]:
+    """Read a list of tools, or recall what it said when it came before: agents send the same with each request."""
+    said = bytes(raw)
+    known = _read.get(said)
+    return known if known is not None else _read.put(said, _decode_list(load(said)), len(said))
+
+
+def _decode_list(values: list[Any]) -> tuple[Tool, ...]:
+    return tuple(_decode_tool(Fields(value, f"tools[{at}]")) for at, value in enumerate(values))
 
 
 def _decode_tool(fields: Fields) -> Tool:
@@ -174,10 +193,14 @@ def _decode_allowed(fields: Fields) -> ToolChoice | None:
 def write_tools(body: dict[str, Any], tools: Sequence[Tool], rest: dict[str, Any], losses: Losses) -> None:
     """Write the tools that chat completions know; hosted ones of other dialects are lost."""
     empty = rest.pop("tools", None) == []
-    new: list[dict[str, Any]] = []
+    new: list[Any] = []
     old: list[dict[str, Any]] = []
     for at, tool in enumerate(tools):
-        path = f"tools[{at}]"
+        known = _written.get(id(tool))
+        if known is not None:
+            new.append(known[1])
+            continue
+        path, lost_before = f"tools[{at}]", len(losses)
         if tool.namespace is not None:
             lost(losses, f"{path}.namespace", "chat completions have no namespaces of tools")
         if tool.kind == "hosted" and (tool.name, tool.dialect) == (SEARCH, NAME):
@@ -190,11 +213,23 @@ def write_tools(body: dict[str, Any], tools: Sequence[Tool], rest: dict[str, Any
         elif OLD_FORM in extra(tool.extensions):
             old.append({**_wire_function(tool), **extra(tool.extensions)[OLD_FORM]})
         else:
-            new.append(_encode_tool(tool, path, losses))
+            wire = _encode_tool(tool, path, losses)
+            new.append(wire if len(losses) > lost_before else _remembered(tool, wire))
     if new or (empty and not old):
         body["tools"] = new
     if old:
         body["functions"] = old
+
+
+def _remembered(tool: Tool, wire: dict[str, Any]) -> msgspec.Raw:
+    """Return a tool as it is written, known again by its identity: the tool is remembered with it."""
+    said = to_json(wire)
+    return _written.put(id(tool), (tool, msgspec.Raw(said)), len(said))[1]
+
+
+def has_tools(body: dict[str, Any], tools: Sequence[Tool]) -> bool:
+    """Tell whether a choice among `tools` can be written: not where none of another dialect's was, as OpenAI refuses one among none."""
+    return not body.keys().isdisjoint(("tools", "functions")) or all(tool.dialect == NAME for tool in tools)
 
 
 def _read_search(said: dict[str, Any]) -> WebSearch:

@@ -1,0 +1,68 @@
+"""Remembering what was made of things that come again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+_encode: Final = msgspec.json.Encoder().encode
+Value = TypeVar("Value")
+
+
+class Memo(Generic[Value]):
+    """What was made of things that come again and again, such as the past of a conversation, which each of its turns repeats.
+
+    It is bounded by `most` bytes: each value counts with the size of what it was made of and what any value costs beside;
+    one made of more than `largest` bytes is not kept. Values are kept in two halves: whenever the recent one is full, all
+    that was not asked for since the last time goes. What it holds is shared by all who ask, and must not be changed.
+
+    A key may be the `id` of an object if the value holds the object: as long as it does, nobody else has that id.
+    """
+
+    EACH: Final = 1024
+    """Bytes that a value counts beside its size: its key, and the structs around its texts."""
+
+    def __init__(self, most: int = 16 << 20, largest: int = 1 << 20) -> None:
+        self._half, self._largest, self._size = most // 2, largest, 0
+        self._recent: dict[Hashable, tuple[Value, int]] = {}
+        self._former: dict[Hashable, tuple[Value, int]] = {}
+
+    def get(self, key: Hashable) -> Value | None:
+        """Return what was kept under a key; None for nothing."""
+        found = self._recent.get(key)
+        if found is None:
+            found = self._former.pop(key, None)
+            if found is None:
+                return None
+            self._keep(key, found)
+        return found[0]
+
+    def all(self, keys: Sequence[Hashable]) -> list[Value | None]:
+        """Return what was kept under each of many keys."""
+        found = list(map(self._recent.get, keys))
+        return [self.get(key) if known is None else known[0] for key, known in zip(keys, found, strict=True)]
+
+    def put(self, key: Hashable, value: Value, size: int) -> Value:
+        """Keep a value, which was made of `size` bytes, and return it."""
+        if size <= self._largest:
+            self._former.pop(key, None)
+            self._keep(key, (value, size + self.EACH))
+        return value
+
+    def _keep(self, key: Hashable, entry: tuple[Value, int]) -> None:
+        before = self._recent.get(key)
+        self._size += entry[1] - (before[1] if before is not None else 0)
+        if self._size > self._half:
+            self._former, self._recent, self._size = self._recent, {}, entry[1]
+            self._former.pop(key, None)
+        self._recent[key] = entry
+
+
+def weight(value: Any) -> int | None:
+    """Return about how many bytes a struct holds, for `Memo.put`; None for one that cannot be told."""
+    try:
+        return len(_encode(value))
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return None
