@@ -98,7 +98,7 @@ TOOL = st.builds(
     Tool,
     name=NAME,
     description=maybe(WORDS),
-    parameters=st.just({"type": "object", "properties": {}, "additionalProperties": False}),
+    parameters=st.just({"type": "object", "properties": {}, "required": [], "additionalProperties": False}),
     strict=st.booleans(),
 ) | st.builds(Tool, name=NAME, kind=st.just("custom"), description=maybe(WORDS))
 CHOICE = st.builds(ToolChoice, mode=st.sampled_from(["auto", "none", "required"])) | st.builds(
@@ -123,21 +123,20 @@ REQUEST = st.builds(
 )
 
 
-def merged(request: Request) -> Any:
-    """Return a request as JSON, turns of one side in a row taken together, as the dialect reads them."""
+def merged(request: Request) -> Request:
+    """Return a request without extensions, turns of one side in a row taken together, as the dialect reads them."""
     said = plain(request)
     for message in said["messages"]:
         for part in message["parts"]:
-            part.pop("id", None)  # thoughts get one from what they say
+            if part["type"] == "thinking":
+                part.pop("id", None)  # they get one from what they say
     turns: list[Any] = []
     for message in said["messages"]:
         if turns and message["role"] == turns[-1]["role"] and message["role"] in ("assistant", "tool"):
             turns[-1] = {**turns[-1], "parts": [*turns[-1]["parts"], *message["parts"]]}
         else:
             turns.append(message)
-    if said.get("tool_choice") is not None:
-        said["tool_choice"].setdefault("mode", "auto")
-    return {**said, "messages": turns, **({"stream_usage": True} if said.get("stream") else {})}
+    return msgspec.convert({**said, "messages": turns, **({"stream_usage": True} if said.get("stream") else {})}, Request)
 
 
 @EACH

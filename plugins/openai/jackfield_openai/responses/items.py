@@ -82,6 +82,8 @@ def decode_message(fields: Fields, *, answer: bool) -> list[Part]:
     if not all(isinstance(part, Text | Refusal) for part in parts):
         return [opaque(whole, "message")]
     mark = {key: item for key, item in fields.rest.items() if item is not None and key not in ("role", "content")}
+    if not isinstance(mark.get("id"), str):
+        mark.pop("id", None)
     for key, default in message_defaults(mark, answer=answer).items():
         if mark.get(key) == default:
             del mark[key]
