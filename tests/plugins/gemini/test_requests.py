@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from jackfield.api import BadRequest, Request
+from jackfield.api import BadRequest, Request, Response
 from jackfield.api.canonical import (
     Audio,
     Cache,
+    Choice,
     Document,
     Image,
     Message,
@@ -31,8 +32,9 @@ from jackfield.api.canonical import (
     ToolResult,
     Video,
     WebSearch,
+    play,
 )
-from tests.plugins.gemini.gemini_wire import GEMINI, read_request, write_request
+from tests.plugins.gemini.gemini_wire import GEMINI, encoded, read_request, write_answer, write_request
 
 PLACEHOLDER = b64encode(b"skip_thought_signature_validator").decode()
 ASKED = Message(role="user", parts=(Text(text="x"),))
@@ -139,6 +141,33 @@ def test_tagged_signatures_are_known_again() -> None:
         assert first == Thinking(text="hm", signature=Signature(value="sig", family="anthropic"))
         assert second == Thinking(redacted=Signature(value="sealed", family="openai"))
     assert any(tag.decode() in tagged for tag in GEMINI.needles.tagged)
+
+
+THEIRS = (
+    Thinking(text="hm", signature=Signature(value="sig", family="anthropic")),
+    Thinking(redacted=Signature(value="sealed", family="openai"), id="rs_1"),
+)
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("shown", [True, False], ids=["thoughts sent back", "thoughts left out"])
+def test_thoughts_of_others_come_back_with_the_call_that_they_led_to(streamed: bool, shown: bool) -> None:
+    """Google's command line sends no thought back, but every signature that stands on a call."""
+    calls = (ToolCall(id="a", name="f", arguments="{}"), ToolCall(id="b", name="g", arguments="{}"))
+    answer = Response(choices=(Choice(message=message("assistant", *THEIRS, "words", *calls), finish="tool_calls"),))
+    if streamed:
+        chunks = encoded(list(play(answer)))
+        parts = [part for one in chunks for part in one["candidates"][0]["content"]["parts"] if part != {"text": ""}]
+    else:
+        parts = write_answer(answer)[0]["candidates"][0]["content"]["parts"]
+    turn = {"role": "model", "parts": [part for part in parts if shown or not part.get("thought")]}
+    results = [{"functionResponse": {"id": id_, "name": name, "response": {"output": "r"}}} for id_, name in (("a", "f"), ("b", "g"))]
+    body = {"contents": [{"parts": [{"text": "x"}]}, turn, {"role": "user", "parts": results}]}
+    said = read_request(body).messages[1].parts
+    assert [part for part in said if isinstance(part, ToolCall)] == list(calls)
+    thoughts = [part for part in said if isinstance(part, Thinking) and (part.signature or part.redacted)]
+    assert [(part.text, part.signature, part.redacted) for part in thoughts] == [(t.text, t.signature, t.redacted) for t in THEIRS]
+    assert any(tag in json.dumps(body).encode() for tag in GEMINI.needles.tagged)
 
 
 @pytest.mark.parametrize(

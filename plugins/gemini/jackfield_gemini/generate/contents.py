@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from jackfield.api import BadRequest, Loss
 from jackfield.api.canonical import Message, Part, Text, ToolCall, ToolResult
 from jackfield.api.canonical.codec import Fields, missing, unknown_value
-from jackfield_gemini.generate import signing
+from jackfield_gemini.generate import carried, signing
 from jackfield_gemini.generate.extras import extra, kept
 from jackfield_gemini.generate.ids import Pairing
 from jackfield_gemini.generate.models import Manners
@@ -76,8 +76,13 @@ def decode_parts(found: Fields, pairing: Pairing) -> tuple[Part, ...]:
     values = listed(found, "parts")
     if values is None:
         raise missing(found.at("parts"))
-    path = found.at("parts")
-    return tuple(decode_part(fields(value, f"{path}[{at}]"), pairing) for at, value in enumerate(values))
+    path, parts = found.at("parts"), list[Part]()
+    for at, value in enumerate(values):
+        one = fields(value, f"{path}[{at}]")
+        carried.put(parts, carried.take(one.rest))
+        parts.append(decode_part(one, pairing))
+        carried.join(parts)
+    return tuple(parts)
 
 
 def decode_system(value: Any, path: str) -> Message:

@@ -43,6 +43,7 @@ from jackfield.api.canonical import (
     UsageDelta,
 )
 from jackfield.api.canonical.codec import overlay, to_json
+from jackfield_gemini.generate import carried, signing
 from jackfield_gemini.generate.errors import encode_error
 from jackfield_gemini.generate.extras import NAME, extra
 from jackfield_gemini.generate.finish import word_for
@@ -72,6 +73,11 @@ class _Open:
         self.quick = b""
         """What stands around this part's words in a chunk that holds nothing else: filled at its second increment."""
 
+    def thought(self) -> Thinking:
+        """Return a thought with what was said of it so far."""
+        assert isinstance(self.part, Thinking)
+        return msgspec.structs.replace(self.part, text=self.part.text + "".join(self.text), summary=())
+
 
 class _Answer:
     """One choice while its chunks are written."""
@@ -83,7 +89,7 @@ class _Answer:
         self.tail: tuple[int, dict[str, Any]] | None = None
         self.finish: Finish | None = None
         self.logprobs: list[Logprobs] = []
-        self.sent = False
+        self.sent = self.called = False
 
 
 class GenerateStreamEncoder:
@@ -211,13 +217,25 @@ class GenerateStreamEncoder:
                 if isinstance(opened.part, ToolCall):
                     opened.part = msgspec.structs.replace(opened.part, signature=signature)
                     return
+                if isinstance(opened.part, Thinking):
+                    opened.part = msgspec.structs.replace(opened.part, signature=signature)
                 wire = self._say(answer, opened, delta, "")
                 signed = encode_part(Text(text="", signature=signature), path, self._losses, answer=True) or {}
                 wire.update({key: value for key, value in signed.items() if key != "text"})
             case PartEnd() if isinstance(opened.part, ToolCall):
                 call = msgspec.structs.replace(opened.part, arguments=opened.part.arguments + "".join(opened.arguments))
                 self._write(answer, delta.index, call, path)
-                answer.tail = None
+                self._carry(answer)
+
+    @staticmethod
+    def _carry(answer: _Answer) -> None:
+        """Put the thoughts of another family on the first call, for clients that send back nothing else of them."""
+        wire, answer.tail = answer.waiting[-1], None
+        thoughts = [opened.thought() for _, opened in sorted(answer.parts.items()) if isinstance(opened.part, Thinking)]
+        theirs = [thought for thought in thoughts if carried.foreign(thought)]
+        if theirs and not answer.called and signing.KEY not in wire:
+            wire[signing.KEY] = carried.write(theirs)
+        answer.called = True
 
     @staticmethod
     def _apart(opened: _Open, delta: TextDelta | ThinkingDelta) -> str:

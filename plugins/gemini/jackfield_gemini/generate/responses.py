@@ -13,9 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from jackfield.api import BadRequest, Loss, Response
-from jackfield.api.canonical import Choice, Message, Part, ToolCall, Usage
+from jackfield.api.canonical import Choice, Message, Part, Thinking, ToolCall, Usage
 from jackfield.api.canonical.codec import overlay, to_json
-from jackfield_gemini.generate import grounding
+from jackfield_gemini.generate import carried, grounding, signing
 from jackfield_gemini.generate.extras import extra, kept
 from jackfield_gemini.generate.finish import CHANGED, decode_finish, finish_kept, word_for
 from jackfield_gemini.generate.ids import Pairing
@@ -120,7 +120,12 @@ def take_content(rest: dict[str, Any], seed: str, pairing: Pairing) -> tuple[lis
         return [], {_CONTENT: ""}
     said = spelled(content)
     values = said.pop("parts", None)
-    parts = [decode_part(fields(value, f"{seed}:{place}"), pairing) for place, value in enumerate(values or ()) if isinstance(value, dict)]
+    parts: list[Part] = []
+    for place, value in enumerate(values or ()):
+        if isinstance(value, dict):
+            one = fields(value, f"{seed}:{place}")
+            carried.put(parts, carried.take(one.rest))
+            parts.append(decode_part(one, pairing))
     if said.get("role") == "model":
         del said["role"]
     else:
@@ -172,6 +177,7 @@ def encode_candidate(choice: Choice, losses: list[Loss]) -> dict[str, Any]:
     path, form = f"choices[{choice.index}]", rest.pop(_CONTENT, {})
     said = [(encode_part(part, f"{path}.parts[{at}]", losses, answer=True), part) for at, part in enumerate(choice.message.parts)]
     written = [(wire, part) for wire, part in said if wire is not None]
+    _carry(written)
     candidate: dict[str, Any] = {}
     if form != "" or written:
         candidate["content"] = _content([wire for wire, _ in written], form or {})
@@ -184,6 +190,14 @@ def encode_candidate(choice: Choice, losses: list[Loss]) -> dict[str, Any]:
         candidate["logprobsResult"] = encode_logprobs(choice.logprobs)
     grounding.write_all(candidate, [part for _, part in written], rest)
     return overlay(candidate, rest)
+
+
+def _carry(written: Sequence[tuple[dict[str, Any], Part]]) -> None:
+    """Put the thoughts of another family on the first call, for clients that send back nothing else of them."""
+    at = next((at for at, (wire, _) in enumerate(written) if "functionCall" in wire), 0)
+    thoughts = [part for _, part in written[:at] if isinstance(part, Thinking) and carried.foreign(part)]
+    if thoughts and signing.KEY not in written[at][0]:
+        written[at][0][signing.KEY] = carried.write(thoughts)
 
 
 def _content(parts: list[dict[str, Any]], form: dict[str, Any]) -> dict[str, Any]:

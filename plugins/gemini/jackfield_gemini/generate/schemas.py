@@ -22,11 +22,14 @@ SUBSET: Final = SchemaSubset(
             "maxItems", "minimum", "maximum", "anyOf", "oneOf", "properties", "additionalProperties", "required", "propertyOrdering",
             # What may be sent and is passed over, as recorded answers show; it is for the model to read.
             "definitions", "default", "pattern", "minLength", "maxLength", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
-            "uniqueItems", "minProperties", "maxProperties", "examples", "nullable", "$schema", "$comment",
+            "uniqueItems", "minProperties", "maxProperties", "examples", "$schema", "$comment",
         }
     ),
+    any_case=True,
+    nulls="type",
     ref_siblings=False,
-    enum_types=frozenset({"string", "number", "integer"}),
+    booleans=False,
+    enum_types=frozenset({"string", "number", "integer", "null"}),
     hints=True,
 )  # fmt: skip
 """What `parametersJsonSchema` and `responseJsonSchema` accept."""

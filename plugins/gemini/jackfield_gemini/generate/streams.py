@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from jackfield.api import Error, Event
+from jackfield.api import BadRequest, Error, Event
 from jackfield.api.canonical import (
     ArgumentsDelta,
     Begin,
@@ -32,6 +32,7 @@ from jackfield.api.canonical import (
     ToolCall,
     UsageDelta,
 )
+from jackfield_gemini.generate import carried
 from jackfield_gemini.generate.errors import read_error
 from jackfield_gemini.generate.extras import extra, kept
 from jackfield_gemini.generate.finish import decode_finish, finish_kept, word_of
@@ -114,7 +115,9 @@ class _Choice:
         call = said.get("functionCall")
         if isinstance(call, dict) and (self.partial is not None or "willContinue" in spelled(call) or "partialArgs" in spelled(call)):
             return self._piece(said, spelled(call))
-        part = decode_part(fields(value, f"{self.seed}:{self.index}:{self.count}"), Pairing())
+        found = fields(value, f"{self.seed}:{self.index}:{self.count}")
+        carried.take(found.rest)  # they were told in parts of their own before
+        part = decode_part(found, Pairing())
         if isinstance(part, Text | Thinking):
             return self._words(part)
         if isinstance(part, ToolCall):
@@ -207,7 +210,10 @@ class GenerateStreamDecoder:
             quick = self._quick(event.data)
             if quick is not None:
                 return quick
-        return self._chunk(event.json)
+        try:
+            return self._chunk(event.json)
+        except BadRequest as fault:  # it is no caller's
+            raise ValueError(f"an event of the stream cannot be read: {fault}") from None
 
     def _quick(self, data: bytes) -> list[Delta] | None:
         try:
