@@ -96,7 +96,7 @@ def calls(request: Request) -> Any:
 
 
 def _call(part: ToolCall) -> Any:
-    return part.kind, part.namespace, part.name, part.id, loaded(part.arguments)
+    return part.kind, part.namespace, part.name, part.id, loaded(part.arguments or "{}") if part.kind == "function" else part.arguments
 
 
 def results(request: Request) -> Any:

@@ -107,7 +107,9 @@ def responses(draw: st.DrawFn) -> Response:
     signature = Signature(value=draw(OPAQUE), family=family)
     parts: list[Any] = []
     if draw(st.booleans()):
-        parts.append(Thinking(text=draw(WORDS), signature=draw(maybe(st.just(signature)))))
+        words = draw(st.lists(WORDS, min_size=1, max_size=2))
+        told: dict[str, Any] = {"text": words[0]} if draw(st.booleans()) else {"summary": tuple(words)}
+        parts.append(Thinking(**told, signature=draw(maybe(st.just(signature)))))
     if draw(st.booleans()):
         parts.append(draw(TEXTS))
     ids = draw(st.lists(IDS, max_size=3, unique=True))

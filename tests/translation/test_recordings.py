@@ -18,14 +18,21 @@ from jackfield.api.canonical.fitting import fit
 from jackfield.cli.translate import events_of
 from tests.translation import meanings as m
 from tests.translation import official, recorded
-from tests.translation.dialects import FOUR, SHORT, spoken, there
+from tests.translation.dialects import CHAT, FOUR, SHORT, spoken, there
 from tests.translation.matrix import STREAMING
 
 ACROSS: Final = [
     pytest.param(source, target, id=f"{SHORT[source]}-{SHORT[target]}") for source in there() for target in there() if source != target
 ]
 
-EXCEPTIONS: Final[dict[tuple[str, str], str]] = {}
+FILM: Final = "a film: OpenRouter and others take `video_url`, OpenAI does not"
+EXCEPTIONS: Final[dict[tuple[str, str], str]] = {
+    ("gemini-generate-pydantic-ai-01ed62a4e357", CHAT): FILM,
+    ("gemini-generate-pydantic-ai-1bac274a8881", CHAT): FILM,
+    ("gemini-generate-pydantic-ai-40fb6db485e9", CHAT): FILM,
+    ("gemini-generate-pydantic-ai-79288d4d382f", CHAT): FILM,
+    ("gemini-generate-pydantic-ai-7a7c22e999bb", CHAT): FILM,
+}
 """Translations that the target's SDK does not take, by recording and target, with the reason."""
 
 
@@ -73,7 +80,7 @@ def test_recorded_requests_are_valid_and_mean_the_same_elsewhere(source: str, ta
         found.take(name, official.request(target, wire))
         again = target_dialect.decode_request(wire, "generate")
         found.compare(name, "calls", m.calls(fitted), m.calls(again), losses, "messages[")
-        found.compare(name, "tools", functions(fitted), functions(again), losses, "tools[")
+        found.compare(name, "tools", functions(fitted), functions(again), losses, "tool")
         found.compare(name, "lost texts", [], missing(fitted, again), losses, "messages[")
         found.count += 1
     found.check(50)

@@ -833,6 +833,13 @@ def test_a_thinking_block_of_several_paragraphs_is_signed_once() -> None:
     assert thought == "One.\n\nTwo."
 
 
+def test_paragraphs_of_thought_are_told_apart_in_streams() -> None:
+    unsigned = {key: value for key, value in TWO_SUMMARIES.items() if key != "encrypted_content"}
+    found = events(CHAT, RESPONSES, PLAYERS[RESPONSES](response(unsigned, said_r(ANSWER))))
+    deltas = [chunk["choices"][0]["delta"] for _, chunk in found if chunk and chunk["choices"]]
+    assert "".join(delta.get("reasoning_content") or "" for delta in deltas) == "One.\n\nTwo."
+
+
 def test_late_counts_are_said_before_the_end() -> None:
     """The upstream's counts come in a chunk of their own, after the finish reason."""
     (said,) = [said for name, said in events(MESSAGES, CHAT, PLAYERS[CHAT](completion({"content": "x"}))) if name == "message_delta"]
