@@ -35,6 +35,7 @@ STATUSES: Final = {
 }
 """The status that goes with each type: in a stream an error has no other."""
 
+_KNOWN: Final = frozenset({*STATUSES, "memory_precondition_failed_error", "memory_path_conflict_error"})
 _TYPES: Final = {**{status: type_ for type_, status in STATUSES.items()}, 408: "timeout_error", 503: "overloaded_error"}
 
 _SIGNATURE: Final = re.compile(
@@ -114,7 +115,8 @@ def encode_error(error: Error) -> bytes:
     message = error.message
     if error.param is not None and error.param not in message:
         message = f"{error.param}: {message}"
-    inner: dict[str, Any] = {"type": error.type or type_of(error.status), "message": message}
+    own = error.type if error.type in _KNOWN or rest else None  # types of other dialects mean nothing to Anthropic's clients
+    inner: dict[str, Any] = {"type": own or type_of(error.status), "message": message}
     if "details" in rest:
         inner["details"] = rest["details"]
     around = {"request_id": rest["request_id"]} if "request_id" in rest else {}

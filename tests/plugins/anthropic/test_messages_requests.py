@@ -496,6 +496,21 @@ def test_an_answer_to_be_continued_does_not_end_in_blanks() -> None:
     assert [loss.what for loss in losses] == ["changed"]
 
 
+def test_a_model_that_continues_no_answer_is_asked_to() -> None:
+    wire, losses = write_request(asked(user("hi"), assistant("The answer is"), model=NEW))
+    assert [message["role"] for message in wire["messages"]] == ["user", "assistant", "user"]
+    assert [(loss.path, loss.what) for loss in losses] == [("messages", "invented")]
+
+
+def test_thinking_is_off_for_results_of_a_turn_whose_thought_is_gone() -> None:
+    thought = Thinking(text="hm", signature=Signature(value="S", family="anthropic"))
+    for parts, kind, lost in (((call("a"),), "disabled", ["thinking"]), ((thought, call("a")), "enabled", [])):
+        said = ThinkingConfig(mode="on", budget=2000)
+        wire, losses = write_request(asked(user("hi"), assistant(*parts), result("a"), sampling=Sampling(max_tokens=5000), thinking=said))
+        assert wire["thinking"]["type"] == kind
+        assert [loss.path for loss in losses] == lost
+
+
 def test_there_is_always_something_to_answer() -> None:
     wire, losses = write_request(asked(Message(role="system", parts=(Text(text="You are"),))))
     assert wire["system"] == "You are"
@@ -843,7 +858,7 @@ def test_a_choice_among_some_tools_leaves_out_the_others() -> None:
     wire, losses = write_request(asked(tools=(Tool(name="f"), Tool(name="g")), tool_choice=choice))
     assert [tool["name"] for tool in wire["tools"]] == ["g"]
     assert wire["tool_choice"] == {"type": "any"}
-    assert [(loss.path, loss.what) for loss in losses] == [("tool_choice", "changed")]
+    assert [(loss.path, loss.what) for loss in losses] == [("tools[0]", "dropped"), ("tool_choice", "changed")]
 
 
 def test_a_choice_without_any_tool_left_is_no_choice() -> None:

@@ -313,6 +313,14 @@ def test_an_error_is_the_last_word() -> None:
     assert client.error == {"type": "overloaded_error", "message": "busy"}
 
 
+def test_an_error_leaves_the_open_block_open_and_has_a_type_of_anthropics() -> None:
+    encoder = MESSAGES.encode_stream(Request(), [])
+    encoder.feed([Begin(id="x"), PartStart(index=0, part=Text(text="")), TextDelta(index=0, text="x")])
+    error = StreamError(error=Error(status=500, message="broke", type="server_error"))
+    (told,) = encoder.feed([PartEnd(index=0), error])
+    assert told.json == {"type": "error", "error": {"type": "api_error", "message": "broke"}}
+
+
 def test_line_ends_of_other_kinds_are_escaped() -> None:
     for text in ("a\u2028b", "a\nb", "\u0085", "\r\n"):
         events = encoded(whole(*part(0, Text(text=""), TextDelta(index=0, text=text), TextDelta(index=0, text=text))))

@@ -26,6 +26,8 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     """How it is told to think: by budget or by effort; by budget; by effort; not at all."""
     system_inside: bool = False
     """System messages may stand among the others, after a user's."""
+    prefill: bool = True
+    """It goes on with an answer that has begun."""
     limit: int = DEFAULT_LIMIT
     """Tokens of output to ask for where the caller names no limit."""
 
@@ -36,9 +38,9 @@ _KNOWN: Final = (
     (re.compile(r"claude-(?:[12](?:[.-]|$)|instant)"), Abilities(limit=4096, thinking="none")),
     (re.compile(r"claude-3-7-|claude-(?:opus|sonnet)-4(?:-0|-20\d{6}|$)"), Abilities(thinking="budget")),
     (re.compile(r"claude-(?:opus|sonnet|haiku)-4-[1-5](?!\d)"), Abilities(sampling="one", thinking="budget")),
-    (re.compile(r"claude-(?:opus|sonnet|haiku)-4-6"), Abilities(sampling="one")),
-    (re.compile(r"claude-opus-4-7|claude-sonnet-5(?!-\d(?!\d))"), Abilities(sampling="none", thinking="adaptive")),
-    (re.compile(r"claude-"), Abilities(sampling="none", thinking="adaptive", system_inside=True)),
+    (re.compile(r"claude-(?:opus|sonnet|haiku)-4-6"), Abilities(sampling="one", prefill=False)),
+    (re.compile(r"claude-opus-4-7|claude-sonnet-5(?!-\d(?!\d))"), Abilities(sampling="none", thinking="adaptive", prefill=False)),
+    (re.compile(r"claude-"), Abilities(sampling="none", thinking="adaptive", prefill=False, system_inside=True)),
 )
 """The first that is found in a name decides; prefixes of resellers may stand before it."""
 

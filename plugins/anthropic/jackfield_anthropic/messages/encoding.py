@@ -73,6 +73,9 @@ class MessagesStreamEncoder:
         """Return the events for deltas that came together."""
         if self._over or not deltas:
             return ()
+        if isinstance(deltas[-1], StreamError):
+            # No stop before it: Claude Code would take the half text for a whole one, and not ask again.
+            deltas = [delta for delta in deltas if not isinstance(delta, PartEnd)]
         events: list[Event] = []
         for at, delta in enumerate(deltas):
             quick = self._quick(delta)

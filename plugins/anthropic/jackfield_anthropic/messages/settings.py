@@ -6,6 +6,7 @@ Source: Anthropic's API reference, "Create a Message", and its guide "Structured
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -101,10 +102,29 @@ def why_not(name: str, said: dict[str, Any], body: dict[str, Any], able: Abiliti
 
 
 def settle_conflicts(body: dict[str, Any], losses: Losses) -> None:
-    """Take thinking with a budget back where a tool must be used: both together are refused."""
-    if forces(body.get("tool_choice")) and body.get("thinking", {}).get("type") == "enabled":
-        changed(losses, "thinking", "thinking with a budget is refused where a tool must be used")
+    """Take thinking with a budget back where it is refused: where a tool must be used, or the thought before a call is gone."""
+    if body.get("thinking", {}).get("type") != "enabled":
+        return
+    why = "where a tool must be used" if forces(body.get("tool_choice")) else None
+    if why is None and _lacks_thought(body["messages"]):
+        why = "where the turn that called for tools does not begin with its thought"
+    if why is not None:
+        changed(losses, "thinking", f"thinking with a budget is refused {why}")
         body["thinking"] = {"type": "disabled"}
+
+
+def _lacks_thought(messages: Sequence[dict[str, Any]]) -> bool:
+    """Tell whether results are sent to a call whose turn does not begin with a thought."""
+    spoken = [message for message in messages if message["role"] != "system"]
+    if len(spoken) < 2 or not _begins_with(spoken[-1], "tool_result"):
+        return False
+    return not (_begins_with(spoken[-2], "thinking") or _begins_with(spoken[-2], "redacted_thinking"))
+
+
+def _begins_with(message: dict[str, Any], kind: str) -> bool:
+    content = message.get("content")
+    first = content[0] if isinstance(content, list) and content else None
+    return isinstance(first, dict) and first["type"] == kind
 
 
 # ---------------------------------------------------------------------------------------------- the answer's form

@@ -133,8 +133,8 @@ def decode_choice(fields: Fields) -> tuple[ToolChoice | None, bool | None]:
 def write_tools(body: dict[str, Any], request: Request, rest: dict[str, Any], losses: Losses) -> None:
     """Write the tools that Anthropic's models know, and the choice among them; hosted ones of other dialects are lost."""
     empty = rest.pop("tools", None) == []
-    found = [(tool, _encode_tool(tool, f"tools[{at}]", losses)) for at, tool in enumerate(request.tools) if _allowed(tool, request)]
-    wire = [said for _, said in found if said is not None]
+    found = [_offered(tool, f"tools[{at}]", request.tool_choice, losses) for at, tool in enumerate(request.tools)]
+    wire = [said for said in found if said is not None]
     if wire or (empty and not request.tools):
         body["tools"] = wire
     choice = request.tool_choice
@@ -152,10 +152,12 @@ def _write_parallel(body: dict[str, Any], parallel: bool) -> None:
         choice["disable_parallel_tool_use"] = not parallel
 
 
-def _allowed(tool: Tool, request: Request) -> bool:
-    """Tell whether a tool may be offered: a choice among some leaves out the others."""
-    choice = request.tool_choice
-    return choice is None or choice.mode != "allowed" or tool.name in choice.names
+def _offered(tool: Tool, path: str, choice: ToolChoice | None, losses: Losses) -> dict[str, Any] | None:
+    """Write a tool; a choice among some leaves out the others."""
+    if choice is not None and choice.mode == "allowed" and tool.name not in choice.names:
+        dropped(losses, path, "it is not among the tools that may be used")
+        return None
+    return _encode_tool(tool, path, losses)
 
 
 def _encode_tool(tool: Tool, path: str, losses: Losses) -> dict[str, Any] | None:

@@ -158,7 +158,7 @@ def encode_messages(messages: Sequence[Message], model: str, losses: Losses) -> 
         start += 1
     turns = _gather(messages, start, model, losses)
     _answer_calls(turns, losses)
-    _trim_last(turns, losses)
+    _end(turns, abilities_of(model).prefill, losses)
     wire = [said for said in [turn.wire() for turn in turns] if said is not None]
     if not any(message["role"] != "system" for message in wire):
         invented(losses, "messages", "there must be something to answer")
@@ -292,8 +292,8 @@ def _as_text(block: dict[str, Any]) -> list[Any]:
     return [{"type": "text", "text": f"Result of tool call {block['tool_use_id']}:"}, *said]
 
 
-def _trim_last(turns: Sequence[_Turn], losses: Losses) -> None:
-    """Take blanks off the end of an answer that is to be continued."""
+def _end(turns: list[_Turn], prefill: bool, losses: Losses) -> None:
+    """See to an answer that is to be continued: it may not end in blanks, and some models want to be asked for more."""
     last = turns[-1] if turns else None
     block = last.blocks[-1] if last is not None and last.role == "assistant" and last.blocks else None
     if last is None or type(block) is not dict or block["type"] != "text":
@@ -302,3 +302,7 @@ def _trim_last(turns: Sequence[_Turn], losses: Losses) -> None:
     if trimmed != block["text"]:
         changed(losses, last.path, "an answer that is to be continued may not end in blanks")
         last.blocks[-1] = {**block, "text": trimmed}
+    if not prefill:
+        invented(losses, "messages", "the model goes on with no answer of its own accord")
+        turns.append(_Turn("user", last.path, {}))
+        turns[-1].blocks.append({"type": "text", "text": "Go on exactly where you stopped."})
