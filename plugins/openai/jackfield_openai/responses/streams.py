@@ -38,8 +38,8 @@ from jackfield_openai.responses.wire import plain_delta
 QUEUED: Final = "=queued"
 """The key under which a `Begin` keeps that the answer had to wait in a queue."""
 
-_ENDING: Final = ("output", "usage", "status", "error", "incomplete_details")
-"""Members of an answer that its last event alone fills."""
+_ENDING: Final = ("id", "output", "usage", "status", "error", "incomplete_details")
+"""Members of an answer that are told elsewhere; the id is that of its beginning, whatever a server says at the end."""
 
 
 def is_done(data: bytes) -> bool:
