@@ -603,7 +603,7 @@ THINKING: Final = [
 ]
 
 PICTURE: Final = "https://example.com/cat.png"
-MEDIA: Final = [
+MEDIA: list[Asked] = [
     Asked(
         title="Images by address",
         wires={
@@ -699,6 +699,51 @@ MEDIA: Final = [
         },
         meaning=lambda request: [data for _, data in m.sounds(request)],
         expected=[SOUND],
+        named=PARTS,
+    ),
+]
+
+FILM: Final = "AAAAIGZ0eXBpc29t"
+MEDIA += [
+    Asked(
+        title="Films as data",
+        wires={GENERATE: generate(user_g({"inlineData": {"mimeType": "video/mp4", "data": FILM}}, {"text": QUESTION}))},
+        meaning=m.films,
+        expected=[FILM],
+        named=PARTS,
+    ),
+    Asked(
+        title="Documents given as text",
+        wires={
+            MESSAGES: messages(
+                user_a(
+                    [
+                        {
+                            "type": "document",
+                            "title": "Guide",
+                            "source": {"type": "text", "media_type": "text/plain", "data": "There is a tower."},
+                            "citations": {"enabled": True},
+                        },
+                        {"type": "text", "text": QUESTION},
+                    ]
+                )
+            )
+        },
+        meaning=m.document_texts,
+        expected=[("There is a tower.", True)],
+        named=PARTS,
+    ),
+    Asked(
+        title="Files by id",
+        wires={
+            CHAT: chat(user_c([{"type": "file", "file": {"file_id": "file-1"}}, {"type": "text", "text": QUESTION}])),
+            RESPONSES: responses(user_r([{"type": "input_file", "file_id": "file-1"}, {"type": "input_text", "text": QUESTION}])),
+            MESSAGES: messages(
+                user_a([{"type": "document", "source": {"type": "file", "file_id": "file-1"}}, {"type": "text", "text": QUESTION}])
+            ),
+        },
+        meaning=m.file_ids,
+        expected=["file-1"],
         named=PARTS,
     ),
 ]
@@ -808,6 +853,13 @@ SETTINGS: Final = [
         meaning=m.sampling("frequency_penalty", "presence_penalty", "seed"),
         expected=(0.5, 0.25, 7),
         named=r"sampling\.(frequency_penalty|presence_penalty|seed)",
+    ),
+    Asked(
+        title="Biases of tokens",
+        wires=drawn({"logit_bias": {"50256": -100}}),
+        meaning=m.sampling("logit_bias"),
+        expected=({"50256": -100},),
+        named=r"sampling\.logit_bias",
     ),
     Asked(
         title="Log probabilities asked for",

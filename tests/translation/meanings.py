@@ -20,6 +20,7 @@ from jackfield.api.canonical import (
     Thinking,
     ToolCall,
     ToolResult,
+    Video,
 )
 
 
@@ -133,6 +134,18 @@ def details(request: Request) -> Any:
 
 def documents(request: Request) -> Any:
     return [_source(part.source)[1:] for _, part in parts_of(request) if isinstance(part, Document)]
+
+
+def films(request: Request) -> Any:
+    return [part.source.data for _, part in parts_of(request) if isinstance(part, Video)]
+
+
+def document_texts(request: Request) -> Any:
+    return [(part.text, part.citations) for _, part in parts_of(request) if isinstance(part, Document)]
+
+
+def file_ids(request: Request) -> Any:
+    return [part.source.file_id for _, part in parts_of(request) if isinstance(part, Document | Image) and part.source is not None]
 
 
 def sounds(request: Request) -> Any:

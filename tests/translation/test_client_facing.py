@@ -19,6 +19,9 @@ STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["plain", "strea
 NO_TYPE_FOR_STREAMED_FREE_TEXT = "choices.0.delta.tool_calls.0.type: Input should be 'function'"
 """OpenAI's SDK has no type for the pieces of a call with free text in chat completions."""
 
+NO_TYPE = {("Films as data", CHAT): "OpenRouter and others take `video_url`, OpenAI does not"}
+"""Requests for which the SDK has no type, by title and upstream."""
+
 
 def unknown(dialect: str, paths: list[str]) -> list[str]:
     """Return those of the fields that no speaker of a dialect is known to have."""
@@ -44,7 +47,7 @@ def wires(judge: Any, features: Any, client: str, upstream: str, stream: bool) -
 def test_every_request_is_one_that_the_upstreams_sdk_could_send(client: str, upstream: str, stream: bool) -> None:
     for title, wire in wires(matrix.asked, ASKED, client, upstream, stream):
         wrong, extra = official.request(upstream, wire)
-        assert not wrong, (title, wire)
+        assert bool(wrong) == ((title, upstream) in NO_TYPE), (title, wire)
         assert not unknown(upstream, extra), (title, wire)
         assert b"jackfield" not in wire.lower(), title
 
