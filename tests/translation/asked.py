@@ -739,11 +739,12 @@ MEDIA += [
             CHAT: chat(user_c([{"type": "file", "file": {"file_id": "file-1"}}, {"type": "text", "text": QUESTION}])),
             RESPONSES: responses(user_r([{"type": "input_file", "file_id": "file-1"}, {"type": "input_text", "text": QUESTION}])),
             MESSAGES: messages(
-                user_a([{"type": "document", "source": {"type": "file", "file_id": "file-1"}}, {"type": "text", "text": QUESTION}])
+                user_a([{"type": "document", "source": {"type": "file", "file_id": "file_011"}}, {"type": "text", "text": QUESTION}])
             ),
         },
         meaning=m.file_ids,
         expected=["file-1"],
+        expected_of={MESSAGES: ["file_011"]},
         named=PARTS,
     ),
 ]

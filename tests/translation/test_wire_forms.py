@@ -449,6 +449,27 @@ def both(client: str, upstream: str) -> Any:
     return spoken()[client], spoken()[upstream]
 
 
+@pytest.mark.parametrize(
+    ("client", "upstream"),
+    [
+        (CHAT, MESSAGES),
+        (CHAT, GENERATE),
+        (RESPONSES, MESSAGES),
+        (RESPONSES, GENERATE),
+        (MESSAGES, CHAT),
+        (MESSAGES, RESPONSES),
+        (MESSAGES, GENERATE),
+    ],
+)
+def test_a_file_that_lies_with_one_provider_is_not_asked_of_another(client: str, upstream: str) -> None:
+    source, target = both(client, upstream)
+    losses: list[Loss] = []
+    wire = translated_request(source, target, json.dumps(native("Files by id", client)).encode(), losses)
+    assert b"file-1" not in wire
+    assert b"file_011" not in wire
+    assert [loss.what for loss in losses if loss.path.startswith("messages[0].parts[0]")] == ["dropped"]
+
+
 TWO_SUMMARIES: Final = {
     "type": "reasoning",
     "id": "rs_1",
