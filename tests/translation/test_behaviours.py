@@ -20,7 +20,7 @@ TITLES: Final = {feature.title for feature in (*ASKED, *SAID, *FAILED)}
 NUMBERS: Final = {int(case[0].split()[0]) for case in (*REQUESTS, *ANSWERS)}
 
 DECIDED: Final = 181
-"""How many there are: 167 behaviours, and defects that are not to be inherited."""
+"""How many there are."""
 
 
 @functools.cache
