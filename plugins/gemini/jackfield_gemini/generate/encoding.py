@@ -103,7 +103,7 @@ class GenerateStreamEncoder:
         self._tail = b""
         self._usage: Usage | None = None
         self._tier: str | None = None
-        self._over = False
+        self._over = self._told = False
 
     def feed(self, deltas: Sequence[Delta]) -> Sequence[Event]:
         """Return the events for deltas that came together."""
@@ -278,7 +278,14 @@ class GenerateStreamEncoder:
         for answer in self._answers.values():
             answer.sent = answer.sent or bool(answer.waiting)
             answer.waiting, answer.tail = [], None
-        return [self._event({"candidates": candidates})] if candidates else []
+        return [self._event({"candidates": candidates, **self._first_counts()})] if candidates else []
+
+    def _first_counts(self) -> dict[str, Any]:
+        """Return what the first chunk says of cost: the tokens that are known by then, and the service tier."""
+        told, self._told = self._told, True
+        if told or (self._usage is None and self._tier is None):
+            return {}
+        return {"usageMetadata": encode_counts(self._usage or Usage(), self._tier, [])}
 
     @staticmethod
     def _logprobs(answer: _Answer) -> dict[str, Any]:
