@@ -48,6 +48,8 @@ class ChoiceDecoder:
         self.finished = False
         self.open_index = -1
         """Which part is open."""
+        self.state = 0
+        """Another one whenever a part begins or ends."""
         self._seed = seed
         self._open: Part | None = None
         self._signed = False
@@ -63,6 +65,7 @@ class ChoiceDecoder:
 
     def _start(self, part: Part, **extensions: Any) -> list[Delta]:
         deltas = self.close()
+        self.state += 1
         self._open, self.open_index, self._next, self._signed = part, self._next, self._next + 1, False
         if isinstance(part, Text):
             self._last_text = self.open_index
@@ -72,6 +75,7 @@ class ChoiceDecoder:
         """End the open part."""
         if self._open is None:
             return []
+        self.state += 1
         self._open = None
         return [PartEnd(choice=self.index, index=self.open_index)]
 

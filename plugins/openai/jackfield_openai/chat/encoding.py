@@ -63,14 +63,23 @@ class ChatStreamEncoder:
         if self._over or not deltas:
             return ()
         first = deltas[0]
-        if len(deltas) == 1 and isinstance(first, TextDelta | ThinkingDelta | ArgumentsDelta) and not first.extensions:
-            quick = self._writer.plain(first) if first.choice in self._begun else None
-            if quick is not None:
-                return (self._build(b'%b{"index":%d,"delta":{%b},"finish_reason":null}]}' % (self._head, first.choice, quick)),)
-        said = None if isinstance(first, OpaqueDelta) else extra(first.extensions).get(CHUNK)
+        said = None if isinstance(first, OpaqueDelta) or not first.extensions else extra(first.extensions).get(CHUNK)
         if isinstance(said, dict):
             return self._together(deltas, said)
-        return [event for delta in deltas for event in self._single(delta)]
+        events: list[Event] = []
+        for delta in deltas:
+            quick = self._quick(delta)
+            events += self._single(delta) if quick is None else (quick,)
+        return events
+
+    def _quick(self, delta: Delta) -> Event | None:
+        """Write more words, thoughts or arguments of a part of the plainest kind; None for all others."""
+        if not isinstance(delta, TextDelta | ThinkingDelta | ArgumentsDelta) or NAME in delta.extensions or delta.choice not in self._begun:
+            return None
+        words = self._writer.plain(delta)
+        if words is None or self._over:
+            return None
+        return self._build(b'%b{"index":%d,"delta":{%b},"finish_reason":null}]}' % (self._head, delta.choice, words))
 
     def _together(self, deltas: Sequence[Delta], said: dict[str, Any]) -> list[Event]:
         events: list[Event] = []

@@ -19,6 +19,7 @@ from jackfield.api.canonical import (
     Begin,
     Delta,
     Done,
+    Extensions,
     Finish,
     LogprobsDelta,
     OpaqueDelta,
@@ -37,7 +38,8 @@ from jackfield_openai.chat.logprobs import decode_logprobs
 from jackfield_openai.chat.responses import CHUNK, take_created, take_text
 from jackfield_openai.chat.tiers import note_tier
 from jackfield_openai.chat.usage import decode_usage
-from jackfield_openai.chat.wire import PlainChunk, plain_chunk
+from jackfield_openai.chat.usual import UsualChunk, learn
+from jackfield_openai.chat.wire import plain_chunk
 from jackfield_openai.errors import read_error
 
 OBJECT: Final = "chat.completion.chunk"
@@ -48,6 +50,8 @@ HEADER: Final = (
 )  # fmt: skip
 """Members that every chunk of a stream repeats."""
 
+_PLAIN_HEADER: Final = ("id", "created", "model", "system_fingerprint", "service_tier", "provider")
+
 BEFORE: Final = "=before"
 """The key under which a `Begin` keeps chunks that came before the answer, such as Azure's `prompt_filter_results`."""
 
@@ -56,6 +60,9 @@ HIDDEN: Final = "=hidden"
 
 _ODD: Final = 8
 """Chunks in a row that were not plain, after which only each such many-th is looked at in the quick way."""
+
+_MARK: Final = b"data: "
+_NOTHING: Final[Extensions] = {}
 
 _NO_WORDS: Final = "the provider's stream ended with an error that says nothing"
 
@@ -85,6 +92,10 @@ class ChatStreamDecoder:
     def __init__(self) -> None:
         self._choices: dict[int, ChoiceDecoder] = {}
         self._header: dict[str, Any] = {}
+        self._usual: tuple[Any, ...] = ()
+        """What the header of a plain chunk must be."""
+        self._form: UsualChunk | None = None
+        """The form of the latest chunks."""
         self._before: list[dict[str, Any]] = []
         self._begun = False
         self._over = False
@@ -95,13 +106,16 @@ class ChatStreamDecoder:
         """Return what an event says."""
         if self._over:
             return ()
-        data = event.data
         if self._odd < _ODD or self._odd % _ODD == 0:
-            quick = self._plain(data)
+            frame = event.frame
+            quick = self._form.read(frame) if self._form is not None else None
+            if quick is None:
+                quick = self._plain(frame)
             if quick is not None:
                 self._odd = 0
                 return (quick,)
             self._odd += 1
+        data = event.data
         if is_done(data):
             return self._end()
         chunk = event.json
@@ -132,35 +146,29 @@ class ChatStreamDecoder:
 
     # ---------------------------------------------------------------------------------- the usual chunk
 
-    def _plain(self, data: bytes) -> Delta | None:
+    def _plain(self, frame: bytes) -> Delta | None:
         """Read a chunk that goes on with the open part and says nothing else; None for all others."""
+        if not frame.startswith(_MARK):
+            return None
         try:
-            chunk = plain_chunk(data)
+            # An event of more lines is no JSON behind the first one's mark.
+            chunk = plain_chunk(frame[len(_MARK) :])
         except ValueError:
             return None
-        if len(chunk.choices) != 1 or not self._continues(chunk):
+        header = (chunk.id, chunk.created, chunk.model, chunk.system_fingerprint, chunk.service_tier, chunk.provider, chunk.object)
+        if header != self._usual or len(chunk.choices) != 1:
             return None
         said = chunk.choices[0]
         choice = self._choices.get(said.index)
         if choice is None:
             return None
-        if chunk.obfuscation is not None:
-            return choice.quick(said.delta, {NAME: {CHUNK: {"obfuscation": chunk.obfuscation}}})
-        if chunk.p is not None:
-            return choice.quick(said.delta, {NAME: {CHUNK: {"p": chunk.p}}})
-        return choice.quick(said.delta, {})
-
-    def _continues(self, chunk: PlainChunk) -> bool:
-        header = self._header.get
-        return (
-            chunk.id == header("id")
-            and chunk.created == header("created")
-            and chunk.model == header("model")
-            and chunk.system_fingerprint == header("system_fingerprint")
-            and chunk.service_tier == header("service_tier")
-            and chunk.provider == header("provider")
-            and (chunk.object or None) == header("object")
-        )
+        padding = "obfuscation" if chunk.obfuscation is not None else "p" if chunk.p is not None else None
+        if padding == "obfuscation" and chunk.p is not None:
+            return None
+        quick = choice.quick(said.delta, _NOTHING if padding is None else {NAME: {CHUNK: {padding: getattr(chunk, padding)}}})
+        if quick is not None and (self._form is None or self._form.stale):
+            self._form = learn(frame, quick, choice, padding)
+        return quick
 
     # ------------------------------------------------------------------------------------ all the others
 
@@ -197,6 +205,7 @@ class ChatStreamDecoder:
     def _begin(self, rest: dict[str, Any]) -> Begin:
         self._begun = True
         header = self._header = {key: rest[key] for key in HEADER if key in rest}
+        self._usual = (*map(header.get, _PLAIN_HEADER), header.get("object", ""))
         kept = {key: value for key, value in header.items() if (key, value) != ("object", OBJECT)}
         begin = Begin(
             id=take_text(kept, "id"),
