@@ -148,7 +148,10 @@ def test_what_a_request_says_stands_on_the_wire_and_comes_back(request: Request)
     assert merged(RESPONSES.decode_request(raw, "generate")) == merged(request)
 
 
-_PARAMS = {False: TypeAdapter(ResponseCreateParamsNonStreaming), True: TypeAdapter(ResponseCreateParamsStreaming)}
+_PARAMS: dict[bool, TypeAdapter[Any]] = {
+    False: TypeAdapter(ResponseCreateParamsNonStreaming),
+    True: TypeAdapter(ResponseCreateParamsStreaming),
+}
 
 
 @EACH

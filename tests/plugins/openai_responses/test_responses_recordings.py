@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from jackfield.api import Headers, Request, Response
-from jackfield.api.canonical import Assembler, StreamError, Text, ToolCall
+from jackfield.api import Headers, Loss, Request, Response
+from jackfield.api.canonical import Assembler, StreamError, Text, Thinking, ToolCall
 from tests.plugins.openai_responses.responses_wire import (
     RESPONSES,
     answers_of,
@@ -97,7 +97,8 @@ def test_every_recorded_stream_comes_back_event_by_event(recordings: Path) -> No
         if name in (SHORTENED, INTERLEAVED):
             continue
         events = [event for event in events_of(raw) if event.json is not None]
-        decoder, encoder = RESPONSES.decode_stream(), RESPONSES.encode_stream(Request(stream=True), losses := [])
+        losses: list[Loss] = []
+        decoder, encoder = RESPONSES.decode_stream(), RESPONSES.encode_stream(Request(stream=True), losses)
         leaving = [made for event in events for made in encoder.feed(decoder.feed(event))]
         leaving += encoder.feed(decoder.close())
         if name == NEVER_DONE:
@@ -167,8 +168,8 @@ def test_what_one_event_says_agrees_with_the_whole_stream(recordings: Path) -> N
         response = whole.response()
         assert "".join(event.text for event in events) == response.text, name
         assert "".join(event.arguments for event in events) == "".join(call.arguments for call in response.tool_calls), name
-        thoughts = [part for choice in response.choices for part in choice.message.parts if part.__class__.__name__ == "Thinking"]
-        said = "".join("".join([part.text, *part.summary]) for part in thoughts)  # type: ignore[union-attr]
+        thoughts = [part for choice in response.choices for part in choice.message.parts if isinstance(part, Thinking)]
+        said = "".join("".join([part.text, *part.summary]) for part in thoughts)
         assert "".join(event.thinking for event in events) == said, name
         assert [event.finish for event in events if event.finish] == ([response.finish] if whole.done else []), name
 

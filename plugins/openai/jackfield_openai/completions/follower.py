@@ -43,7 +43,7 @@ class CompletionsFollower:
             self._header = {key: chunk[key] for key in ("id", "object", "created", "model") if key in chunk}
         self._counted = self._counted or isinstance(chunk.get("usage"), dict)
         for choice in _choices(chunk):
-            index = choice.get("index", 0)
+            index = _index(choice)
             (self._finished if choice.get("finish_reason") else self._open).add(index)
         self.complete = bool(self._finished) and self._finished >= self._open
 
@@ -53,7 +53,7 @@ class CompletionsFollower:
             return ()
         chunk = event.json
         if added and isinstance(chunk, dict) and _choices(chunk):
-            if all(choice.get("index", 0) in self._finished for choice in _choices(chunk)):
+            if all(_index(choice) in self._finished for choice in _choices(chunk)):
                 return ()
             if self._header and any(chunk.get(key) != value for key, value in self._header.items()):
                 event = event.with_data(to_json({**chunk, **self._header}))
@@ -88,6 +88,11 @@ class CompletionsFollower:
             return ()
         self._over = self.complete = True
         return [*([] if self._failed else [self._build(encode_error(error))]), self._build(DONE)]
+
+
+def _index(choice: dict[str, Any]) -> int:
+    index = choice.get("index")
+    return index if isinstance(index, int) else 0
 
 
 def _choices(chunk: dict[str, Any]) -> list[dict[str, Any]]:
