@@ -19,10 +19,12 @@ from jackfield.api.canonical import (
     Audio,
     Choice,
     Citation,
+    Delta,
     Document,
     Image,
     Logprobs,
     Message,
+    OpaqueDelta,
     Output,
     Refusal,
     Sampling,
@@ -40,7 +42,7 @@ from jackfield.api.canonical import (
     Video,
     play,
 )
-from tests.plugins.openai.chat_wire import CHAT, chunk_event, decoded, events_of, plain
+from tests.plugins.openai.chat_wire import CHAT, chunk, chunk_event, decoded, events_of, plain
 
 COUNT = st.integers(0, 2**40)
 NUMBER = st.floats(-1e6, 1e6, allow_nan=False)
@@ -306,6 +308,52 @@ def test_a_stream_says_the_same_however_its_bytes_are_cut(response: Response, si
     assert splitter.rest() == b""
     assert [event.raw for event in events] == [event.raw for event in events_of(raw)]
     assert plain(assembled(events)) == plain(response)
+
+
+GROWING = st.sampled_from(["content", "reasoning_content", "reasoning", "refusal", "arguments"])
+PIECES = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(['"', "\\", '\\"},"x":"', '"content":"', "\u2028"])
+CHUNKS = st.fixed_dictionaries(
+    {},
+    optional={
+        "obfuscation": PIECES | st.just("x1"),
+        "p": st.just("abc"),
+        "service_tier": st.sampled_from(["default", "standard"]),
+        "usage": st.none(),
+    },
+)
+
+
+def adding(place: str, text: str, index: int, form: dict[str, Any]) -> dict[str, Any]:
+    """Return a chunk that adds to a choice."""
+    call = {"index": 0, "function": {"arguments": text}}
+    delta = {"tool_calls": [call]} if place == "arguments" else {place: text}
+    return {**chunk(delta, index=index), **form}
+
+
+@given(
+    st.lists(st.tuples(GROWING, st.lists(PIECES, min_size=1, max_size=4), st.integers(0, 1), CHUNKS), min_size=1, max_size=6), st.booleans()
+)
+@settings(deadline=None, max_examples=300)
+def test_chunks_say_the_same_whether_their_form_is_known_by_then_or_not(turns: list[Any], spaced: bool) -> None:
+    begin = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": ""}}
+    chunks = [chunk({"role": "assistant", "content": ""}), chunk({"tool_calls": [begin]})]
+    chunks += [adding(place, text, index, form) for place, texts, index, form in turns for text in texts]
+    chunks.append(chunk(finish="stop"))
+    separators = (", ", ": ") if spaced else (",", ":")
+    usual = [CHAT.event(json.dumps(one, ensure_ascii=False, separators=separators).encode()) for one in chunks]
+    # A member that nobody knows sends a chunk the long way; null says nothing.
+    odd = [CHAT.event(json.dumps({**one, "unheard_of": None}).encode()) for one in chunks]
+    decoder, other = CHAT.decode_stream(), CHAT.decode_stream()
+    for event, strange in zip(usual, odd, strict=True):
+        assert list(map(comparable, decoder.feed(event))) == list(map(comparable, other.feed(strange)))
+    assert list(decoder.close()) == list(other.close())
+
+
+def comparable(delta: Delta) -> Any:
+    """Return a delta; of one that is passed on as it came, what its JSON says."""
+    if not isinstance(delta, OpaqueDelta):
+        return delta
+    return {key: value for key, value in json.loads(delta.value).items() if value is not None}
 
 
 # --------------------------------------------------------------------------------------------- any input at all

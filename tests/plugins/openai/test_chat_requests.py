@@ -564,3 +564,51 @@ def test_a_search_of_another_dialect_is_written_for_models_that_search(model: st
     expected = {"user_location": {"type": "approximate", "approximate": {"country": "SE"}}}
     assert written.get("web_search_options") == (expected if "search" in model else None)
     assert [loss.path for loss in losses] == ["tools[0]" + (f".{name}" if name else "") for name in told]
+
+
+def test_the_results_of_tools_stand_directly_after_their_calls() -> None:
+    def call(*ids: str) -> Message:
+        return Message(role="assistant", parts=tuple(ToolCall(id=one, name="f", arguments="{}") for one in ids))
+
+    def result(one: str) -> Message:
+        return Message(role="tool", parts=(ToolResult(call_id=one, parts=(Text(text=one),)),))
+
+    def words(text: str) -> Message:
+        return Message(role="user", parts=(Text(text=text),))
+
+    def order(*messages: Message) -> list[str]:
+        written, losses = write_request(said(*messages))
+        assert losses == []
+        return ["+".join(c["id"] for c in m.get("tool_calls", ())) or m.get("tool_call_id") or m["content"] for m in written["messages"]]
+
+    assert order(words("x"), call("a"), words("y"), result("a"), words("z")) == ["x", "a", "a", "y", "z"]
+    assert order(call("a", "b"), result("a"), words("x"), words("y"), result("b")) == ["a+b", "a", "b", "x", "y"]
+    assert order(call("a"), words("x"), call("b"), words("y"), result("a"), result("b")) == ["a", "a", "x", "b", "b", "y"]
+    assert order(call("a"), words("x"), call("b"), result("b")) == ["a", "x", "b", "b"]
+    assert order(words("x"), result("nobody's"), words("y")) == ["x", "nobody's", "y"]
+
+
+@pytest.mark.parametrize("dialect", ["openai.responses", "openai.chat"])
+def test_no_choice_among_tools_is_written_where_none_is_left(dialect: str) -> None:
+    tools = (Tool(name="file_search", kind="hosted", dialect=dialect),)
+    written, losses = write_request(said(tools=tools, tool_choice=ToolChoice(mode="auto"), parallel_tools=True))
+    left = dialect == "openai.chat"
+    assert [key in written for key in ("tools", "tool_choice", "parallel_tool_calls")] == [left] * 3
+    assert [loss.path for loss in losses] == ([] if left else ["tools[0]"])
+
+
+def test_sound_without_a_format_gets_one() -> None:
+    written, losses = write_request(said(output=Output(modalities=("text", "audio"), voice="alloy")))
+    assert written["audio"] == {"voice": "alloy", "format": "wav"}
+    assert [(loss.path, loss.what) for loss in losses] == [("output.audio_format", "invented")]
+    own = asked(audio={"voice": "alloy"})
+    assert write_request(read_request(own)) == (own, [])
+
+
+def test_a_body_that_is_no_utf_8_is_the_callers_fault() -> None:
+    for raw in (
+        b'{"model":"m","messages":[{"role":"user","content":"\xff"}]}',
+        b'{"messages":[{"role":"user","content":"a"}],"tools":["\xff"]}',
+    ):
+        with pytest.raises(BadRequest):
+            CHAT.decode_request(raw, "generate")

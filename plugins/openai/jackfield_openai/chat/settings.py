@@ -193,6 +193,8 @@ def decode_output(fields: Fields) -> Output:
     if audio is not None:
         inner = Fields(audio, "audio")
         said["voice"], said["audio_format"] = inner.take_if("voice", str), inner.text("format")
+        if said["audio_format"] is None:
+            inner.rest["format"] = ""
         if inner.rest:
             fields.rest["audio"] = inner.rest
     modalities = fields.items("modalities") or []
@@ -238,9 +240,18 @@ def write_output(body: dict[str, Any], output: Output, rest: dict[str, Any], los
         body["verbosity"] = output.verbosity
     if output.modalities:
         body["modalities"] = list(output.modalities)
-    audio = {"voice": output.voice, "format": output.audio_format}
-    audio = {key: value for key, value in audio.items() if value is not None}
-    if audio:
+    _write_audio(body, output, rest, losses)
+
+
+def _write_audio(body: dict[str, Any], output: Output, rest: dict[str, Any], losses: Losses) -> None:
+    own = rest.pop("audio", None)
+    audio = {key: value for key, value in (("voice", output.voice), ("format", output.audio_format)) if value is not None}
+    if own is not None:
+        audio = {**audio, **{key: value for key, value in own.items() if (key, value) != ("format", "")}}
+    elif audio and output.audio_format is None:
+        audio["format"] = "wav"
+        losses.append(Loss("output.audio_format", "invented", "chat completions want a format for sound"))
+    if audio or own is not None:
         body["audio"] = audio
 
 

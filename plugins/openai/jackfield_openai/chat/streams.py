@@ -285,10 +285,11 @@ def _with_chunk(deltas: list[Delta], rest: dict[str, Any], entries: list[dict[st
         elif isinstance(only, UsageDelta):
             usual = not entries and not only.extensions
         else:
-            usual = entries == [{}]
+            usual = len(entries) == 1 and entries[0].keys() <= {"index"}
         if usual:
             return deltas
-    said = {**rest, "choices": entries} if any(entries) or _silent(deltas, entries) else rest
+    more = any(entry.keys() - {"index"} for entry in entries)
+    said = {**rest, "choices": entries} if more or _silent(deltas, entries) else rest
     first = deltas[0]
     kept = {**first.extensions.get(NAME, {}), CHUNK: said}  # type: ignore[union-attr]  # no OpaqueDelta comes here
     return (msgspec.structs.replace(first, extensions={NAME: kept}), *deltas[1:])
