@@ -4,7 +4,6 @@ from typing import Final
 
 from jackfield.addresses import is_loopback
 from jackfield.api import Call, Principal
-from jackfield.api.canonical import parse_suffix
 from jackfield.dispatch import HookFailed, ask
 from jackfield.exchange import Downstream, Exchange, Refused
 
@@ -69,6 +68,5 @@ def _host_name(host: str) -> str:
 def check_allowed(call: Call, *, model: bool) -> None:
     """Check what the principal may call, the model against the name that the client asked for. Raises `Refused` with 403."""
     allow = call.principal.allow
-    name = parse_suffix(call.model)[0] if model else None
-    if allow is not None and (refusal := allow.refusal(name, call.dialect, call.operation)) is not None:
+    if allow is not None and (refusal := allow.refusal(call.model if model else None, call.dialect, call.operation)) is not None:
         raise Refused(403, f"{call.principal.name!r} may not use {refusal}", code="not_allowed")

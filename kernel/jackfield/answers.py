@@ -20,10 +20,10 @@ from jackfield.api import (
     NotDecoded,
     Reply,
     Response,
-    canonical,
     failure,
 )
-from jackfield.api.canonical.crossing import told
+from jackfield.api.canonical.crossing import response_codec, told
+from jackfield.api.canonical.looking import played
 from jackfield.exchange import OWN_FAULT, Downstream, Exchange, Refused, error_of
 from jackfield.generation import Generation
 from jackfield.source import Source
@@ -36,6 +36,8 @@ LOSSES: Final = "x-jackfield-loss"
 _LONGEST: Final = 4000
 """Characters of that header."""
 _JSON: Final = ("Content-Type", "application/json")
+
+
 async def prepare(exchange: Exchange, reply: Reply) -> Relay | None:
     """Make an answer the client's: return it as a stream where the client asked for one, None where it is a whole one."""
     call, made = exchange.call, exchange.tried[-1] if exchange.tried else None
@@ -44,7 +46,7 @@ async def prepare(exchange: Exchange, reply: Reply) -> Relay | None:
         relay = await _relayed(exchange, reply, reply.stream)
     if relay is not None and not call.stream:
         dialect = made.attempt.dialect if made is not None else exchange.dialect
-        reply.body, relay = Body(canonical=await relay.assemble(), codec=bodies.response_codec(dialect, call.operation)), None
+        reply.body, relay = Body(canonical=await relay.assemble(), codec=response_codec(dialect, call.operation)), None
         if made is not None:
             made.usage = reply.body.canonical.usage if reply.body.canonical else None
     if made is not None:
@@ -53,8 +55,7 @@ async def prepare(exchange: Exchange, reply: Reply) -> Relay | None:
             exchange.usage = made.usage
             await bodies.response(exchange, made.attempt, reply)
         if LOSSES in call.headers:
-            lost = told(made.attempt.losses or ()) or "none"
-            reply.headers = reply.headers.with_changes({LOSSES: lost.encode("ascii", "replace").decode()[:_LONGEST]})
+            reply.headers = reply.headers.with_changes({LOSSES: told(made.attempt.losses or ())[:_LONGEST] or "none"})
     if relay is None and call.stream and call.operation == "generate" and reply.status < 300:
         relay = await _played(exchange, reply)
     if relay is not None:
@@ -73,7 +74,7 @@ async def _relayed(exchange: Exchange, reply: Reply, stream: AsyncIterator[Any])
 async def _played(exchange: Exchange, reply: Reply) -> Relay:
     """Return a whole answer as a stream, for a client that asked for one."""
     dialect, said = exchange.dialect, bodies.whole_body(reply, exchange.dialect, "generate").canonical or Response()
-    return await _relayed(exchange, reply, _iterate(dialect.encode_stream(exchange.call.request, []).feed(list(canonical.play(said)))))
+    return await _relayed(exchange, reply, _iterate(played(dialect, exchange.call.request, said)))
 
 
 async def _iterate(events: Sequence[Event]) -> AsyncIterator[bytes]:
@@ -177,17 +178,17 @@ async def refuse_unmatched(generation: Generation, downstream: Downstream, fault
 async def query(exchange: Exchange, first_models: Callable[[], Awaitable[None]]) -> None:
     """Answer a query: what models there are."""
     generation, call, dialect = exchange.generation, exchange.call, exchange.dialect
-    if call.operation == "ping":
-        exchange.http_status = 200
-        await exchange.downstream.send(200, (), b"")
-        return
-    await first_models()
-    if call.operation == "models":
-        body = dialect.encode_models(generation.models.listing(call.principal))
-    else:
-        body = dialect.encode_model(_one_model(exchange, exchange.params.get("id") or exchange.params.get("model") or ""))
+    if call.operation != "ping":
+        await first_models()
+    match call.operation:
+        case "ping":
+            body = b""
+        case "models":
+            body = dialect.encode_models(generation.models.listing(call.principal))
+        case _:
+            body = dialect.encode_model(_one_model(exchange, exchange.params.get("id") or exchange.params.get("model") or ""))
     exchange.http_status = 200
-    await exchange.downstream.send(200, [_JSON], body)
+    await exchange.downstream.send(200, [_JSON] if body else (), body)
 
 
 def _one_model(exchange: Exchange, name: str) -> ModelInfo:

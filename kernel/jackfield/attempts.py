@@ -21,6 +21,7 @@ from jackfield.api import (
     Reply,
     failure,
 )
+from jackfield.api.canonical.crossing import endpoint_for
 from jackfield.dispatch import ask, of_a_plugin, without
 from jackfield.exchange import OWN_FAULT, Exchange, Tried
 from jackfield.resolution import Target
@@ -55,7 +56,7 @@ async def _round(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None
             return await _try(shared, exchange, made)
         except CallError as fault:
             told = made.failure = fault.failure
-        if not exchange.unsigned and _refuses_signature(made):
+        if not exchange.unsigned and made.reply is not None and bodies.refuses_signature(made.attempt, made.reply):
             exchange.unsigned = True  # once more, without any
             continue
         if told.help == "none" and not (exchange.call.operation == "resource" and told.status == 404):
@@ -64,11 +65,6 @@ async def _round(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None
         tried |= {s.id for s in pool.all if s is candidate or (told.blame == "credential" and s.account is candidate.account)}
         left = pool.without(tried)
     return None
-
-
-def _refuses_signature(made: Tried) -> bool:
-    reply, dialect = made.reply, made.attempt.dialect
-    return reply is not None and dialect.refuses_signature(dialect.decode_error(reply.status, reply.headers, bodies.error_body(reply)))
 
 
 async def _pick(exchange: Exchange, pool: Pool) -> Candidate:
@@ -105,7 +101,7 @@ def _attempt(exchange: Exchange, candidate: Candidate) -> Attempt:
         attempt.headers = generation.request_policy[name].passed(call._full_headers)  # no policy lets a key through
         attempt.query = Pairs(pair for pair in call.query if pair[0] in attempt.dialect.request_query) if call.query else call.query
     if attempt.endpoint is None or attempt.endpoint.upstream is None:
-        attempt.endpoint = bodies.endpoint_for(attempt.dialect, call.operation, call.stream)
+        attempt.endpoint = endpoint_for(attempt.dialect, call.operation, call.stream)
     if exchange.request_headers:
         attempt.headers = bodies.sendable(attempt.headers.with_changes(exchange.request_headers))
     return attempt

@@ -3,10 +3,7 @@
 A body goes on as bytes, edited, or through the canonical model.
 """
 
-from functools import lru_cache
-from typing import Any, TypeVar
-
-import msgspec
+from typing import TypeVar
 
 from jackfield.api import (
     Attempt,
@@ -15,45 +12,37 @@ from jackfield.api import (
     CallError,
     Change,
     Dialect,
-    Endpoint,
     Failure,
     Glance,
     Headers,
     Operation,
-    Path,
     Reply,
     Request,
     Response,
     Usage,
     apply_flavour,
     failure,
-    locate,
     members,
-    splice,
 )
-from jackfield.api.body import Codec
 from jackfield.api.canonical import estimate_tokens
-from jackfield.api.canonical.crossing import Wanted, named, read_response, told, write_directly, write_request
+from jackfield.api.canonical.crossing import (
+    Wanted,
+    addressed,
+    endpoint_for,
+    named,
+    read_response,
+    request_codec,
+    response_codec,
+    told,
+    write_directly,
+    write_request,
+)
 from jackfield.dispatch import Chain, ask
 from jackfield.exchange import Exchange, Tried
 from jackfield.generation import NEVER_SENT, UNSENDABLE
 from jackfield.trace import log
 
 Canonical = TypeVar("Canonical")
-
-
-@lru_cache
-def request_codec(dialect: Dialect, operation: Operation) -> Codec[Request]:
-    """Return how a dialect reads and writes the bodies of requests."""
-    return lambda raw: dialect.decode_request(raw, operation), lambda value, losses: dialect.encode_request(value, operation, losses)
-
-
-@lru_cache
-def response_codec(dialect: Dialect, operation: Operation) -> Codec[Response] | None:
-    """Return how a dialect reads and writes the bodies of answers; None for operations whose answers have no canonical form."""
-    if operation == "count" and type(dialect).decode_count is not Dialect.decode_count:
-        return lambda raw: Response(usage=dialect.decode_count(raw)), lambda said, _: dialect.encode_count(said.usage or Usage())
-    return (dialect.decode_response, dialect.encode_response) if operation == "generate" else None
 
 
 def change_request(exchange: Exchange, body: Body[Request], change: Change) -> Body[Request] | None:
@@ -91,12 +80,6 @@ def _changed(body: Body[Canonical], change: Change, canonical: Canonical | None)
         raise ValueError(f"there is nothing at {missing}") from None
 
 
-def endpoint_for(dialect: Dialect, operation: Operation, stream: bool) -> Endpoint | None:
-    """Return the route of a dialect on which an upstream serves an operation."""
-    fitting = [e for e in dialect.endpoints if e.operation == operation and e.upstream is not None]
-    return next((e for e in fitting if e.stream is stream), next(iter(fitting), None))
-
-
 async def request(exchange: Exchange, attempt: Attempt) -> None:
     """Turn an attempt's body from the client's dialect into the upstream's, and let plugins normalize it."""
     if attempt.call.operation == "resource":
@@ -114,8 +97,8 @@ async def request(exchange: Exchange, attempt: Attempt) -> None:
     if attempt.provider.flavours and isinstance(attempt.body.source, bytes):
         _flavour(attempt)
     _judge_losses(exchange, attempt)
-    if rest:
-        await edit_request(exchange, attempt, rest)
+    if rest and await edit_request(exchange, attempt, rest) and attempt.fidelity == "bytes":
+        attempt.fidelity = "edited"
 
 
 def _flavour(attempt: Attempt) -> None:
@@ -156,19 +139,11 @@ def _within(exchange: Exchange, attempt: Attempt, stream: bool) -> None:
     touched = exchange.body_touched or attempt.fidelity == "edited"
     if not touched and attempt.model == call.model and stream == call.stream:
         return
-    changes: dict[Path, Any] = {}
-    if endpoint.model is not None and (touched or attempt.model != call.model):
-        changes[endpoint.model] = attempt.model
-    if isinstance(endpoint.stream, tuple) and (touched or stream != call.stream):
-        changes[endpoint.stream] = stream
-    raw = attempt.body.raw if changes else b""
-    for path in list(changes):  # what stands there already, or is off by default, need not be written
-        span = locate(raw, path)
-        if changes[path] is False if span is None else raw[slice(*span)] == msgspec.json.encode(changes[path]):
-            del changes[path]
-    if changes:
-        attempt.body = attempt.body.with_raw(splice(raw, changes))
-    if changes or touched:
+    raw = attempt.body.raw
+    made = addressed(raw, endpoint, attempt.model, stream)
+    if made is not raw:
+        attempt.body = attempt.body.with_raw(made)
+    if made is not raw or touched:
         attempt.fidelity = "edited"
 
 
@@ -178,8 +153,9 @@ def _across(exchange: Exchange, attempt: Attempt, stream: bool) -> None:
     attempt.translator = exchange.generation.translators.get((call.dialect, dialect.name)) if call.operation == "generate" else None
     if attempt.translator is not None:
         attempt.losses, attempt.fidelity = [], "direct"
-        wanted = Wanted(model=attempt.model, stream=stream)
-        raw = write_directly(attempt.translator, attempt.body.raw, attempt.endpoint, wanted, attempt.losses)
+        raw = write_directly(
+            attempt.translator, attempt.body.raw, attempt.endpoint, Wanted(model=attempt.model, stream=stream), attempt.losses
+        )
         attempt.body = Body(raw, codec=request_codec(dialect, call.operation))
         return
     said = attempt.body.canonical
@@ -202,12 +178,23 @@ def _must_be_read(exchange: Exchange, attempt: Attempt) -> bool:
 
 def _anew(exchange: Exchange, attempt: Attempt, said: Request, stream: bool) -> None:
     """Write an attempt's body from what it says."""
-    call, dialect, thinking = attempt.call, attempt.dialect, attempt.candidate.thinking
-    wanted = Wanted(model=attempt.model, stream=stream, operation=call.operation, thinking=thinking, signed=not exchange.unsigned)
-    wanted.support = exchange.generation.models.thinking_of(attempt.provider, attempt.model)
+    call, dialect, models = attempt.call, attempt.dialect, exchange.generation.models
+    wanted = Wanted(
+        model=attempt.model,
+        stream=stream,
+        operation=call.operation,
+        thinking=attempt.candidate.thinking,
+        support=models.thinking_of(attempt.provider, attempt.model),
+        signed=not exchange.unsigned,
+    )
     made = write_request(said, exchange.dialect, dialect, wanted)
     attempt.losses, attempt.fitting, attempt.fidelity = made.losses, made.fitting, "canonical"
     attempt.body = Body(made.raw, canonical=made.request, codec=request_codec(dialect, call.operation))
+
+
+def refuses_signature(attempt: Attempt, reply: Reply) -> bool:
+    """Tell whether an error answer says that a signature in the request is not valid."""
+    return attempt.dialect.refuses_signature(attempt.dialect.decode_error(reply.status, reply.headers, error_body(reply)))
 
 
 def counted(attempt: Attempt) -> Reply | None:

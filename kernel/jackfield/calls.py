@@ -32,13 +32,13 @@ from jackfield.api import (
     failure,
     splice,
 )
-from jackfield.bodies import response_codec
+from jackfield.api.canonical.crossing import response_codec
+from jackfield.api.canonical.looking import events_of
 from jackfield.dispatch import as_plugin
 from jackfield.exchange import Exchange
 from jackfield.generation import Generation
 from jackfield.routes import Match
 from jackfield.shared import Shared
-from jackfield.source import events_of
 from jackfield.sweeper import end_all
 
 MAX_DEPTH: Final = 4

@@ -4,23 +4,15 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter_ns
 from types import CoroutineType
-from typing import Any, Final
+from typing import Any
 
 from jackfield.api import Dialect, End, Error, Event, Outcome
 from jackfield.api.call import running
-from jackfield.api.canonical import ArgumentsDelta, FinishReason, TextDelta, ThinkingDelta
+from jackfield.api.canonical import FinishReason
+from jackfield.api.canonical.mending import Answer, Item, MendedStream, replaced
 from jackfield.dispatch import Hook, of_a_plugin
 from jackfield.trace import Trace
 
-_LOGGED: Final = 256
-"""Events that a stream remembers before its follower is told of them. Most streams that nobody changes are shorter, and
-then the follower costs nothing."""
-_KINDS: Final[dict[type[Any], str]] = {TextDelta: "text", ThinkingDelta: "thinking", ArgumentsDelta: "arguments"}
-
-Item = tuple[Event | None, Event | None]
-"""An event on its way, and the upstream's event that it comes from: the same where it is unchanged, None where a handler
-added it. The first is None where a handler took the second out."""
-Answer = Event | Sequence[Event] | End
 OutcomeSoFar = Callable[[], Outcome]
 
 
@@ -95,11 +87,9 @@ class Interception:
     """The handlers of one stream in one dialect, and the follower that keeps what they make of it valid."""
 
     def __init__(self, dialect: Dialect, handlers: Sequence[Handler], trace: Trace) -> None:
-        self._dialect, self._handlers, self._trace, self._follower = dialect, handlers, trace, dialect.follow()
-        self._log: list[Event] = []
-        self._changed = False
-        self._repeats = type(dialect).repeats is not Dialect.repeats
-        self._said: dict[tuple[str, int, int], list[str]] = {}
+        self._dialect, self._handlers, self._trace, self._stream = dialect, handlers, trace, MendedStream(dialect)
+        self.follow = self._stream.follow
+        """Takes note of events that leave as they came."""
         self._closes = any(handler.close is not None for handler in handlers)
         self.ended: FinishReason | None = None
         """A handler ended the stream."""
@@ -113,12 +103,12 @@ class Interception:
                 items = self._answered(zip(events, events, strict=True) if items is None else items, answers)
         if self._closes and self.ended is None:
             items = await self._close_before_ending(events, items, outcome)
-        if items is None and not self._changed:
+        if items is None and not self._stream.changed:
             self.follow(events)
             return raw
-        leaving = self._settle(items if items is not None else [(event, event) for event in events])
+        leaving = self._stream.settle(items if items is not None else [(event, event) for event in events])
         if self.ended is not None:
-            leaving += [*await self.closings(outcome()), *self._follower.finish(self.ended, None)]
+            leaving += [*await self.closings(outcome()), *self._stream.end(self.ended)]
         return b"".join(event.raw for event in leaving)
 
     def _answered(self, items: Iterable[Item], answers: dict[int, Answer]) -> list[Item]:
@@ -126,7 +116,7 @@ class Interception:
         made: list[Item] = []
         for event, origin in items:
             answer = answers.get(id(event))
-            made += [(event, origin)] if event is None or answer is None else _replaced(event, origin, answer)
+            made += [(event, origin)] if event is None or answer is None else replaced(event, origin, answer)
             if isinstance(answer, End):
                 self.ended = answer.finish
                 break
@@ -144,53 +134,17 @@ class Interception:
 
     async def closings(self, outcome: Outcome) -> list[Event]:
         """Return what leaves for what the handlers' `close` adds; those that were called already add nothing."""
-        return [e for handler in self._handlers for event in await handler.closing(outcome, self._trace) for e in self._admit(event, True)]
-
-    def follow(self, events: Sequence[Event]) -> None:
-        """Take note of events that leave as they came; the follower is told when they grow many, or when it is needed."""
-        self._log += events
-        if len(self._log) > _LOGGED:
-            self._tell_follower()
-
-    def _tell_follower(self) -> None:
-        for event in self._log:
-            self._take_down(event)
-            self._follower.feed(event)
-        self._log = []
-
-    def _take_down(self, event: Event) -> None:
-        """Keep what an event adds to the answer, for the events that will repeat it."""
-        for delta in event.deltas if self._repeats else ():
-            if isinstance(delta, TextDelta | ThinkingDelta | ArgumentsDelta):
-                self._said.setdefault((_KINDS[type(delta)], delta.choice, delta.index), []).append(delta.text)
-
-    def _settle(self, items: Sequence[Item]) -> list[Event]:
-        """Return the events that leave, after a change: repeated text rewritten, blocks and numbers mended."""
-        self._tell_follower()
-        self._changed = True
-        leaving: list[Event] = []
-        for event, origin in items:
-            if event is not None:
-                leaving += self._admit(event, added=origin is None)
-            elif origin is not None:
-                leaving += self._follower.drop(origin)
-        return leaving
-
-    def _admit(self, event: Event, added: bool) -> Sequence[Event]:
-        self._take_down(event)
-        repeats, said = self._dialect.repeats(event) if self._repeats else (), self._said
-        changes = {repeat.path: "".join(said.get((repeat.of, repeat.choice, repeat.index), ())) for repeat in repeats}
-        return self._follower.admit(event.with_changes(changes) if changes else event, added)
+        added = [event for handler in self._handlers for event in await handler.closing(outcome, self._trace)]
+        return self._stream.settle([(event, None) for event in added])
 
     def finish(self) -> bytes | None:
         """Return what is missing at the end of a complete answer; None when the answer is not complete."""
-        self._tell_follower()
-        return b"".join(event.raw for event in self._follower.finish("stop", None)) if self._follower.complete else None
+        missing = self._stream.missing()
+        return None if missing is None else b"".join(event.raw for event in missing)
 
     async def fail(self, error: Error, outcome: Outcome) -> bytes:
         """Return what ends the stream with an error, after what the handlers' `close` adds."""
-        self._tell_follower()
-        return b"".join(event.raw for event in (*await self.closings(outcome), *self._follower.fail(error)))
+        return b"".join(event.raw for event in (*await self.closings(outcome), *self._stream.fail(error)))
 
 
 def _checked(answer: Any) -> Answer:
@@ -199,12 +153,3 @@ def _checked(answer: Any) -> Answer:
     if not isinstance(made, list | tuple) or not all(isinstance(event, Event) for event in made):
         raise TypeError(f"a handler answered {type(answer).__name__}; it may answer None, an event, a list of events, or End")
     return answer  # type: ignore[no-any-return]
-
-
-def _replaced(event: Event, origin: Event | None, answer: Answer) -> list[Item]:
-    """Say what becomes of an event: which of the answer's events stands in its place, and which are added."""
-    made = [answer] if isinstance(answer, Event) else list(answer.events if isinstance(answer, End) else answer)
-    if not made:
-        return [(None, origin)] if origin is not None and not isinstance(answer, End) else []
-    heir = next((at for at, one in enumerate(made) if one is event), 0)
-    return [(one, origin if at == heir else None) for at, one in enumerate(made)]

@@ -15,6 +15,8 @@ from jackfield.credentials import Account
 _MAX_PASSED_THROUGH: Final = 2048
 """Pools remembered for names that no list has: callers choose such names, so they must be bounded."""
 _MAX_ALIAS_DEPTH: Final = 8
+_SOURCES: Final = ("models.catalogue in the configuration", "the models of {}", "the list of {}", "the catalogue of {}")
+"""Who tells of models; what stands first counts."""
 
 
 class Registry:
@@ -119,14 +121,10 @@ class Registry:
 
     def facts(self, provider: Provider, model: str) -> Facts:
         """Return who knows what of an upstream's model."""
-        given = [m for m in provider.models if isinstance(m, ModelInfo) and model in (m.id, m.upstream)]
-        sources = [
-            ("models.catalogue in the configuration", self._catalogue),
-            (f"the models of {provider.key}", given),
-            (f"the list of {provider.key}", [info for found in self._discovered.values() for info in found if model == info.id]),
-            (f"the catalogue of {provider.key}", provider.catalogue),
-        ]
-        return facts_of(model, sources)
+        given = (m for m in provider.models if isinstance(m, ModelInfo) and model in (m.id, m.upstream))
+        listed = (info for found in self._discovered.values() for info in found if model == info.id)
+        configured, catalogue = self._catalogue, provider.catalogue
+        return facts_of(model, zip(_SOURCES, (configured, given, listed, catalogue), strict=True), provider.key)
 
     def _thinking_of(self, provider: Provider, model: str) -> ThinkingSupport | None:
         """Return how an upstream's model can be told to think; None when nobody knows."""

@@ -1,12 +1,12 @@
 """Stage 2: read model and stream flag with a partial decode. The rest of the body is judged by whoever reads it."""
 
-import json
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
 import msgspec
 
 from jackfield.api import Endpoint, Path, members
+from jackfield.api.canonical.codec import json_fault
 from jackfield.api.splice import plain_members
 from jackfield.exchange import Refused
 
@@ -30,27 +30,12 @@ def peek(raw: bytes, endpoint: Endpoint, params: Mapping[str, str]) -> tuple[str
     except msgspec.ValidationError:
         raise Refused(400, "the body must be a JSON object", code="invalid_json") from None
     except ValueError as fault:
-        raise Refused(400, f"the body is not valid JSON: {_reason(raw[:], fault)}", code="invalid_json") from None
+        raise Refused(400, f"the body is not valid JSON: {json_fault(raw[:], fault)}", code="invalid_json") from None
     if not model:
         raise Refused(400, "you must name a model", code="missing_model", param="model")
     if len(model) > MAX_MODEL_NAME:
         raise Refused(400, f"the model's name is longer than {MAX_MODEL_NAME} characters", code="invalid_model", param="model")
     return model, bool(stream)
-
-
-def _reason(raw: bytes, fault: Exception) -> str:
-    """Say what is wrong with JSON text, in better words than the fast decoder's where there are any."""
-    if not raw.strip():
-        return "it is empty"
-    if isinstance(fault, UnicodeDecodeError):
-        return "it is not UTF-8"
-    if "truncated" in str(fault) or "hex escape" in str(fault):
-        try:
-            json.loads(raw)
-        except (ValueError, RecursionError):
-            return "it ends too early"
-        return "a \\u escape is half of a surrogate pair"
-    return str(fault).removeprefix("JSON is malformed: ")
 
 
 def _unambiguous(raw: bytes, endpoint: Endpoint) -> Mapping[str, bytes]:

@@ -11,7 +11,8 @@ from collections.abc import Awaitable
 from jackfield import answers, attempts
 from jackfield.access import authenticate, check_allowed, refuse_strangers
 from jackfield.api import CALLS, Body, Call, Reply, Route
-from jackfield.bodies import change_request, request_codec
+from jackfield.api.canonical.crossing import request_codec
+from jackfield.bodies import change_request
 from jackfield.dispatch import Chain, ask, without
 from jackfield.exchange import LAST, Downstream, Exchange, Refused
 from jackfield.generation import Generation

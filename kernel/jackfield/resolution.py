@@ -34,10 +34,9 @@ def resolve(exchange: Exchange) -> list[Target]:
 
 def owners(exchange: Exchange) -> list[Target]:
     """Return who may have what a request names. Raises `Refused` with 400 where nobody keeps such things."""
-    dialect = exchange.call.dialect
-    keeping = [Candidate(account, "") for account in exchange.generation.accounts if dialect in account.provider.dialects]
+    keeping = [Candidate(account, "") for account in exchange.generation.accounts if exchange.call.dialect in account.provider.dialects]
     if not keeping:
-        raise Refused(400, f"no provider here speaks {dialect}, so none has stored anything", code="nothing_stored")
+        raise Refused(400, f"no provider here speaks {exchange.call.dialect}, so none has stored anything", code="nothing_stored")
     return [(Pool(exchange.params.get("id", ""), keeping), ())]
 
 

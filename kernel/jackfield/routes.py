@@ -27,7 +27,7 @@ class Routes:
         rows = [(dialect, endpoint) for dialect in dialects for endpoint in dialect.endpoints]
         for spoken, endpoint in sorted(rows, key=lambda row: (row[1].when_header or row[1].when_query) is None):  # the special ones first
             dialect = spoken.framed(endpoint.framing) if endpoint.framing is not None else spoken
-            self._paths.setdefault(endpoint.path, dialect)
+            self._paths[endpoint.path] = dialect  # of several, that of the plain route: what is wrong there is told in its words
             if "{" in endpoint.path:
                 self._templates.append((endpoint.method, _template(endpoint.path), dialect, endpoint))
             else:

@@ -1,30 +1,14 @@
 """An upstream's stream as whole events, whatever pieces it comes in."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from jackfield.api import CallError, Dialect, Event, Request, StreamEncoder, Usage, failure
+from jackfield.api import CallError, Dialect, Event, Request, StreamEncoder, failure
+from jackfield.api.canonical.looking import events_of
 
 _TAIL: Final = 4
 """Latest reads that are kept to be looked at when the stream is over: usage and errors stand at its end."""
-_EDGE: Final = 4096
-"""Bytes of a stream's end that are looked at, or its last event where that is longer."""
-
-
-def events_of(dialect: Dialect, whole: bytes) -> list[Event]:
-    """Return the events of bytes that end at an event boundary; comments are left out."""
-    return sound(dialect, whole)[0]
-
-
-def sound(dialect: Dialect, whole: bytes) -> tuple[list[Event], bytes]:
-    """Return the events of bytes that end at an event boundary, and the bytes without what breaks clients."""
-    framing, make = dialect.framing, dialect.event_type
-    plain = framing.plain_frames(whole)
-    if plain is not None:
-        return [make(frame) for frame in plain], whole
-    return [make(frame, name, end) for frame, name, end in framing.frames(whole)], framing.clean(whole)
-
 
 class Source:
     """The upstream's side of a relay."""
@@ -84,29 +68,6 @@ class Source:
                 for event in events_of(self.dialect, whole[start:at]):
                     return event
         return None
-
-    def edges(self) -> tuple[bytes, bytes]:
-        """Return the first event of the stream and its last ones, as bytes: usage and errors stand there."""
-        around, ends = self.dialect.framing.around, b""
-        for whole in reversed(self.tail):
-            ends = whole + ends
-            if len(ends) > _EDGE:
-                ends = ends[min(around(ends, len(ends) - 1)[0], around(ends, len(ends) - _EDGE)[1]) :]
-                break
-        return self.first[slice(*around(self.first, 0))], ends
-
-    def found(self, needles: Iterable[bytes], edges: Iterable[bytes]) -> list[Event]:
-        """Return the last event at each of the stream's edges in which a needle stands, for each needle."""
-        around, hits = self.dialect.framing.around, []
-        for edge in edges:
-            spans = {around(edge, at) for needle in needles if (at := edge.rfind(needle)) >= 0}
-            hits += [event for span in sorted(spans) for event in events_of(self.dialect, edge[slice(*span)])]
-        return hits
-
-    def usage(self, edges: Iterable[bytes]) -> Usage | None:
-        """Return what the upstream said that the call cost, at the stream's edges."""
-        reports = reversed(self.found(self.dialect.needles.usage, edges))
-        return next((usage for event in reports if (usage := event.usage) is not None), None)
 
     async def close(self, let_end: bool = False) -> None:
         """Let go of the upstream: at once, or when it has ended by itself in a moment."""

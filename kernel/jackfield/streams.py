@@ -9,13 +9,14 @@ import asyncio
 import time
 from typing import Final
 
-from jackfield.api import CallError, Dialect, Failure, Reply, Response, StreamHead, failure
+from jackfield.api import Attempt, CallError, Failure, Reply, Request, Response, StreamHead, failure
 from jackfield.api.canonical import Assembler
-from jackfield.api.canonical.crossing import CanonicalWay, DirectWay, FramedWay, StreamWay, named_event
+from jackfield.api.canonical.crossing import StreamWay, named_event, stream_way
+from jackfield.api.canonical.looking import edges, events_of, found, sound, usage_at
 from jackfield.dispatch import Chain, ask
 from jackfield.exchange import Exchange, Tried, error_of
 from jackfield.interception import Handler, Interception
-from jackfield.source import Source, events_of, sound
+from jackfield.source import Source
 from jackfield.sweeper import Sweeper
 
 _UNCACHED: Final = (("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no"))
@@ -77,13 +78,19 @@ class Relay:
         renamed = attempt is not None and attempt.model != call.model
         if self._up is self._down or self._up.name == self._down.name:
             self._renames = renamed
-        if self._up is not self._down:
-            self._crossing = _way(self._up, exchange, renamed)
+        if attempt is not None and self._up is not self._down:
+            self._crossing = self._way(attempt, call.model if renamed else None)
             self._normalizer = Interception(self._up, normalizers, exchange.trace) if normalizers else None
         else:
             handlers = normalizers + handlers
         if handlers or self._crossing is not None:
             self._interception = Interception(self._down, handlers, exchange.trace)
+
+    def _way(self, attempt: Attempt, model: str | None) -> StreamWay:
+        call, losses = attempt.call, [] if attempt.losses is None else attempt.losses
+        request = Request() if self._up.name == self._down.name else call.request  # which is not read where nobody needs it
+        told = {"call_id": call.id, "fitting": attempt.fitting, "translator": attempt.translator, "model": model}
+        return stream_way(self._up, self._down, request, losses, **told)  # type: ignore[arg-type]
 
     async def _bound(self, chain: Chain, *arguments: object) -> list[Handler]:
         found: list[Handler] = []
@@ -234,9 +241,9 @@ class Relay:
     def _look_back(self) -> None:
         """Learn from the stream's end what it cost, and whether it ended with an error."""
         if self._made is not None:
-            edges = self._source.edges()
-            self._made.usage = self._exchange.usage = self._source.usage(edges)
-            for event in self._source.found(self._up.needles.error, edges):
+            seen = edges(self._up, self._source.first, self._source.tail)
+            self._made.usage = self._exchange.usage = usage_at(self._up, seen)
+            for event in found(self._up, self._up.needles.error, seen):
                 if (error := event.error) is not None:
                     self._failed(failure("upstream", "the provider's stream ended with an error", code=error.code, detail=error.message))
 
@@ -259,15 +266,3 @@ class Relay:
             said = assembler.error.message if assembler.error else ""
             raise CallError(failure("upstream", "the provider's answer broke off before its end", code="broken_off", detail=said))
         return assembler.response()
-
-
-def _way(source: Dialect, exchange: Exchange, renamed: bool) -> StreamWay:
-    """Return the way of a stream from an upstream's dialect into the client's."""
-    target, attempt, model = exchange.dialect, exchange.attempt, exchange.call.model if renamed else None
-    losses = attempt.losses if attempt is not None and attempt.losses is not None else []
-    if source.name == target.name:
-        return FramedWay(target)
-    if attempt is not None and attempt.translator is not None:
-        return DirectWay(attempt.translator, exchange.call.id, target, losses, model=model)
-    fitting = attempt.fitting if attempt is not None else None
-    return CanonicalWay(source, target, exchange.call.request, losses, fitting=fitting, model=model)

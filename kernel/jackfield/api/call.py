@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from jackfield.api.body import Body
-from jackfield.api.canonical import Delta, Request, Response, Usage
+from jackfield.api.canonical import Delta, Request, Response, Usage, parse_suffix
 from jackfield.api.event import Event
 from jackfield.api.failure import Cause, Failure
 from jackfield.api.headers import Headers, Pairs
@@ -36,8 +36,12 @@ class Allow(msgspec.Struct, frozen=True, kw_only=True):
         return self.models is None or matches_any(name, self.models)
 
     def refusal(self, model: str | None, dialect: str, operation: str) -> str | None:
-        """Return why a call is not allowed, in a few words, or None when it is; without a model the others are judged alone."""
-        asked = (("dialect", dialect, self.dialects), ("operation", operation, self.operations), ("model", model, self.models))
+        """Return why a call is not allowed, in a few words, or None when it is; without a model the others are judged alone.
+
+        How much a model is to think, where its name says so, is nobody's business here.
+        """
+        plain = model and parse_suffix(model)[0]
+        asked = (("dialect", dialect, self.dialects), ("operation", operation, self.operations), ("model", plain, self.models))
         known = ((what, name, allowed) for what, name, allowed in asked if name is not None and allowed is not None)
         return next((f"{what} {name!r}" for what, name, allowed in known if not matches_any(name, allowed)), None)
 

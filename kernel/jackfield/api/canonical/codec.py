@@ -4,6 +4,7 @@ what a dialect keeps beside the canonical structs.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 

@@ -6,12 +6,13 @@ Pure: what a host adds (who is asked, under which name, by what policy) is told 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
 
-from jackfield.api.body import BadRequest
+from jackfield.api.body import BadRequest, Codec
 from jackfield.api.canonical.estimate import estimate_tokens
 from jackfield.api.canonical.fitting import Fitting, fit
 from jackfield.api.canonical.models import ThinkingSupport
@@ -74,14 +75,41 @@ def write_request(said: Request, source: Dialect, target: Dialect, wanted: Wante
 
 
 def write_directly(translator: Translator, raw: bytes, endpoint: Endpoint | None, wanted: Wanted, losses: list[Loss]) -> bytes:
-    """Have a direct translator turn a request, and write the model's name and the stream flag where the upstream's route has them."""
+    """Have a direct translator turn a request, and write model and stream flag where the upstream's route has them."""
     made = translator.translate_request(raw, losses)
-    written: dict[Path, object] = {}
-    if endpoint is not None and endpoint.model is not None:
-        written[endpoint.model] = wanted.model
-    if endpoint is not None and isinstance(endpoint.stream, tuple):
-        written[endpoint.stream] = wanted.stream
-    return splice(made, written)
+    return made if endpoint is None else addressed(made, endpoint, wanted.model, wanted.stream)
+
+
+def addressed(raw: bytes, endpoint: Endpoint, model: str, stream: bool) -> bytes:
+    """Return a request with the model's name and the stream flag where its route has them; the same bytes where they stand already."""
+    written: dict[Path, object] = {} if endpoint.model is None else {endpoint.model: model}
+    if isinstance(endpoint.stream, tuple):
+        written[endpoint.stream] = stream
+    for path, value in list(written.items()):
+        span = locate(raw, path)
+        if value is False if span is None else raw[slice(*span)] == msgspec.json.encode(value):
+            del written[path]  # what is off by default need not be written either
+    return splice(raw, written) if written else raw
+
+
+@lru_cache
+def request_codec(dialect: Dialect, operation: Operation) -> Codec[Request]:
+    """Return how a dialect reads and writes the bodies of requests."""
+    return lambda raw: dialect.decode_request(raw, operation), lambda value, losses: dialect.encode_request(value, operation, losses)
+
+
+@lru_cache
+def response_codec(dialect: Dialect, operation: Operation) -> Codec[Response] | None:
+    """Return how a dialect reads and writes the bodies of answers; None for operations whose answers have no canonical form."""
+    if operation == "count" and type(dialect).decode_count is not Dialect.decode_count:
+        return lambda raw: Response(usage=dialect.decode_count(raw)), lambda said, _: dialect.encode_count(said.usage or Usage())
+    return (dialect.decode_response, dialect.encode_response) if operation == "generate" else None
+
+
+def endpoint_for(dialect: Dialect, operation: Operation, stream: bool) -> Endpoint | None:
+    """Return the route of a dialect on which an upstream serves an operation."""
+    fitting = [e for e in dialect.endpoints if e.operation == operation and e.upstream is not None]
+    return next((e for e in fitting if e.stream is stream), next(iter(fitting), None))
 
 
 def read_response(said: Response, fitting: Fitting | None, model: str | None) -> Response:
@@ -113,8 +141,8 @@ def named_event(event: Event, dialect: Dialect, model: str) -> Event:
 
 
 def told(losses: Iterable[Loss]) -> str:
-    """Return losses as one line."""
-    return "; ".join(f"{loss.what} {loss.path}: {loss.why}" for loss in losses)
+    """Return losses as one line that may stand in a header: what is not ASCII is replaced."""
+    return "; ".join(f"{loss.what} {loss.path}: {loss.why}" for loss in losses).encode("ascii", "replace").decode()
 
 
 class StreamWay(Protocol):
@@ -125,6 +153,25 @@ class StreamWay(Protocol):
 
     def over(self, events: Sequence[Event]) -> list[Event]:
         """Return the client's events for the upstream's; for none, those for what the upstream left unsaid."""
+
+
+def stream_way(
+    source: Dialect,
+    target: Dialect,
+    request: Request,
+    losses: list[Loss],
+    *,
+    call_id: str = "",
+    fitting: Fitting | None = None,
+    translator: Translator | None = None,
+    model: str | None = None,
+) -> StreamWay:
+    """Return the way of a stream from an upstream's dialect into a client's, who asked `request`, for `model` where it was renamed."""
+    if source.name == target.name:
+        return FramedWay(target)
+    if translator is not None:
+        return DirectWay(translator, call_id, target, losses, model=model)
+    return CanonicalWay(source, target, request, losses, fitting=fitting, model=model)
 
 
 class CanonicalWay:

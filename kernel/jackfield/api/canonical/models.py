@@ -57,10 +57,13 @@ Facts = Sequence[tuple[str, ModelInfo]]
 """Who knows what of one model: the sources' names, and what they say. What stands first counts."""
 
 
-def facts_of(model: str, sources: Iterable[tuple[str, Iterable[ModelInfo]]]) -> Facts:
-    """Return what each source says of a model: its first entry whose id, in which `*` stands for any text, or upstream name fits."""
+def facts_of(model: str, sources: Iterable[tuple[str, Iterable[ModelInfo]]], provider: str = "") -> Facts:
+    """Return what each source says of a model: its first entry whose id, in which `*` stands for any text, or upstream name fits.
+
+    A `{}` in a source's name stands for the provider's key.
+    """
     told = ((name, next((info for info in known if model == info.upstream or matches(model, info.id)), None)) for name, known in sources)
-    return [(name, info) for name, info in told if info is not None]
+    return [(name.format(provider), info) for name, info in told if info is not None]
 
 
 def merged(name: str, known: Iterable[ModelInfo]) -> ModelInfo:
