@@ -16,7 +16,20 @@ from jackfield_openai.speech import DIALECTS, Speaker, by_name, dialects_of_open
 BASE_URL = "https://api.openai.com/v1"
 """OpenAI's API reference, "Introduction": the URL below which all paths stand."""
 
-PATTERNS = ("gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "text-embedding-*", "ft:*", "codex-*", "computer-use-*", "omni-moderation-*")
+PATTERNS = (
+    "gpt-*",
+    "chatgpt-*",
+    "o1*",
+    "o3*",
+    "o4*",
+    "text-embedding-*",
+    "ft:*",
+    "codex-*",
+    "computer-use-*",
+    "omni-moderation-*",
+    "babbage-*",
+    "davinci-*",
+)
 """How OpenAI names its models: what is launched tomorrow passes without a new list."""
 
 _URL: Final = re.compile(r"https?://[^\s/?#@]+(?:[/?][^\s#]*)?")
