@@ -67,7 +67,8 @@ async def test_without_keys_strangers_are_refused_everywhere(house: MakeHouse, h
     async with house(json_answer(ANSWER)) as h:
         for method, target, _ in ROUTES.values():
             told = await exchange(h.host.url, _sent(method, target, headers))
-            assert (told.status, told.error["code"], target) == (403, "forbidden", target)
+            assert (told.status, target) == (403, target)
+            assert target == "/nowhere" or told.error["code"] == "forbidden", "the nearest route's dialect may have no codes"
             assert "set up keys (plugins.api_keys.keys)" in told.error["message"]
         assert not h.upstream.requests
 
