@@ -107,6 +107,8 @@ class Contents:
 
     def add(self, message: Message, path: str) -> None:
         """Write one message, or add it to the one before where the same one speaks."""
+        if len(message.parts) == 1 and self._add_plain(message, message.parts[0]):
+            return
         rest = dict(extra(message.extensions))
         apart, role = rest.pop(_APART, False), "model" if message.role == "assistant" else "user"
         named = rest.pop("=role", None)
@@ -125,6 +127,17 @@ class Contents:
         if named is not None:
             content["=role"] = named
         self.wire.append(content)
+
+    def _add_plain(self, message: Message, part: Part) -> bool:
+        """Write a message that is nothing but words, as most are, where somebody else spoke before; tell whether it is such."""
+        if type(part) is not Text or part.extensions or part.citations or part.signature is not None or part.cache is not None:
+            return False
+        role = "model" if message.role == "assistant" else message.role
+        before = self.wire[-1]["role"] if self.wire else "model"
+        if message.extensions or role not in ("user", "model") or role == before:
+            return False
+        self.wire.append({"role": role, "parts": [{"text": part.text}]})
+        return True
 
     def _parts(self, message: Message, path: str) -> list[dict[str, Any]]:
         wire: list[dict[str, Any]] = []

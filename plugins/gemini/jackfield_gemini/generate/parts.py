@@ -45,10 +45,10 @@ SERVER_TOOLS: Final = frozenset(
 )
 """The other tools that Google runs: the words of `toolType`, in lower case."""
 REFUSED: Final = "a refusal is said in plain words here"
-_DATA: Final = (
+_DATA: Final = frozenset({
     "text", "inlineData", "fileData", "functionCall", "functionResponse", "executableCode", "codeExecutionResult", "toolCall",
     "toolResponse",
-)  # fmt: skip
+})  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------- reading
@@ -57,7 +57,7 @@ _DATA: Final = (
 def decode_part(found: Fields, pairing: Pairing) -> Part:
     """Read one part. Raises `BadRequest` with the path of what is wrong; what is unknown becomes opaque."""
     whole = dict(found.rest)
-    keys = [key for key in _DATA if found.rest.get(key) is not None]
+    keys = [key for key, value in found.rest.items() if key in _DATA and value is not None]
     thought = found.rest.get("thought")
     if keys == ["text"] or (not keys and found.rest.keys() <= {"thought", signing.KEY, "text"}):
         return _decode_text(found)
