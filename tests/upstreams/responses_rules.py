@@ -144,6 +144,10 @@ def _check_output(item: Json, path: Path) -> None:
 
 
 def _check_reasoning(item: Json, path: Path, mint: Mint, stored: set[str]) -> None:
+    if item.get("content"):  # only models of others show their thoughts as they are (musistudio/claude-code-router#1783)
+        count = len(item["content"])
+        message = f"array too long. Expected an array with maximum length 0, but got an array with length {count} instead"
+        raise Refused((*path, "content"), message, "value")
     encrypted = item.get("encrypted_content")
     if encrypted is None and item.get("id") not in stored:
         raise _not_found(str(item.get("id")), path)

@@ -180,6 +180,7 @@ async def test_responses_take_back_what_they_said_and_no_less() -> None:
             "No tool output found for function call": [*given, *output, results[0]],
             "No tool call found for function call output": [*given, *results],
             "not persisted when `store` is set to false": [*given, {**output[0], "encrypted_content": None}, *output[1:], *results],
+            "maximum length 0": [*given, {**output[0], "content": [{"type": "reasoning_text", "text": "Hm."}]}, *output[1:], *results],
             "Expected an ID that begins with 'fc'": [*given, {**output[1], "id": "toolu_1"}, results[0]],
         }
         for message, items in refused.items():
