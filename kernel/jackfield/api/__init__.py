@@ -22,7 +22,7 @@ from jackfield.api.call import (
 )
 from jackfield.api.canonical import Error, Request, Response, Usage, reply_text
 from jackfield.api.canonical.flavour import Fill, Flavour, apply_flavour
-from jackfield.api.canonical.models import ModelInfo, ThinkingSupport
+from jackfield.api.canonical.models import Catalogue, ModelInfo, ThinkingSupport
 from jackfield.api.credential import Credential, CredentialSource, LoginStep, RefreshingSource, Secret, is_placeholder
 from jackfield.api.dialect import (
     CALLS,
@@ -77,14 +77,14 @@ from jackfield.api.units import Seconds, Size
 
 __all__ = [
     "CALLS", "HOOKS", "SSE", "Allow", "Alternative", "Attempt", "Auth", "BadRequest", "Bearer", "Blame", "Body", "Call",
-    "CallError", "Candidate", "Cause", "Change", "CloseHandler", "Codec", "Command", "Credential", "CredentialSource", "Delegate",
-    "Deny", "Dialect", "End", "Endpoint", "Error", "Event", "Failure", "Fidelity", "Fill", "Flavour", "Follower", "Framing",
-    "Glance", "Headers", "Help", "HookInfo", "HookOptions", "Host", "HostCredentials", "HostHttp", "HostInfo", "HttpProvider",
-    "HttpRequest", "HttpResponse", "KeyHeader", "LoginStep", "Loss", "Member", "ModelInfo", "Needles", "Nested", "NotDecoded",
-    "Operation", "Outcome", "Pairs", "Path", "Pick", "PluginRoute", "Pool", "Principal", "Provider", "QuotaWindow",
-    "RefreshingSource", "Reject", "Repeat", "Reply", "Request", "Response", "Route", "Rule", "Seconds", "Secret", "Sender",
-    "Serves", "SessionSignals", "Size", "Span", "Spooled", "StateStore", "StreamAnswer", "StreamDecoder", "StreamEncoder",
-    "StreamHandler", "StreamHead", "Streams", "ThinkingSupport", "Timeouts", "Translator", "Usage", "apply_flavour", "canonical",
-    "classify", "failure", "hook", "is_placeholder", "items", "locate", "matches", "matches_any", "members", "reply_text",
-    "seconds_until", "splice",
+    "CallError", "Candidate", "Catalogue", "Cause", "Change", "CloseHandler", "Codec", "Command", "Credential",
+    "CredentialSource", "Delegate", "Deny", "Dialect", "End", "Endpoint", "Error", "Event", "Failure", "Fidelity", "Fill",
+    "Flavour", "Follower", "Framing", "Glance", "Headers", "Help", "HookInfo", "HookOptions", "Host", "HostCredentials",
+    "HostHttp", "HostInfo", "HttpProvider", "HttpRequest", "HttpResponse", "KeyHeader", "LoginStep", "Loss", "Member",
+    "ModelInfo", "Needles", "Nested", "NotDecoded", "Operation", "Outcome", "Pairs", "Path", "Pick", "PluginRoute", "Pool",
+    "Principal", "Provider", "QuotaWindow", "RefreshingSource", "Reject", "Repeat", "Reply", "Request", "Response", "Route",
+    "Rule", "Seconds", "Secret", "Sender", "Serves", "SessionSignals", "Size", "Span", "Spooled", "StateStore", "StreamAnswer",
+    "StreamDecoder", "StreamEncoder", "StreamHandler", "StreamHead", "Streams", "ThinkingSupport", "Timeouts", "Translator",
+    "Usage", "apply_flavour", "canonical", "classify", "failure", "hook", "is_placeholder", "items", "locate", "matches",
+    "matches_any", "members", "reply_text", "seconds_until", "splice",
 ]  # fmt: skip

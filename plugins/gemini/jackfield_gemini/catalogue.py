@@ -9,4 +9,4 @@ from typing import Final
 
 from jackfield.api import Catalogue
 
-CATALOGUE: Final = Catalogue(__package__, owner="google")
+CATALOGUE: Final = Catalogue(__file__, owner="google")

@@ -1,14 +1,16 @@
 """The catalogue of OpenAI's models."""
 
 import datetime as dt
+import json
+from pathlib import Path
 from typing import get_args
 
 import pytest
 from openai.types import AllModels
 
-from jackfield.api import ModelInfo, ThinkingSupport, matches
+from jackfield.api import Catalogue, ModelInfo, ThinkingSupport, matches
 from jackfield.api.canonical.thinking import LEVELS
-from jackfield_openai.catalogue import CATALOGUE, OWNER, Catalogue
+from jackfield_openai.catalogue import CATALOGUE
 
 DIALECTS = {"openai.chat", "openai.responses", "openai.completions"}
 NAMES = {
@@ -30,8 +32,11 @@ def test_it_says_of_what_day_it_is_and_where_from() -> None:
     assert len(CATALOGUE.sources) >= 3
 
 
-def test_nothing_is_read_before_it_is_asked_for() -> None:
-    assert not vars(Catalogue())
+def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
+    catalogue = Catalogue(str(tmp_path / "module.py"), owner="somebody")
+    said = {"as_of": "2026-11-29", "sources": [], "note": "", "models": [{"ids": ["a", "b-*"], "context": 5}]}
+    (tmp_path / "catalogue.json").write_text(json.dumps(said))
+    assert [(info.id, info.owner, info.context) for info in catalogue] == [("a", "somebody", 5), ("b-*", "somebody", 5)]
 
 
 def test_each_entry_is_of_a_real_model_and_none_hides_another() -> None:
@@ -46,7 +51,7 @@ def test_each_entry_is_of_a_real_model_and_none_hides_another() -> None:
 
 @pytest.mark.parametrize("info", CATALOGUE, ids=lambda info: info.id)
 def test_the_facts_are_sane(info: ModelInfo) -> None:
-    assert info.owner == OWNER
+    assert info.owner == "openai"
     assert info.display_name
     assert info.created is None or 1_670_000_000 < info.created < 1_800_000_000
     assert info.max_output is None or info.context is None or 1_000 < info.max_output <= info.context

@@ -1,7 +1,9 @@
 """What is known of models, in words that no vendor owns."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
 
 import msgspec
 
@@ -51,6 +53,54 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """US dollars for a million tokens, by kind: `input`, `output`, `cache_read`, `cache_write`."""
     extensions: dict[str, Any] = {}
     """What the provider says beside that, by dialect. Provisional."""
+
+
+class _CatalogueFile(msgspec.Struct, forbid_unknown_fields=True):
+    as_of: str
+    sources: tuple[str, ...]
+    note: str
+    models: list[dict[str, Any]]
+
+
+class Catalogue(Sequence[ModelInfo]):
+    """What a provider's plugin knows of models, from a JSON file in its package; the file is read at the first question.
+
+    The file has `as_of` (a day), `sources`, `note` and `models`: objects with the fields of `ModelInfo` but `ids`, a list, in
+    place of `id`. Those of special names stand first.
+    """
+
+    def __init__(self, beside: str, *, owner: str, file: str = "catalogue.json") -> None:
+        """`beside` is a module's `__file__`, in whose folder the file lies."""
+        self._path, self._owner = Path(beside).with_name(file), owner
+
+    @cached_property
+    def _file(self) -> _CatalogueFile:
+        return msgspec.json.decode(self._path.read_bytes(), type=_CatalogueFile)
+
+    @cached_property
+    def _models(self) -> tuple[ModelInfo, ...]:
+        said = ({"owner": self._owner, **facts} for facts in self._file.models)
+        return tuple(msgspec.convert({**facts, "id": name}, ModelInfo) for facts in said for name in facts.pop("ids"))
+
+    @property
+    def as_of(self) -> str:
+        """The day of the facts, as `2026-11-29`."""
+        return self._file.as_of
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where the facts are from."""
+        return self._file.sources
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+    @overload
+    def __getitem__(self, index: int) -> ModelInfo: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[ModelInfo]: ...
+    def __getitem__(self, index: int | slice) -> ModelInfo | Sequence[ModelInfo]:
+        return self._models[index]
 
 
 Facts = Sequence[tuple[str, ModelInfo]]
