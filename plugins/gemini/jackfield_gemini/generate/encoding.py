@@ -49,7 +49,7 @@ from jackfield_gemini.generate.extras import NAME, extra
 from jackfield_gemini.generate.finish import word_for
 from jackfield_gemini.generate.grounding import write_all
 from jackfield_gemini.generate.logprobs import encode_logprobs
-from jackfield_gemini.generate.media import lost
+from jackfield_gemini.generate.media import UNSAID, lost
 from jackfield_gemini.generate.parts import REFUSED, encode_part
 from jackfield_gemini.generate.responses import BLOCKED, encode_counts, encode_head, made_id, note_finish
 
@@ -260,11 +260,16 @@ class GenerateStreamEncoder:
     def _sound(self, answer: _Answer, opened: _Open, delta: AudioDelta, path: str) -> None:
         if delta.data:
             form = opened.part.format if isinstance(opened.part, Audio) else None
-            piece = Audio(source=Source(data=delta.data), format=form or "pcm16")
-            self._write(answer, delta.index, piece, path)
+            if form is None:
+                self._once(Loss(f"{path}.source.media_type", "invented", "a media type is wanted; sound is streamed as PCM"))
+            self._write(answer, delta.index, Audio(source=Source(data=delta.data), format=form or "pcm16"), path)
             answer.tail = None
         if delta.transcript:
-            self._say(answer, opened, delta, delta.transcript)
+            self._once(Loss(f"{path}.transcript", "dropped", UNSAID))
+
+    def _once(self, loss: Loss) -> None:
+        if loss not in self._losses:
+            self._losses.append(loss)
 
     # ------------------------------------------------------------------------------------------ writing chunks
 

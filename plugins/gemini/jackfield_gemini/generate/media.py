@@ -24,6 +24,7 @@ _OWN: Final = re.compile(r"(?:https://generativelanguage\.googleapis\.com/[^/]+/
 _FILM: Final = re.compile(r"https?://(?:www\.|m\.)?(?:youtube\.com|youtu\.be)/", re.IGNORECASE)
 _TITLED: Final = "=titled"
 """The key under which a document keeps that its name came from Google's wire."""
+UNSAID: Final = "what is said in sound does not stand beside it in words"
 INSIDE: Final = "=inside"
 """The key under which media keep that they stood within a function's result."""
 _UNTYPED: Final = "=untyped"
@@ -151,6 +152,8 @@ def _note(part: Media, path: str, losses: list[Loss]) -> None:
     """Note what is not said of a part that is written."""
     if isinstance(part, Image) and part.detail not in (None, "auto"):
         lost(losses, f"{path}.detail", "how closely to look is said for whole requests alone")
+    if isinstance(part, Audio) and part.source is not None and part.transcript:
+        lost(losses, f"{path}.transcript", UNSAID)
     if isinstance(part, Document) and part.context is not None:
         lost(losses, f"{path}.context", "documents have no context here")
     if isinstance(part, Document) and part.citations:
