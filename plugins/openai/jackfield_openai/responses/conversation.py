@@ -15,10 +15,12 @@ from jackfield.api.canonical.codec import Fields, missing, overlay, unknown_valu
 from jackfield_openai.responses import calls
 from jackfield_openai.responses.content import encode_content, is_bare, take_content
 from jackfield_openai.responses.extras import Losses, extra, kept, lost
-from jackfield_openai.responses.items import decode_item, encode_items, opaque, take_carried
+from jackfield_openai.responses.items import SHORT, decode_item, encode_items, opaque, take_carried
 from jackfield_openai.responses.tools import ADDED, decode_tool_list, encode_tool_list
 
 SPEAKERS: Final = ("user", "assistant", "system", "developer")
+
+_PLAIN: Final = ("user", "assistant", "developer")
 
 PLACED: Final = "=input"
 """The key under which a first system message keeps that it stood among the items, not as `instructions`."""
@@ -64,6 +66,24 @@ class Conversation:
         self.flush()
 
     def _read(self, value: Any, at: int) -> None:
+        if not self._read_plain(value):
+            self._read_item(value, at)
+
+    def _read_plain(self, value: Any) -> bool:
+        """Read a message that is nothing but a role and words, as most are; False for all others."""
+        if type(value) is not dict or len(value) != 2:
+            return False
+        role, words = value.get("role"), value.get("content")
+        if type(words) is not str or not words or (role not in _PLAIN and not (role == "system" and self.messages)):
+            return False
+        if role == "assistant":
+            self._add("assistant", (Text(text=words, extensions=SHORT),))
+        else:
+            self.flush()
+            self.messages.append(Message(role=role, parts=(Text(text=words),)))
+        return True
+
+    def _read_item(self, value: Any, at: int) -> None:
         path = f"input[{at}]"
         fields = Fields(value, path)
         type_, role = fields.rest.get("type"), fields.rest.get("role")
@@ -176,7 +196,11 @@ def write_input(
         return
     wire: list[dict[str, Any]] = []
     for at, message in enumerate(messages[begun:], begun):
-        wire += encode_message(message, f"messages[{at}]", losses, own=own)
+        plain = _encode_plain(message, own=own)
+        if plain is not None:
+            wire.append(plain)
+        else:
+            wire += encode_message(message, f"messages[{at}]", losses, own=own)
     wire = _anchored(wire, losses)
     _restore_tools(wire, tools, rest.pop(ADDITIONAL, ()), losses)
     if wire or form == [] or not any(rest.get(key) for key in ("prompt", "conversation")):
@@ -201,6 +225,23 @@ def _note_caches(message: Message, losses: Losses) -> None:
 
 def _is_plain(message: Message) -> bool:
     return message.role == "user" and len(message.parts) <= 1 and all(map(is_bare, message.parts)) and not message.extensions
+
+
+def _encode_plain(message: Message, *, own: bool) -> dict[str, Any] | None:
+    """Write a message that is nothing but a role and words; None for all others."""
+    parts, role = message.parts, message.role
+    if len(parts) != 1 or role == "tool" or message.extensions or message.name is not None or message.id is not None:
+        return None
+    part = parts[0]
+    if type(part) is not Text or part.citations or part.cache is not None or part.signature is not None:
+        return None
+    if role == "assistant":
+        if part.extensions:
+            return {"role": role, "content": part.text} if part.extensions == SHORT else None
+        return {"type": "message", "role": role, "content": part.text}
+    if part.extensions:
+        return None
+    return {"role": role, "content": part.text} if own else {"type": "message", "role": role, "content": part.text}
 
 
 def encode_message(message: Message, path: str, losses: Losses, *, own: bool) -> list[dict[str, Any]]:

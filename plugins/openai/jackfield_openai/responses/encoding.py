@@ -49,7 +49,6 @@ from jackfield_openai.responses.outgoing import (
     CallItem,
     MessageItem,
     Outlet,
-    ReasoningItem,
     Wire,
     begins_message,
     late_of,
@@ -58,6 +57,7 @@ from jackfield_openai.responses.outgoing import (
 from jackfield_openai.responses.reasoning import carrier
 from jackfield_openai.responses.responses import CUT, STATUS, echo, echo_of, end_of, header, known_tier, wire_usage, with_tool_usage
 from jackfield_openai.responses.streams import QUEUED
+from jackfield_openai.responses.thoughts import ReasoningItem
 
 _PATH: Final = "choices[0].parts[{}]"
 

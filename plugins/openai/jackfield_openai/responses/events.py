@@ -33,5 +33,8 @@ THOUGHT_DONE: Final = "response.reasoning_text.done"
 
 BEGINNINGS: Final = (CREATED, QUEUED, IN_PROGRESS)
 ENDINGS: Final = (COMPLETED, INCOMPLETE, FAILED)
+PLAIN: Final = frozenset({"", TEXT_DELTA, REFUSAL_DELTA, ARGUMENTS_DELTA, INPUT_DELTA, SUMMARY_DELTA})
+"""Names of events that are read in the quick way; some servers give none."""
+
 DELTAS: Final = (TEXT_DELTA, REFUSAL_DELTA, ARGUMENTS_DELTA, INPUT_DELTA, SUMMARY_DELTA, THOUGHT_DELTA)
 """Events that add to the answer."""

@@ -15,9 +15,7 @@ from jackfield.api.canonical import (
     LogprobsDelta,
     Part,
     PartEnd,
-    PartStart,
     Refusal,
-    Signature,
     SignatureDelta,
     Text,
     TextDelta,
@@ -29,45 +27,15 @@ from jackfield_openai.responses import calls, events
 from jackfield_openai.responses.annotations import decode_annotation
 from jackfield_openai.responses.extras import ITEM, NAME, extra, kept
 from jackfield_openai.responses.items import NOTHING, collect_tokens, lenient_item
+from jackfield_openai.responses.parts import Parts
 from jackfield_openai.responses.reasoning import PARAGRAPH, PLACE, is_foreign, is_summary
 from jackfield_openai.responses.wire import PlainDelta
 
 DONE: Final = "=done"
 """The key under which the end of a part keeps what only the last form of its item said."""
 
+_SPOKEN: Final = (events.TEXT_DELTA, events.REFUSAL_DELTA)
 _WAITING: Final = {"in_progress", "searching", "generating", "interpreting"}
-
-
-class Parts:
-    """Numbers the parts of an answer."""
-
-    def __init__(self) -> None:
-        self.seen: list[Part] = []
-        """What began, in order."""
-
-    def start(self, part: Part, extensions: Extensions | None = None) -> tuple[int, list[Delta]]:
-        """Begin a part; return its number and what is to be said."""
-        self.seen.append(part)
-        at = len(self.seen) - 1
-        return at, [PartStart(index=at, part=part, extensions=extensions or {})]
-
-    def whole(self, part: Part) -> list[Delta]:
-        """Return the deltas of a part that comes whole."""
-        at, deltas = self.start(part)
-        return [*deltas, PartEnd(index=at)]
-
-    def sign(self, signature: Signature) -> list[Delta]:
-        """Return the delta that gives the latest part a signature."""
-        if not self.seen or not isinstance(self.seen[-1], Text | ToolCall):
-            return []
-        return [SignatureDelta(index=len(self.seen) - 1, signature=signature)]
-
-    def take_ends(self, deltas: list[Delta]) -> list[Delta]:
-        """Take the last end of a part out of `deltas`, if that part may still be signed."""
-        last = deltas[-1] if deltas else None
-        if isinstance(last, PartEnd) and last.index == len(self.seen) - 1 and isinstance(self.seen[-1], Text | ToolCall):
-            return [deltas.pop()]
-        return []
 
 
 class _Words:
@@ -329,13 +297,11 @@ class Item:
         if self.over:
             return None
         extensions: Extensions = {} if said.obfuscation is None else {NAME: {"obfuscation": said.obfuscation}}
+        words = self._words.get(said.content_index)
+        if words is not None and said.type in _SPOKEN:
+            words.said = True
+            return None if words.over else TextDelta(index=words.at, text=said.delta, extensions=extensions)
         match said.type:
-            case events.TEXT_DELTA | events.REFUSAL_DELTA:
-                words = self._words.get(said.content_index)
-                if words is None or words.over:
-                    return None
-                words.said = True
-                return TextDelta(index=words.at, text=said.delta, extensions=extensions)
             case events.SUMMARY_DELTA if said.summary_index in self._said and not self._foreign:
                 return ThinkingDelta(index=self._at, text=said.delta, summary=said.summary_index, extensions=extensions)
             case events.ARGUMENTS_DELTA | events.INPUT_DELTA if self._at >= 0 and self._kind in calls.CALLS:

@@ -14,6 +14,7 @@ import msgspec
 
 from jackfield.api import BadRequest
 from jackfield.api.canonical import (
+    Extensions,
     Image,
     Message,
     Opaque,
@@ -34,6 +35,9 @@ from jackfield_openai.responses.reasoning import carried, carrier, decode_reason
 
 Placed = Sequence[tuple[Part, str]]
 """Parts with their paths, for what is noted of them."""
+
+SHORT: Final[Extensions] = {NAME: {ITEM: {}}}
+"""The extensions of a text that was a message in its short form, a role and words."""
 
 NOTHING: Final = "=none"
 """The key under which an empty text keeps that its message item had no content at all."""

@@ -15,7 +15,7 @@ from jackfield.api.canonical import ArgumentsDelta, Delta, PartEnd, PartStart, T
 from jackfield_openai.errors import read_error
 from jackfield_openai.responses import calls, events
 from jackfield_openai.responses.responses import decode_failure
-from jackfield_openai.responses.streams import ResponsesStreamDecoder
+from jackfield_openai.responses.streams import ResponsesStreamDecoder, data_of
 from jackfield_openai.responses.usage import count, decode_usage
 from jackfield_openai.responses.wire import Answer, Counts, InputDetails, OutputDetails, answer, lifecycle, seen
 
@@ -47,7 +47,7 @@ def read(event: Event) -> Sequence[Delta]:
     name = event.name
     if not name or name in events.DELTAS:
         try:
-            said = seen(event.data)
+            said = seen(data_of(event))
         except ValueError:
             return _read_slowly(event)
         if said.type in events.DELTAS:

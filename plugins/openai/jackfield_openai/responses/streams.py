@@ -28,8 +28,9 @@ from jackfield.api.canonical.codec import difference, to_json
 from jackfield_openai.errors import read_error
 from jackfield_openai.responses import events
 from jackfield_openai.responses.extras import NAME
-from jackfield_openai.responses.incoming import Item, Parts
+from jackfield_openai.responses.incoming import Item
 from jackfield_openai.responses.logprobs import decode_logprobs
+from jackfield_openai.responses.parts import Parts
 from jackfield_openai.responses.reasoning import carried
 from jackfield_openai.responses.responses import decode_failure, decode_finish, kept_echo, take_head, with_status
 from jackfield_openai.responses.usage import decode_usage
@@ -45,6 +46,15 @@ _ENDING: Final = ("id", "output", "usage", "status", "error", "incomplete_detail
 def is_done(data: bytes) -> bool:
     """Tell whether an event's data is the end marker that some servers add."""
     return data.strip() == b"[DONE]"
+
+
+def data_of(event: Event) -> bytes:
+    """Return an event's data; faster than the general way for the usual form, one line with its name and one with the data."""
+    frame = event.frame
+    at = frame.find(b"\ndata: ")
+    if at > 0 and frame.startswith(b"event: ") and frame.find(b"\n", at + 1) < 0 and frame.find(b"\r") < 0 and frame.find(b"\n") == at:
+        return frame[at + 7 :]
+    return event.data
 
 
 def error_of(value: Any) -> Error | None:
@@ -71,20 +81,25 @@ class ResponsesStreamDecoder:
         """Return what an event says."""
         if self._over:
             return ()
-        data = event.data
-        try:
-            plain = plain_delta(data)
-        except ValueError:
-            plain = None
-        if plain is not None and not self._held:
-            item = self._items.get(plain.output_index)
-            quick = item.quick(plain) if item is not None else None
+        if not self._held:
+            quick = self._plain(event)
             if quick is not None:
                 return (quick,)
         value = event.json
         if not isinstance(value, dict):
             return ()
         return self._released(value.get("type"), self._read(value, event.name))
+
+    def _plain(self, event: Event) -> Delta | None:
+        """Read an event that adds to an open part and says nothing else; None for all others."""
+        if event.name not in events.PLAIN:
+            return None
+        try:
+            plain = plain_delta(data_of(event))
+        except ValueError:
+            return None
+        item = self._items.get(plain.output_index)
+        return item.quick(plain) if item is not None else None
 
     def _released(self, type_: Any, deltas: list[Delta]) -> Sequence[Delta]:
         """Return deltas behind those that were held back, except that a carried signature comes before the end of its part."""
