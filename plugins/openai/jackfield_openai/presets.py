@@ -52,8 +52,8 @@ def presets() -> dict[str, Preset]:
 def preset_named(name: str) -> Preset:
     """Return a preset. Raises `ValueError` where there is none of that name."""
     known = presets()
-    if name not in known or name == "openai":
+    if name not in known:
         near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known.keys() - {'openai'}))}"
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
         raise ValueError(f"there is no preset {name!r}; {hint}")
     return known[name]

@@ -213,7 +213,6 @@ async def test_presets_can_be_narrowed(said: Any, there: list[str]) -> None:
     [
         ({"providers": {"x": {"preset": "deepsek"}}}, "there is no preset 'deepsek'; did you mean 'deepseek'?"),
         ({"providers": {"x": {"preset": "zzz"}}}, "known: cerebras, "),
-        ({"providers": {"x": {"preset": "openai"}}}, "there is no preset 'openai'"),
         ({"presets": ["grok"]}, "did you mean 'groq'?"),
         ({"providers": {"x": {}}}, "base_url: missing"),
         ({"flavour": {"drop": ["a..b"]}}, "names no field"),
