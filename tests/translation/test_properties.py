@@ -94,6 +94,19 @@ def test_there_and_back_keeps_the_conversation(near: str, far: str, request: Req
             assert any(loss.path.startswith(path) for loss in losses), (wanted, got, back)
 
 
+@pytest.mark.parametrize(("near", "far"), PAIRS)
+@given(response=responses())
+@settings(FEW, max_examples=15)
+def test_an_answer_keeps_words_calls_and_counts_on_its_way(near: str, far: str, response: Response) -> None:
+    """An upstream speaks the far dialect, its client the near one."""
+    losses: list[Loss] = []
+    told = spoken()[far].decode_response(spoken()[far].encode_response(response, losses))
+    heard = spoken()[near].decode_response(spoken()[near].encode_response(told, losses))
+    for meaning in (m.words, m.calls_made, m.thought, m.counts, m.cache_counts, m.thinking_counts):
+        assert meaning(heard) == meaning(response)
+    assert m.finish(heard) == m.finish(response) or any(loss.path.endswith("finish") for loss in losses)
+
+
 def bare(response: Response) -> Any:
     """Return what an answer says without its ids and what only one dialect knows; thoughts are words, told at length or summed up."""
     said = without(msgspec.json.decode(msgspec.json.encode(response)), ("extensions", "item_id", "id", "created"))
