@@ -272,6 +272,46 @@ async def test_thoughts_are_streamed_as_a_summary(house: MakeHouse, manner: str)
         assert final.output[0].encrypted_content == "jf1.anthropic.SIG"
 
 
+async def test_tagged_thoughts_never_reach_an_upstream_of_the_same_dialect(house: MakeHouse, manner: str) -> None:
+    thought = {
+        "type": "reasoning",
+        "id": "rs_x",
+        "summary": [{"type": "summary_text", "text": "Hm."}],
+        "encrypted_content": "jf1.anthropic.SIG",
+    }
+    given = [{"role": "user", "content": "Hello"}, thought, {"role": "assistant", "content": "So."}, {"role": "user", "content": "And?"}]
+    async with house(json_answer(answer(message("Hi"))), server=OWN) as h:
+        assert (await h.sdk(manner).ask("responses.create", model="m", input=given)).output_text == "Hi"
+        assert h.upstream.requests[0].json["input"] == [given[0], *given[2:]]
+
+
+async def test_a_refused_signature_is_asked_for_once_more_without_it(house: MakeHouse, manner: str) -> None:
+    thought = {"type": "reasoning", "id": "rs_x", "summary": [], "encrypted_content": "gAAA"}
+    given = [{"role": "user", "content": "Hello"}, thought, {"role": "assistant", "content": "So."}, {"role": "user", "content": "And?"}]
+    words = "The encrypted content gAAA could not be verified."
+    refusal = json_answer({"error": {"message": words, "type": "invalid_request_error", "code": "invalid_encrypted_content"}}, status=400)
+    async with house(refusal, json_answer(answer(message("Hi"))), server=OWN) as h:
+        assert (await h.sdk(manner).ask("responses.create", model="m", input=given)).output_text == "Hi"
+        assert [len(r.json["input"]) for r in h.upstream.requests] == [4, 3]
+
+
+class Shouter:
+    """A plugin that changes the words of every stream."""
+
+    id = "shouter"
+
+    def intercept_stream(self, call: Any, head: Any) -> Any:
+        return lambda event: event.with_text(event.text.upper()) if event.text else None
+
+
+async def test_words_that_a_plugin_changed_are_repeated_in_their_new_form(house: MakeHouse, manner: str, upstream: str) -> None:
+    script = own_stream(*said("Hel", "lo")) if upstream == "responses" else chat_stream(*said("Hel", "lo"))
+    async with house(script, server=server_of(upstream), plugins=[Shouter()]) as h:
+        events, final = await helped(h.sdk(manner))
+        assert final.output_text == "HELLO"
+        assert [e.text for e in events if e.type == "response.output_text.done"] == ["HELLO"]
+
+
 # ----------------------------------------------------------------------------- what an upstream keeps, and counts
 
 

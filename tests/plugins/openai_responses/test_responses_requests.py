@@ -201,6 +201,14 @@ def test_media_of_other_dialects() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("file_id", ["file_011CNha8iCJcU1wXNR6q4V8w", "files/abc"])
+def test_a_file_that_lies_with_another_provider_is_left_out_and_listed(file_id: str) -> None:
+    source = Source(file_id=file_id)
+    body, losses = written(Message(role="user", parts=(Document(source=source), Image(source=source), Text(text="Look."))))
+    assert body["input"][0]["content"] == [{"type": "input_text", "text": "Look."}]
+    assert said_of(losses) == [("messages[0].parts[0]", "dropped"), ("messages[0].parts[1]", "dropped")]
+
+
 def test_what_a_model_of_another_dialect_said_has_the_form_that_openais_types_demand() -> None:
     body, losses = written(
         Message(role="user", parts=(Text(text="Hi"),)),

@@ -226,7 +226,17 @@ def encode_refusal(part: Refusal) -> dict[str, Any]:
     return overlay({"type": "refusal", "refusal": part.text}, rest)
 
 
+def _kept_elsewhere(source: Source, path: str, losses: Losses) -> bool:
+    """Tell, and note, that a file lies with another provider: Anthropic's and Google's ids begin so, OpenAI's with `file-`."""
+    if source.file_id is None or not source.file_id.startswith(("file_", "files/")):
+        return False
+    lost(losses, path, f"the file {source.file_id!r} lies with another provider")
+    return True
+
+
 def _encode_image(part: Image, path: str, losses: Losses) -> dict[str, Any] | None:
+    if _kept_elsewhere(part.source, path, losses):
+        return None
     wire: dict[str, Any] = {"type": "input_image"}
     url = url_of_source(part.source, "image/png")
     if url is not None:
@@ -249,6 +259,8 @@ def _encode_document(part: Document, path: str, usual: str, losses: Losses) -> d
         return _finish(part.cache, part.extensions, {"type": usual, "text": part.text}, path, losses)
     wire: dict[str, Any] = {"type": "input_file"}
     said, source = extra(part.extensions), part.source or Source()
+    if _kept_elsewhere(source, path, losses):
+        return None
     if part.title is not None:
         wire["filename"] = part.title
     if source.data is not None:
