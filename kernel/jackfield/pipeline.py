@@ -89,8 +89,7 @@ async def _answer(shared: Shared, exchange: Exchange, reply: Reply) -> None:
 
 async def _resource(shared: Shared, exchange: Exchange) -> None:
     """Ask those who may have what the request names; no model, no router and no translation take part."""
-    call = exchange.call
-    call.body, call.stream, exchange.sees_answer = Body(await exchange.downstream.read()), exchange.endpoint.stream is True, LAST
+    exchange.call.body, exchange.sees_answer = Body(await exchange.downstream.read()), LAST
     await _answer(shared, exchange, await attempts.answer(shared, exchange, owners(exchange)))
 
 

@@ -92,7 +92,7 @@ class Call:
 
     def __init__(self, call_id: str, dialect: Dialect, endpoint: Endpoint, headers: Headers, query: Pairs) -> None:
         self.id, self.dialect, self.operation = call_id, dialect.name, endpoint.operation
-        self.method, self.path, self.key_query = endpoint.method, endpoint.path, dialect.key_query
+        self.method, self.path, self.stream, self.key_query = endpoint.method, endpoint.path, endpoint.stream is True, dialect.key_query
         self._dialect, self._endpoint = dialect, endpoint
         self._full_headers, self._full_query = headers, query
         self.headers, self.query = headers, query  # those without keys take their place: see `hide_keys`

@@ -153,16 +153,16 @@ def classify(rules: Iterable[Rule], error: Error, headers: Headers, text: str) -
         status=status,
         code=None if cause in ("credential", "account_action") else error.code,
         param=error.param,
-        retry_after=_reset_after(headers, rule.until_header if rule else None),
+        retry_after=_reset_after(headers, rule.until_header if rule else None, error.retry_after),
         detail=text[:2000],
     )
 
 
-def _reset_after(headers: Headers, until_header: str | None) -> float | None:
+def _reset_after(headers: Headers, until_header: str | None, otherwise: float | None) -> float | None:
     for name in filter(None, (until_header, "retry-after-ms", "retry-after")):
         if (seconds := seconds_until(headers.get(name) or "")) is not None:
             return seconds / 1000 if name == "retry-after-ms" else seconds
-    return None
+    return otherwise
 
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")

@@ -104,7 +104,8 @@ class Sse:
         """Return frame, name and ending of each event; comments and events without data are left out."""
         pieces = _BLANK_LINE.split(whole) if b"\r" in whole else whole.split(b"\n\n")
         ends = b"\n\n" if b"\r" not in whole else b"\r\n\r\n" if b"\r\n" in whole else b"\r\r"
-        return [(piece, _sse_name(piece), ends) for piece in pieces if piece and self.payload(piece)]
+        told = [(piece, *_fields(piece)) for piece in pieces if piece]
+        return [(piece, name.decode(errors="replace"), ends) for piece, name, data in told if data]
 
     def around(self, whole: bytes, at: int) -> tuple[int, int]:
         """Return where the event stands that holds the byte at `at`, with its blank line."""
@@ -141,7 +142,7 @@ class Sse:
         """Return the data lines of an event, joined by line feeds."""
         if frame.startswith(b"data: ") and frame.find(b"\n") < 0 and frame.find(b"\r") < 0:
             return frame[6:]
-        return b"\n".join(_values(frame, b"data"))
+        return _fields(frame)[1]
 
     def build(self, payload: bytes, name: str = "") -> tuple[bytes, bytes]:
         """Return the lines of an event, and the blank line that ends it."""
@@ -160,17 +161,15 @@ class Sse:
 _EMPTY_DATA: Final = re.compile(rb"^data: ?\r?$", re.MULTILINE).search
 
 
-def _sse_name(frame: bytes) -> str:
-    if frame.startswith(b"data:") and b"\n" not in frame and b"\r" not in frame:
-        return ""
-    return b"".join(_values(frame, b"event")[-1:]).decode(errors="replace")
-
-
-def _values(frame: bytes, name: bytes) -> list[bytes]:
-    """Return the values of an event's lines of one name, without the one space that may stand before each."""
+def _fields(frame: bytes) -> tuple[bytes, bytes]:
+    """Return an event's name, the last one given, and its data lines, joined by line feeds."""
+    first, _, rest = frame.partition(b"\n")
+    if first.startswith(b"event: ") and rest.startswith(b"data: ") and rest.find(b"\n") < 0 and frame.find(b"\r") < 0:
+        return first[7:], rest[6:]  # as nearly all named events are
     unmarked = frame.removeprefix(b"\xef\xbb\xbf")  # a byte order mark may stand before a stream's first event
-    lines = (line.partition(b":") for line in _LINE_END.split(unmarked))
-    return [value.removeprefix(b" ") for field, _, value in lines if field == name]
+    lines = [line.partition(b":") for line in _LINE_END.split(unmarked)]
+    values = [(field, value.removeprefix(b" ")) for field, _, value in lines]  # without the one space that may stand before each
+    return b"".join([value for field, value in values if field == b"event"][-1:]), b"\n".join(v for f, v in values if f == b"data")
 
 
 SSE: Final = Sse()

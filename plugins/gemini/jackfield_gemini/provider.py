@@ -10,9 +10,6 @@ import msgspec
 from jackfield.api import (
     Auth,
     Bearer,
-    Dialect,
-    Failure,
-    Headers,
     HttpProvider,
     KeyHeader,
     ModelInfo,
@@ -106,20 +103,9 @@ def check_base_url(url: str) -> None:
         raise ValueError(f"base_url: expected a URL such as {BASE_URL}, got {got}")
 
 
-class GeminiProvider(HttpProvider):
-    """A server of Gemini's protocol, which says in the body of an error when to come again."""
-
-    def classify(self, dialect: Dialect, status: int, headers: Headers, body: bytes) -> Failure:
-        """Say what an error answer means, and how long it says to wait (`RetryInfo`)."""
-        found = super().classify(dialect, status, headers, body)
-        if found.retry_after is not None:
-            return found
-        return msgspec.structs.replace(found, retry_after=dialect.decode_error(status, headers, body).retry_after)
-
-
 def gemini(base_url: str, timeouts: TimeoutSettings | None) -> HttpProvider:
     """Return the provider Gemini API itself."""
-    return GeminiProvider(
+    return HttpProvider(
         key="gemini",
         catalogue=CATALOGUE,
         dialects=[NAME],
@@ -135,7 +121,7 @@ def gemini(base_url: str, timeouts: TimeoutSettings | None) -> HttpProvider:
 def compatible(key: str, settings: ServerSettings) -> HttpProvider:
     """Return a provider for one configured server."""
     models = settings.models
-    provider = GeminiProvider(
+    provider = HttpProvider(
         key=key,
         dialects=[NAME],
         base_url=settings.base_url,
