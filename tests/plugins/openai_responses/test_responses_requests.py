@@ -252,6 +252,14 @@ def test_encrypted_thoughts_of_openais_go_back_to_it() -> None:
     assert not losses
 
 
+def test_openais_thoughts_that_come_back_by_another_dialect_go_back_as_the_summary_that_they_were() -> None:
+    body, losses = thinking(Thinking(text="Hm.", signature=Signature(value="gAAA", family="openai")), Text(text="So."))
+    thought = body["input"][1]
+    assert thought["summary"] == [{"type": "summary_text", "text": "Hm."}]
+    assert "content" not in thought
+    assert not losses
+
+
 @pytest.mark.parametrize(
     "thought",
     [

@@ -14,6 +14,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
+import msgspec
+
 from jackfield.api.canonical import Signature, Thinking
 from jackfield.api.canonical.codec import Fields, overlay
 from jackfield.api.canonical.signatures import TAG, read_signature, write_signature
@@ -122,12 +124,19 @@ def _for_upstream(part: Thinking, path: str, losses: Losses) -> dict[str, Any] |
     if seal is None and part.id is None and not is_own(part):
         lost(losses, path, "Responses take no thoughts without their encrypted form")
         return None
-    return _write(part, seal.value if seal is not None else None)
+    return _write(part if part.id is not None and part.signature is None else _summarized(part), seal.value if seal is not None else None)
+
+
+def _summarized(part: Thinking) -> Thinking:
+    """Return thoughts whose words came by way of another dialect as what OpenAI shows: a summary. It takes no other words back."""
+    if not part.text or PLACE in extra(part.extensions):
+        return part
+    return msgspec.structs.replace(part, text="", summary=(part.text, *part.summary))
 
 
 def _for_client(part: Thinking) -> dict[str, Any]:
     if is_native(part):
-        wire = _write(part, seal_of(part, summary=False))
+        wire = _write(part if part.id is not None else _summarized(part), seal_of(part, summary=False))
         return wire if "id" in wire else {"id": made_id("rs"), **wire}
     words = (part.text,) if part.text else ()
     texts = [{"type": "summary_text", "text": text} for text in (*words, *part.summary)]

@@ -10,13 +10,13 @@ from typing import Final
 
 from jackfield.api.canonical.schemas import SchemaSubset
 
-LOOSE: Final = SchemaSubset(root_object=True, object_properties=True, array_items=True)
+LOOSE: Final = SchemaSubset(root_object=True, object_properties=True, array_items=True, nulls="type")
 """Arguments of a function that is not strict."""
 
 STRICT: Final = SchemaSubset(
     keywords=frozenset(
         {
-            "$defs", "$ref", "additionalProperties", "anyOf", "const", "default", "definitions", "description", "enum", "exclusiveMaximum",
+            "$defs", "$ref", "additionalProperties", "anyOf", "const", "definitions", "description", "enum", "exclusiveMaximum",
             "exclusiveMinimum", "format", "items", "maxItems", "maximum", "minItems", "minimum", "multipleOf", "pattern",
             "properties", "required", "title", "type",
         }
@@ -24,6 +24,7 @@ STRICT: Final = SchemaSubset(
     formats=frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}),
     refs="local",
     ref_siblings=False,
+    union_siblings="notes",
     booleans=False,
     nulls="type",
     root_object=True,
@@ -35,6 +36,7 @@ STRICT: Final = SchemaSubset(
     max_level=10,
     max_properties=5000,
     max_enum_values=1000,
+    hints=True,
 )  # fmt: skip
 """What is followed to the letter."""
 
