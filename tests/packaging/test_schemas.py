@@ -118,7 +118,7 @@ BAD: dict[str, Any] = {
     "a plugin's setting misspelt": {"plugins": {"simulator": {"paces": 1}}},
     "a plugin's setting mistyped": {"plugins": {"simulator": {"texts": ["a"]}}},
     "an answer to failure of its own": {"plugins": {"simulator": {"hooks": {"register_providers": {"on_error": "ajar"}}}}},
-    "a dialect that no server speaks": {"plugins": {"openai": {"providers": {"acme": {"base_url": "https://a.example", "dialects": ["x"]}}}}},
+    "a dialect that no server speaks": {"plugins": {"openai": {"providers": {"a": {"base_url": "https://a.example", "dialects": ["x"]}}}}},
     "a manner of its own": {"plugins": {"openai": {"providers": {"acme": {"base_url": "https://a.example", "auth": "basic"}}}}},
     "a setting of a module, which takes none": {"plugins": {"memory": {"size": 3}}},
     "a setting of a class that takes none": {"plugins": {"round_robin": {"size": 3}}},
