@@ -14,7 +14,7 @@ from jackfield.api import BadRequest, Loss, Request
 from jackfield.api.canonical import Message, Text, Tool, ToolCall, ToolResult, estimate_tokens
 from jackfield.api.canonical.codec import load_apart
 from jackfield.api.canonical.fitting import fit
-from jackfield.api.canonical.memo import Memo, weight
+from jackfield.api.canonical.memo import Memo, Runs
 from jackfield.canonical_dialect import CanonicalDialect
 
 EACH = Memo.EACH
@@ -130,10 +130,39 @@ def test_it_says_what_was_last_put_or_nothing(steps: list[tuple[str, str, int]],
     assert held_sizes <= max(most, 2)
 
 
-def test_the_weight_of_what_cannot_be_told_is_none() -> None:
-    assert weight(Text(text="a" * 1000)) in range(1000, 1100)
-    assert weight(Text(text="\ud800")) is None
-    assert weight(Text(text="a", extensions={"x": {"y": object()}})) is None
+# ----------------------------------------------------------------------------------------- runs of things
+
+
+def texts(count: int) -> tuple[Text, ...]:
+    return tuple(Text(text=f"number {number}") for number in range(count))
+
+
+def test_whole_runs_are_recalled_while_a_conversation_grows() -> None:
+    runs, things = Runs[str](), texts(3 * Runs.LENGTH)
+    for run, known in runs.of(things[:40]):
+        assert known is None
+        runs.keep(run, run[0].text)
+    found = runs.of(things)
+    assert [len(run) for run, _ in found] == [Runs.LENGTH] * 3
+    assert tuple(thing for run, _ in found for thing in run) == things
+    assert [known for _, known in found] == ["number 0", f"number {Runs.LENGTH}", None]
+    assert runs.of(()) == []
+
+
+def test_a_run_is_known_by_the_very_things_in_their_order_and_not_by_what_they_say() -> None:
+    runs, things = Runs[str](), texts(Runs.LENGTH)
+    runs.keep(things, "kept")
+    assert runs.of(things)[0][1] == "kept"
+    for others in (things[::-1], texts(Runs.LENGTH), (*things[:-1], Text(text="other")), things[:-1]):
+        assert runs.of(others)[0][1] is None
+
+
+def test_what_cannot_be_measured_is_not_kept() -> None:
+    runs = Runs[str]()
+    for odd in (Text(text="\ud800"), Text(text="a", extensions={"x": {"y": object()}})):
+        run = (*texts(Runs.LENGTH - 1), odd)
+        assert runs.keep(run, "made") == "made"
+        assert runs.of(run)[0][1] is None
 
 
 # ---------------------------------------------------------------------------------------- JSON left undecoded
@@ -179,21 +208,25 @@ MESSAGES = st.builds(Message, role=st.just("assistant"), parts=st.lists(PARTS, m
 TOOLS = st.builds(Tool, name=NAMES, namespace=SPACES, kind=KINDS)
 
 
-@given(st.lists(MESSAGES, max_size=6), st.lists(TOOLS, max_size=3), st.data())
+CONVERSATIONS = st.lists(MESSAGES, max_size=5) | st.lists(MESSAGES, min_size=Runs.LENGTH, max_size=2 * Runs.LENGTH + 1)
+
+
+@given(CONVERSATIONS, st.lists(TOOLS, max_size=3), st.data())
 def test_a_request_is_fitted_alike_whether_its_messages_came_before_or_not(messages: list[Message], tools: list[Tool], data: Any) -> None:
     copies = msgspec.convert(msgspec.to_builtins(messages), list[Message])
     first: list[Loss] = []
     fresh = fit(Request(tools=tuple(tools), messages=tuple(copies)), Narrow(), first).request
     # The same messages, after conversations in which they stood elsewhere and beside other tools.
     fit(Request(messages=tuple(data.draw(st.permutations(messages)))), Narrow(), [])
-    fit(Request(messages=tuple(messages[:2])), Narrow(), [])
+    fit(Request(messages=tuple(messages[: Runs.LENGTH])), Narrow(), [])
+    fit(Request(tools=tuple(tools), messages=tuple(messages)), CanonicalDialect(), [])
     second: list[Loss] = []
     again = fit(Request(tools=tuple(tools), messages=tuple(messages)), Narrow(), second).request
     assert again == fresh
     assert second == first
 
 
-@given(st.lists(MESSAGES, max_size=4), st.lists(TOOLS, max_size=2))
+@given(CONVERSATIONS, st.lists(TOOLS, max_size=2))
 def test_an_estimate_is_the_same_each_time(messages: list[Message], tools: list[Tool]) -> None:
     request = Request(messages=tuple(messages), tools=tuple(tools))
     copy = msgspec.convert(msgspec.to_builtins(request), Request)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jackfield.api import BadRequest, Loss, Request
-from jackfield.api.canonical.memo import Memo
+from jackfield.api.canonical.memo import Memo, Runs
 from tests.plugins.openai.chat_wire import CHAT
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "clock", "arguments": "{}"}}
@@ -41,8 +41,9 @@ TOOLS: list[Any] = [
     {"type": "openrouter:web_search", "engine": "exa"},
     {"type": "function", "function": {"description": "has no name"}},
 ]
+LONG = st.lists(st.sampled_from(FORMS[:-3]), min_size=Runs.LENGTH, max_size=2 * Runs.LENGTH + 2)
 BODIES = st.fixed_dictionaries(
-    {"model": st.just("m"), "messages": st.lists(st.sampled_from(FORMS), min_size=1, max_size=6)},
+    {"model": st.just("m"), "messages": st.lists(st.sampled_from(FORMS), min_size=1, max_size=6) | LONG},
     optional={
         "tools": st.lists(st.sampled_from(TOOLS), max_size=3),
         "functions": st.just([{"name": "clock"}]),

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from jackfield.api.canonical.memo import Memo, weight
+from jackfield.api.canonical.memo import Memo, Runs, measured
 from jackfield.api.canonical.parts import (
     Audio,
     Document,
@@ -28,24 +28,27 @@ _EACH: Final = 4
 """What a message or a tool costs beside its words."""
 _MEDIA: Final = 1000
 """What a picture, a page or a piece of sound of unknown size is taken for."""
-_known: Final = Memo[tuple[Tool | Message, int]]()
+_runs: Final = Runs[int]()
+_listed: Final = Memo[tuple[tuple[Tool, ...], int]]()
 
 
 def estimate_tokens(request: Request) -> int:
     """Return an estimate of a request's input tokens: a quarter of its bytes, and a flat figure for media."""
-    return sum(map(_estimated, request.tools)) + sum(map(_estimated, request.messages)) + _of(request.output.schema or None)
+    messages = (_messages(run) if known is None else known for run, known in _runs.of(request.messages))
+    return _tools(request.tools) + sum(messages) + _of(request.output.schema or None)
 
 
-def _estimated(said: Tool | Message) -> int:
-    """Return an estimate for a tool or a message, or recall it when it came before."""
-    known = _known.get(id(said))
+def _messages(run: tuple[Message, ...]) -> int:
+    return _runs.keep(run, sum(_EACH + _all(message.parts) for message in run))
+
+
+def _tools(tools: tuple[Tool, ...]) -> int:
+    known = _listed.get(id(tools))
     if known is not None:
         return known[1]
-    tokens = _EACH + (
-        _all(said.parts) if isinstance(said, Message) else _of(said.name, said.description, said.grammar, said.parameters or None)
-    )
-    size = weight(said)
-    return tokens if size is None else _known.put(id(said), (said, tokens), size)[1]
+    tokens = sum(_EACH + _of(tool.name, tool.description, tool.grammar, tool.parameters or None) for tool in tools)
+    size = measured(tools)
+    return tokens if size is None else _listed.put(id(tools), (tools, tokens), size)[1]
 
 
 def _of(*said: Any) -> int:

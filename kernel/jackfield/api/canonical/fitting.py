@@ -11,12 +11,13 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from operator import is_
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
-from jackfield.api.canonical.memo import Memo, weight
+from jackfield.api.canonical.memo import Memo, Runs, measured
 from jackfield.api.canonical.parts import Message, Part, ToolCall, ToolResult
 from jackfield.api.canonical.request import Request, Tool, ToolChoice
 from jackfield.api.canonical.response import Choice, Response
@@ -43,7 +44,7 @@ _Name = tuple[str | None, str]
 """A tool's namespace and name."""
 
 _Plain = frozenset[str] | None
-"""The tools that a message names, if it says nothing that a dialect would have to be spared, save perhaps those names; else None."""
+"""The tools that messages name, if they say nothing that a dialect may have to be spared, save perhaps those names; else None."""
 
 _Match = Callable[[str], re.Match[str] | None]
 
@@ -56,7 +57,7 @@ class Fitting:
 
     def __init__(self, request: Request, dialect: Dialect, losses: list[Loss]) -> None:
         self._dialect, self._losses = dialect, losses
-        self._name, self._id, self._looked = _rules(dialect.tool_name, dialect.tool_id)
+        self._name, self._id, self._looked, self._sayable = _rules(dialect.tool_name, dialect.tool_id)
         self._names: dict[_Name, str] = {}
         self._results: dict[str, str] = {}
         """The fitted name for a tool's own: results do not tell the namespace."""
@@ -66,10 +67,11 @@ class Fitting:
         self._ids: dict[str, str] = {}
         self._tools: dict[_Name, Tool] = {}
         """What a name of the fitted request stands for, where the two differ."""
-        tools = tuple(self._tool(tool, f"tools[{at}]") for at, tool in enumerate(request.tools))
+        tools = self._fitted_tools(request.tools)
+        self._same |= {tool.name for tool in tools if self._stays(tool.name)}
         self.request = replace(
             request,
-            tools=tools if any(new is not old for new, old in zip(tools, request.tools, strict=True)) else request.tools,
+            tools=tools,
             tool_choice=self._choice(request.tool_choice) if request.tool_choice is not None else None,
             messages=self._messages(request.messages),
         )
@@ -85,6 +87,21 @@ class Fitting:
         return _StreamRestorer(self._tools).feed if self._tools else None
 
     # ------------------------------------------------------------------------------------------- the request
+
+    def _fitted_tools(self, tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
+        known = self._sayable.get(id(tools))
+        if known is not None:
+            self._results = {name: name for name in known[1]}
+            self._names = {(None, name): name for name in known[1]}
+            self._taken = set(self._names)
+            return tools
+        fitted = tuple(self._tool(tool, f"tools[{at}]") for at, tool in enumerate(tools))
+        if not all(map(is_, fitted, tools)):
+            return fitted
+        size = measured(tools)
+        if size is not None and all(tool.kind != "custom" and tool.namespace is None for tool in tools):
+            self._sayable.put(id(tools), (tools, tuple(self._results)), size)  # whatever else the dialect's traits say
+        return tools
 
     def _tool(self, tool: Tool, path: str) -> Tool:
         if tool.kind == "hosted":
@@ -143,30 +160,28 @@ class Fitting:
 
     def _messages(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
         fitted: list[Message] | None = None
-        known = self._looked.all([id(message) for message in messages])
-        for at, message in enumerate(messages):
-            entry = known[at]
-            names = self._look(message) if entry is None else entry[1]
-            if names is not None and names <= self._same:
-                continue
-            new = self._message(message, at)
-            if new is not message:
-                fitted = fitted or list(messages)
-                fitted[at] = new
-            self._same |= {name for name in names or () if self._names.get((None, name)) == name == self._results.get(name)}
+        at = 0
+        for run, known in self._looked.of(messages):
+            (names,) = known if known is not None else self._looked.keep(run, (self._look(run),))
+            if names is None or not names <= self._same:
+                for message in run:
+                    new = self._message(message, at)
+                    if new is not message:
+                        fitted = fitted or list(messages)
+                        fitted[at] = new
+                    at += 1
+                self._same |= {name for name in names or () if self._stays(name)}
+            else:
+                at += len(run)
         return tuple(fitted) if fitted is not None else messages
 
-    def _look(self, message: Message) -> _Plain:
-        """Return which tools a message names, and remember that: it hangs on nothing else in the conversation."""
-        names: set[str | None] | None = set()
-        for part in message.parts:
-            if names is not None and isinstance(part, ToolCall | ToolResult):
-                names = names | {part.name} if self._is_plain(part) else None
-        found = frozenset(filter(None, names)) if names is not None else None
-        size = weight(message)
-        if size is not None:
-            self._looked.put(id(message), (message, found), size)
-        return found
+    def _stays(self, name: str) -> bool:
+        return self._names.get((None, name)) == name == self._results.get(name)
+
+    def _look(self, run: Sequence[Message]) -> _Plain:
+        """Return which tools messages name; it hangs on nothing else in the conversation."""
+        parts = [part for message in run for part in message.parts if isinstance(part, ToolCall | ToolResult)]
+        return frozenset(part.name for part in parts if part.name) if all(map(self._is_plain, parts)) else None
 
     def _is_plain(self, part: ToolCall | ToolResult) -> bool:
         call_id, namespace = (part.call_id, None) if isinstance(part, ToolResult) else (part.id, part.namespace)
@@ -211,9 +226,9 @@ class Fitting:
 
 
 @lru_cache
-def _rules(name: str, call_id: str) -> tuple[_Match, _Match, Memo[tuple[Message, _Plain]]]:
-    """Return how names and ids of tools are judged, and what is known of messages that were."""
-    return re.compile(name).fullmatch, re.compile(call_id).fullmatch, Memo()
+def _rules(name: str, call_id: str) -> tuple[_Match, _Match, Runs[tuple[_Plain]], Memo[tuple[tuple[Tool, ...], tuple[str, ...]]]]:
+    """Return how names and ids of tools are judged, what is known of messages that were, and of lists of tools with all their names."""
+    return re.compile(name).fullmatch, re.compile(call_id).fullmatch, Runs(), Memo()
 
 
 def fit(request: Request, dialect: Dialect, losses: list[Loss]) -> Fitting:

@@ -9,6 +9,7 @@ import msgspec
 
 _encode: Final = msgspec.json.Encoder().encode
 Value = TypeVar("Value")
+Thing = TypeVar("Thing")
 
 
 class Memo(Generic[Value]):
@@ -60,8 +61,47 @@ class Memo(Generic[Value]):
         self._recent[key] = entry
 
 
-def weight(value: Any) -> int | None:
-    """Return about how many bytes a struct holds, for `Memo.put`; None for one that cannot be told."""
+class Runs(Generic[Value]):
+    """What was made of runs of things that come again in the same order, such as messages: known by the things' identity.
+
+    A conversation that goes on begins with the same runs; to recall these costs a fraction of recalling each message.
+    """
+
+    LENGTH: Final = 16
+
+    def __init__(self) -> None:
+        self._memo = Memo[tuple[tuple[object, ...], Value]]()
+
+    def of(self, things: tuple[Thing, ...]) -> list[tuple[tuple[Thing, ...], Value | None]]:
+        """Cut things into runs, the last of which may be shorter; return each with what was kept of it."""
+        runs, keys = _cut(things)
+        return [(run, None if one is None else one[1]) for run, one in zip(runs, self._memo.all(keys), strict=True)]
+
+    def keep(self, run: tuple[object, ...], value: Value) -> Value:
+        """Keep what was made of a run, and return it. A short run is not kept: it will grow."""
+        size = measured(run) if len(run) == self.LENGTH else None
+        if size is not None:
+            self._memo.put(tuple(map(id, run)), (run, value), size)
+        return value
+
+
+class _Latest:
+    """The things that were cut into runs last: one request's are cut several times in a row."""
+
+    things: tuple[Any, ...] = ()
+    runs: tuple[list[tuple[Any, ...]], list[Hashable]] = [], []
+
+
+def _cut(things: tuple[Any, ...]) -> tuple[list[tuple[Any, ...]], list[Hashable]]:
+    """Return the runs of things, and the key of each."""
+    if things is not _Latest.things:
+        runs = [things[at : at + Runs.LENGTH] for at in range(0, len(things), Runs.LENGTH)]
+        _Latest.things, _Latest.runs = things, (runs, [tuple(map(id, run)) for run in runs])
+    return _Latest.runs
+
+
+def measured(value: object) -> int | None:
+    """Return about how many bytes a struct or several hold; None for what cannot be told, and could be of any size."""
     try:
         return len(_encode(value))
     except (TypeError, ValueError, OverflowError, RecursionError):

@@ -25,12 +25,13 @@ from jackfield.api.canonical import (
     ToolResult,
     Video,
 )
-from jackfield.api.canonical.codec import Fields, Memo, load, missing, overlay, to_json, unknown_value, wrong_type
+from jackfield.api.canonical.codec import Fields, load, missing, overlay, to_json, unknown_value, wrong_type
+from jackfield.api.canonical.memo import Memo, Runs
 from jackfield_openai.chat import calls
 from jackfield_openai.chat.annotations import decode_annotation, encode_annotations
 from jackfield_openai.chat.content import Losses, decode_part, encode_part, lost, take_cache, write_cache
 from jackfield_openai.chat.extras import extra, kept
-from jackfield_openai.chat.order import ordered
+from jackfield_openai.chat.order import ordered, torn
 from jackfield_openai.chat.reasoning import is_own, sign, take_text_signature, take_thinking, write_thinking
 
 ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
@@ -40,6 +41,7 @@ _SPEAKERS: Final = ("user", "assistant", "system", "developer")
 _Media = Image | Document | Audio | Video
 _read: Final = Memo[Message]()
 _written: Final = Memo[tuple[Message, bytes]]()
+_runs: Final = Runs[bytes]()
 _Placed = list[tuple[Part, str]]
 """Parts with their paths, for what is noted of them."""
 
@@ -194,21 +196,34 @@ def _decode_result(fields: Fields, role: str, pending: dict[str, str]) -> Messag
 # ---------------------------------------------------------------------------------------------- writing
 
 
-def encode_messages(messages: Sequence[Message], losses: Losses) -> bytes:
-    """Write all messages as the items of a JSON array. One that holds tool results and other parts becomes several.
+def encode_messages(messages: tuple[Message, ...], losses: Losses) -> list[bytes]:
+    """Write all messages: pieces of JSON that commas join. One that holds tool results and other parts becomes several.
 
     Pictures in tool results move to a user's message after the results: tool messages hold texts alone.
     """
     moved: list[dict[str, Any]] = []
-    placed = ordered(messages)
-    known = _written.all([id(message) for _, message in placed])
-    said = [
-        _encode_anew(message, at, moved, losses) if one is None or moved else one[1]
-        for (at, message), one in zip(placed, known, strict=True)
-    ]
+    if torn(messages):
+        said = [_encode_one(message, at, moved, losses) for at, message in ordered(messages)]
+    else:
+        said, at = [], 0
+        for run, known in _runs.of(messages):
+            said.append(_encode_run(run, at, moved, losses) if known is None or moved else known)
+            at += len(run)
     if moved:
         said.append(to_json({"role": "user", "content": moved}))
-    return b",".join(said)
+    return said
+
+
+def _encode_run(run: tuple[Message, ...], at: int, moved: list[dict[str, Any]], losses: Losses) -> bytes:
+    """Write a run of messages, the first of which stands at `at`, and remember it if that hangs on these messages alone."""
+    alone, lost_before = not moved, len(losses)
+    said = b",".join([_encode_one(message, at + place, moved, losses) for place, message in enumerate(run)])
+    return _runs.keep(run, said) if alone and not moved and len(losses) == lost_before else said
+
+
+def _encode_one(message: Message, at: int, moved: list[dict[str, Any]], losses: Losses) -> bytes:
+    known = _written.get(id(message)) if not moved else None
+    return _encode_anew(message, at, moved, losses) if known is None else known[1]
 
 
 def _encode_anew(message: Message, at: int, moved: list[dict[str, Any]], losses: Losses) -> bytes:

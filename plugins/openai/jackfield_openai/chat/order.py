@@ -8,33 +8,53 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from jackfield.api.canonical import Message, ToolCall, ToolResult
+from jackfield.api.canonical.memo import Runs
 
 Placed = tuple[int, Message]
 """A message with its place among those of the request."""
 
 
-def ordered(messages: Sequence[Message]) -> Sequence[Placed]:
-    """Return the messages as they are to be written: what stands between calls and their results comes after these."""
-    return _moved(messages) if _torn(messages) else list(enumerate(messages))
+class _Order(NamedTuple):
+    """What the order of a run of messages is like."""
+
+    torn: bool
+    """Results stand apart from calls within the run."""
+    opens: bool
+    """It begins with a result, which must follow a call or another result."""
+    ends: bool
+    """It ends with a call or a result."""
 
 
-def _torn(messages: Sequence[Message]) -> bool:
+_known: Final = Runs[_Order]()
+_PLAIN: Final = _Order(torn=False, opens=False, ends=False)
+
+
+def torn(messages: tuple[Message, ...]) -> bool:
     """Tell whether results stand apart from calls."""
-    before: type | None = None
-    for message in messages:
-        parts = message.parts
-        first, last = (type(parts[0]), type(parts[-1])) if parts else (None, None)
-        if first is ToolResult:
-            if before is not ToolCall and before is not ToolResult:
-                return True
-            last = ToolResult  # results are written first, whatever stands beside them
-        before = last
+    before = _PLAIN
+    for run, known in _known.of(messages):
+        order = known if known is not None else _known.keep(run, _order(run))
+        if order.torn or (order.opens and not before.ends):
+            return True
+        before = order
     return False
 
 
-def _moved(messages: Sequence[Message]) -> list[Placed]:
+def _order(run: Sequence[Message]) -> _Order:
+    kinds = [{type(part) for part in message.parts} for message in run]
+    before, found = True, False
+    for kind in kinds:
+        result = ToolResult in kind
+        found = found or (result and not before)
+        before = result or ToolCall in kind
+    return _Order(torn=found, opens=ToolResult in kinds[0], ends=before)
+
+
+def ordered(messages: Sequence[Message]) -> list[Placed]:
+    """Return the messages as they are to be written: what stands between calls and their results comes after these."""
     answered = {part.call_id: at for at, message in enumerate(messages) for part in message.parts if isinstance(part, ToolResult)}
     found: list[Placed] = []
     coming, held = deque(enumerate(messages)), deque[Placed]()

@@ -77,4 +77,9 @@ def encode_request(request: Request, operation: Operation, losses: list[Loss]) -
     del overlay(body, rest)["model"]
     others = to_json(body)
     # The model's name stands first, where whoever peeks at a body finds it soon; the messages are copied once.
-    return b"".join((b'{"model":', to_json(request.model), b',"messages":[', messages, b"]," if body else b"]", others[1:]))
+    begin, end = b'{"model":%b,"messages":[' % to_json(request.model), b"%b%b" % (b"]," if body else b"]", others[1:])
+    if not messages:
+        return begin + end
+    messages[0] = begin + messages[0]
+    messages[-1] += end
+    return b",".join(messages)
