@@ -612,3 +612,14 @@ def test_a_body_that_is_no_utf_8_is_the_callers_fault() -> None:
     ):
         with pytest.raises(BadRequest):
             CHAT.decode_request(raw, "generate")
+
+
+@pytest.mark.parametrize(("file_id", "kept"), [("file-abc", True), ("0190-mistral", True), ("file_011CNha8", False), ("files/abc", False)])
+def test_a_file_that_another_provider_keeps_is_not_asked_for(file_id: str, kept: bool) -> None:
+    parts = (Text(text="Read this."), Document(source=Source(file_id=file_id)))
+    written, losses = write_request(said(Message(role="user", parts=parts)))
+    content = written["messages"][0]["content"]
+    assert [part for part in content if part["type"] == "file"] == ([{"type": "file", "file": {"file_id": file_id}}] if kept else [])
+    assert [loss.path for loss in losses] == ([] if kept else ["messages[0].parts[1]"])
+    own = asked(messages=[{"role": "user", "content": [{"type": "file", "file": {"file_id": file_id}}]}])
+    assert write_request(read_request(own)) == (own, [])

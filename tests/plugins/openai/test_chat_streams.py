@@ -329,3 +329,13 @@ def test_line_separators_that_break_naive_clients_are_escaped_in_events() -> Non
     (event,) = encoder.feed([TextDelta(index=0, text="a\u2028b\u0085")])
     assert event.raw.decode().splitlines() == [event.frame.decode(), ""]
     assert event.text == "a\u2028b\u0085"
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_paragraphs_of_a_summary_stand_apart(together: bool) -> None:
+    thought = [ThinkingDelta(index=0, text=text, summary=at) for at, text in ((0, "On"), (0, "e."), (1, "Two"), (1, "."), (2, "Three."))]
+    deltas: list[Delta] = [BEGIN, PartStart(index=0, part=Thinking()), *thought, PartEnd(index=0), Finish(reason="stop"), Done()]
+    encoder = CHAT.encode_stream(Request(stream=True), [])
+    events = encoder.feed(deltas) if together else [event for delta in deltas for event in encoder.feed([delta])]
+    said = [event.json["choices"][0]["delta"].get("reasoning_content", "") for event in events[:-1]]
+    assert "".join(said) == "One.\n\nTwo.\n\nThree."

@@ -31,6 +31,9 @@ from jackfield.api.canonical.codec import Fields, overlay, standard_base64, to_j
 from jackfield_openai.chat.extras import NAME, extra, kept
 from jackfield_openai.chat.sources import audio_format, audio_type, source_of_url, url_of_source
 
+_FOREIGN_FILES: Final = ("file_", "files/", "https://generativelanguage.googleapis.com/")
+"""How ids of files begin that Anthropic and Google keep; OpenAI's begin with `file-` (API references, "Files")."""
+
 Losses = list[Loss]
 """What an encoder adds to."""
 
@@ -113,6 +116,8 @@ def _file(fields: Fields) -> Part:
     if data is None:
         file_id = inner.text("file_id")
         source = Source(file_id=file_id) if file_id is not None else None
+        if file_id is not None and file_id.startswith(_FOREIGN_FILES):
+            fields.rest["type"] = "file"
     elif data.startswith(("data:", "http:", "https:")):
         source = source_of_url(data)
         if source.url is not None:
@@ -247,6 +252,9 @@ def _encode_document(part: Document, path: str, losses: Losses) -> dict[str, Any
     source = part.source or Source()
     if source.url is not None and place is None:
         lost(losses, path, "chat completions take no documents by URL")
+        return None
+    if place is None and source.file_id is not None and source.file_id.startswith(_FOREIGN_FILES):
+        lost(losses, path, f"the file {source.file_id!r} is kept by another provider")
         return None
     if place in ("document_url", "file_url"):
         return _finish(part, {"type": place, place: {"url": url_of_source(source, "application/pdf") or ""}}, path, losses)

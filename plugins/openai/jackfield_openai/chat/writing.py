@@ -81,6 +81,8 @@ class DeltaWriter:
         """Characters of each choice's words so far."""
         self._offsets: dict[tuple[int, int], int] = {}
         """Where among them a text begins."""
+        self._paragraphs: dict[tuple[int, int], int] = {}
+        """Which paragraph of a summary was added to last."""
         self._uncited: set[tuple[int, int]] = set()
         """Texts with citations that have no form."""
 
@@ -91,7 +93,7 @@ class DeltaWriter:
             self._words[delta.choice] = self._words.get(delta.choice, 0) + len(delta.text)
             return b'"content":%b' % to_json(delta.text)
         if isinstance(part, Thinking) and not part.extensions and isinstance(delta, ThinkingDelta):
-            return b'"reasoning_content":%b' % to_json(delta.text)
+            return b'"reasoning_content":%b' % to_json(self._apart(delta))
         number = self._calls.get((delta.choice, delta.index))
         if number is not None and isinstance(part, ToolCall) and part.kind == "function" and isinstance(delta, ArgumentsDelta):
             return b'"tool_calls":[{"index":%d,"function":{"arguments":%b}}]' % (number, to_json(delta.text))
@@ -187,9 +189,18 @@ class DeltaWriter:
             item = encode_part(Thinking(text=said.text, extensions=shown), "", self._losses)
             chunk.delta(said.choice).setdefault("content", []).append(item)
             return
-        words = {"summary": (said.text,)} if said.summary is not None else {"text": said.text}
+        text = self._apart(said)
+        words = {"summary": (text,)} if said.summary is not None else {"text": text}
         whole = msgspec.structs.replace(opened, text="", summary=(), signature=None, redacted=None)
         self._write_thought(msgspec.structs.replace(whole, **words), said.choice, chunk)
+
+    def _apart(self, said: ThinkingDelta) -> str:
+        """Return what is added to thoughts: the first words of a further paragraph stand apart from those before, as in whole answers."""
+        if said.summary is None:
+            return said.text
+        place = said.choice, said.index
+        before, self._paragraphs[place] = self._paragraphs.get(place, said.summary), said.summary
+        return said.text if before == said.summary else f"\n\n{said.text}"
 
     def _write_thought(self, part: Thinking, choice: int, chunk: Chunk) -> None:
         wire: dict[str, Any] = {}
