@@ -51,14 +51,16 @@ class MendedStream:
             if event is not None:
                 leaving += self.admit(event, added=origin is None)
             elif origin is not None:
+                self._take_down(origin, kept=False)
                 leaving += self._follower.drop(origin)
         return leaving
 
     def admit(self, event: Event, added: bool) -> Sequence[Event]:
         """Return what leaves for an event, with the text in place that it repeats; `added` tells that it came from no upstream."""
         self._take_down(event)
-        repeats, said = self._dialect.repeats(event) if self._repeats else (), self._said
-        changes = {repeat.path: "".join(said.get((repeat.of, repeat.choice, repeat.index), ())) for repeat in repeats}
+        repeats = ((r.path, (r.of, r.choice, r.index)) for r in (self._dialect.repeats(event) if self._repeats else ()))
+        # Of what came without increments nothing was changed.
+        changes = {path: "".join(self._said[place]) for path, place in repeats if place in self._said}
         return self._follower.admit(event.with_changes(changes) if changes else event, added)
 
     def end(self, reason: FinishReason) -> Sequence[Event]:
@@ -81,11 +83,12 @@ class MendedStream:
             self._follower.feed(event)
         self._log = []
 
-    def _take_down(self, event: Event) -> None:
-        """Keep what an event adds to the answer, for the events that will repeat it."""
+    def _take_down(self, event: Event, kept: bool = True) -> None:
+        """Keep what an event adds to the answer, nothing where it was taken out, for the events that will repeat it."""
         for delta in event.deltas if self._repeats else ():
             if isinstance(delta, TextDelta | ThinkingDelta | ArgumentsDelta):
-                self._said.setdefault((_KINDS[type(delta)], delta.choice, delta.index), []).append(delta.text)
+                said = self._said.setdefault((_KINDS[type(delta)], delta.choice, delta.index), [])
+                said.append(delta.text if kept else "")
 
 
 def replaced(event: Event, origin: Event | None, answer: Answer) -> list[Item]:
