@@ -3,6 +3,7 @@
 
 VENV ?= .venv
 WHEELHOUSE := build/wheelhouse
+WORKERS ?= -n auto --dist worksteal
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SERVABLE := $(VENV)/.servable
@@ -18,7 +19,7 @@ serve: $(SERVABLE) ## Start the host on 127.0.0.1:8317.
 	@exec $(BIN)/jackfield serve $(ARGS)
 
 test: test-setup ## Run all tests.
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 test-setup: $(DEVELOPABLE) $(WHEELHOUSE)/.filled ## Install what the tests need; the only step with a network.
 
