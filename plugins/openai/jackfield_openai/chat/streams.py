@@ -50,6 +50,7 @@ HEADER: Final = (
 )  # fmt: skip
 """Members that every chunk of a stream repeats."""
 
+_REPEATED: Final = frozenset(HEADER)
 _PLAIN_HEADER: Final = ("id", "created", "model", "system_fingerprint", "service_tier", "provider")
 
 BEFORE: Final = "=before"
@@ -219,8 +220,13 @@ class ChatStreamDecoder:
 
     def _strip_header(self, rest: dict[str, Any]) -> None:
         """Leave of the members that every chunk repeats only those that differ; null for one that is missing here."""
+        header = self._header
+        if header.items() <= rest.items() and rest.keys() & _REPEATED == header.keys():
+            for key in header:
+                del rest[key]
+            return
         for key in HEADER:
-            value, usual = rest.pop(key, None), self._header.get(key)
+            value, usual = rest.pop(key, None), header.get(key)
             if value != usual:
                 rest[key] = value
 
@@ -236,7 +242,8 @@ class ChatStreamDecoder:
         if not state.finished:
             delta = rest.pop("delta", None)
             left = {key: value for key, value in delta.items() if value is not None} if isinstance(delta, dict) else {}
-            deltas += state.feed(left)
+            if left:
+                deltas += state.feed(left)
             logprobs = decode_logprobs(rest.get("logprobs"))
             if logprobs is not None:
                 del rest["logprobs"]

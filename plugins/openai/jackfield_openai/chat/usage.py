@@ -78,7 +78,10 @@ def include(said: dict[str, int], total: int | None) -> list[str]:
 def _form(usage: Usage, value: Mapping[str, Any], apart: list[str]) -> dict[str, Any]:
     """Return what tells a usage object from the one that would be written: measured against OpenAI's or the bare form."""
     told = {_APART: apart} if apart else {}
-    rest = difference(_encode(usage, apart, bare=False), value)
+    usual = _encode(usage, apart, bare=False)
+    if usual == value:
+        return told
+    rest = difference(usual, value)
     if not any(_lacks(rest.get(place, _WHOLE)) for place in _DETAILS):
         return {**told, **rest}
     return {_BARE: True, **told, **difference(_encode(usage, apart, bare=True), value)}
