@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
+import msgspec
 from msgspec.structs import replace
 
 from jackfield.api import BadRequest, Loss
 from jackfield.api.canonical import Message, Part, Text, ToolCall, ToolResult
-from jackfield.api.canonical.codec import Fields, missing, unknown_value
-from jackfield_gemini.generate import carried, signing
+from jackfield.api.canonical.codec import Fields, Memo, load, missing, to_json, unknown_value
+from jackfield_gemini.generate import carried, pieces
 from jackfield_gemini.generate.extras import extra, kept
 from jackfield_gemini.generate.ids import Pairing
+from jackfield_gemini.generate.losses import below, replay
 from jackfield_gemini.generate.models import Manners
 from jackfield_gemini.generate.names import fields, listed
 from jackfield_gemini.generate.parts import decode_part, encode_part
+from jackfield_gemini.generate.pieces import Content, Piece, Said
 from jackfield_gemini.generate.results import encode_result
 
 _APART: Final = "=apart"
@@ -28,21 +31,54 @@ _ROLES: Final[dict[str, Literal["user", "assistant"]]] = {"user": "user", "model
 """Who may speak; `function` was the speaker of results in the API's first version."""
 _START: Final = " "
 """What the user is made to say where the model speaks first."""
+_MOST_WAITING: Final = 16
+"""How many calls may wait for their result where a content is remembered with them."""
+_read: Final = Memo[Message]()
+_read_placed: Final = Memo[tuple[Message, tuple[tuple[str, str], ...]]]()
+_written: Final = Memo[Said]()
 
 
 # ---------------------------------------------------------------------------------------------- reading
 
 
 def decode_contents(values: list[Any], path: str) -> tuple[Message, ...]:
-    """Read all contents. Raises `BadRequest` with the path of what is wrong."""
+    """Read all contents. Raises `BadRequest` with the path of what is wrong.
+
+    One that is a `msgspec.Raw` is recalled if it came before: a conversation repeats its past at each turn.
+    """
     if not values:
         raise BadRequest(f"{path!r} must hold at least one content", path, "empty_array")
     pairing, messages, before = Pairing(), list[Message](), "assistant"
     for at, value in enumerate(values):
-        message = _decode_plain(value, before) or _decode_content(fields(value, f"{path}[{at}]"), pairing, before)
+        if type(value) is msgspec.Raw:
+            message = _recalled(bytes(value), f"{path}[{at}]", pairing, before)
+        else:
+            message = _decode(value, f"{path}[{at}]", pairing, before)
         before = "assistant" if message.role == "assistant" else "user"
         messages.append(message)
     return tuple(messages)
+
+
+def _recalled(raw: bytes, path: str, pairing: Pairing, before: str) -> Message:
+    """Read a content, or recall what it said. What calls and results are called hangs on their place and on those before them."""
+    known = _read.get((raw, before))
+    if known is not None:
+        return known
+    state = pairing.state()
+    placed = _read_placed.get((raw, before, path, state))
+    if placed is not None:
+        pairing.resume(placed[1])
+        return placed[0]
+    message = _decode(load(raw), path, pairing, before)
+    if not any(isinstance(part, ToolCall | ToolResult) for part in message.parts):
+        return _read.put((raw, before), message, len(raw))
+    if len(state) <= _MOST_WAITING:
+        _read_placed.put((raw, before, path, state), (message, pairing.state()), len(raw))
+    return message
+
+
+def _decode(value: Any, path: str, pairing: Pairing, before: str) -> Message:
+    return _decode_plain(value, before) or _decode_content(fields(value, path), pairing, before)
 
 
 def _decode_plain(value: Any, before: str) -> Message | None:
@@ -86,7 +122,13 @@ def decode_parts(found: Fields, pairing: Pairing) -> tuple[Part, ...]:
 
 
 def decode_system(value: Any, path: str) -> Message:
-    """Read `systemInstruction`: a content, or a text alone."""
+    """Read `systemInstruction`, a content, or a text alone; or recall it."""
+    raw = to_json(value)
+    known = _read.get((raw, path))
+    return known if known is not None else _read.put((raw, path), _decode_system(value, path), len(raw))
+
+
+def _decode_system(value: Any, path: str) -> Message:
     if isinstance(value, str):
         return Message(role="system", parts=(Text(text=value),), extensions=kept({"=text": True}))
     found = fields(value, path)
@@ -101,105 +143,97 @@ class Contents:
 
     def __init__(self, manners: Manners, losses: list[Loss]) -> None:
         self._manners, self._losses = manners, losses
-        self.wire: list[dict[str, Any]] = []
+        self._said: list[Content] = []
         self._names: dict[str, str] = {}
         """The functions that were called so far, by the ids of the calls."""
 
     def add(self, message: Message, path: str) -> None:
         """Write one message, or add it to the one before where the same one speaks."""
-        if len(message.parts) == 1 and self._add_plain(message, message.parts[0]):
+        said = self._pieces(message, path)
+        if not said and message.parts:
             return
-        rest = dict(extra(message.extensions))
+        rest = dict(extra(message.extensions)) if message.extensions else {}
         apart, role = rest.pop(_APART, False), "model" if message.role == "assistant" else "user"
-        named = rest.pop("=role", None)
-        parts = self._parts(message, path)
-        if not parts and message.parts:
-            return
-        if self.wire and self.wire[-1]["role"] == role and not apart:
-            if parts:
-                self.wire[-1]["parts"] += parts
+        if self._said and self._said[-1].role == role and not apart:
+            if said:
+                self._said[-1].pieces += said
                 self._order(role)
             return
-        if not self.wire and role == "model" and not apart:
+        if not self._said and role == "model" and not apart:
             self._losses.append(Loss(path, "invented", "the user must speak first: a blank text stands before"))
-            self.wire.append({"role": "user", "parts": [{"text": _START}]})
-        content = {"role": role, "parts": parts, **rest}
-        if named is not None:
-            content["=role"] = named
-        self.wire.append(content)
+            self._said.append(Content("user", [pieces.of({"text": _START}, None)], {}))
+        self._said.append(Content(role, said, rest))
 
-    def _add_plain(self, message: Message, part: Part) -> bool:
-        """Write a message that is nothing but words, as most are, where somebody else spoke before; tell whether it is such."""
-        if type(part) is not Text or part.extensions or part.citations or part.signature is not None or part.cache is not None:
-            return False
-        role = "model" if message.role == "assistant" else message.role
-        before = self.wire[-1]["role"] if self.wire else "model"
-        if message.extensions or role not in ("user", "model") or role == before:
-            return False
-        self.wire.append({"role": role, "parts": [{"text": part.text}]})
-        return True
+    def _pieces(self, message: Message, path: str) -> Sequence[Piece]:
+        """Write the parts of a message, or recall them."""
+        key = (id(message), self._manners.takes_media_results)
+        known = _written.get(key)
+        if known is not None and all(self._names.get(call) == name for call, name in known.names):
+            self._names.update(known.calls)
+            if known.losses:
+                replay(self._losses, known.losses, path)
+            return known.pieces
+        unnamed = [part.call_id for part in message.parts if isinstance(part, ToolResult) and part.name is None]
+        names = tuple([(call, self._names.get(call)) for call in unnamed])
+        before = len(self._losses)
+        said = tuple(self._parts(message, path))
+        calls = tuple([(part.id, part.name) for part in message.parts if isinstance(part, ToolCall)])
+        noted = below(self._losses, before, path)
+        if noted is not None and not (calls and names):
+            _written.put(key, Said(message, said, calls, names, noted), sum(len(piece.raw) for piece in said))
+        return said
 
-    def _parts(self, message: Message, path: str) -> list[dict[str, Any]]:
-        wire: list[dict[str, Any]] = []
-        beside: list[dict[str, Any]] = []
+    def _parts(self, message: Message, path: str) -> list[Piece]:
+        wire: list[Piece] = []
+        beside: list[Piece] = []
         for at, part in enumerate(message.parts):
             where = f"{path}.parts[{at}]"
             if isinstance(part, ToolResult):
                 named = part if part.name is not None else replace(part, name=self._names.get(part.call_id))
                 said, media = encode_result(named, where, self._losses, media=self._manners.takes_media_results)
-                said["=call"] = part.call_id
-                beside += media
-                wire.append(said)
+                beside += [pieces.of(one, None) for one in media]
+                wire.append(pieces.of(said, part.call_id))
                 continue
             if message.role in ("system", "developer") and isinstance(part, Text):
-                wire.append({"text": f"<system-reminder>\n{part.text}\n</system-reminder>"})
+                wire.append(pieces.of({"text": f"<system-reminder>\n{part.text}\n</system-reminder>"}, None))
                 continue
             made = encode_part(part, where, self._losses, answer=False)
             if made is not None:
-                wire.append(made)
-                if isinstance(part, ToolCall):
-                    made["=call"] = part.id
-                    self._names[part.id] = part.name
+                wire.append(pieces.of(made, part.id if isinstance(part, ToolCall) else None))
+            if isinstance(part, ToolCall):
+                self._names[part.id] = part.name
         return [*wire, *beside]
 
     def _order(self, role: str) -> None:
         """Put results into the order of their calls, and before other parts, where a content came from several messages."""
-        if role != "user" or len(self.wire) < 2:
+        if role != "user" or len(self._said) < 2:
             return
-        places = {part.get("=call"): at for at, part in enumerate(self.wire[-2]["parts"]) if "functionCall" in part}
+        places = {piece.call: at for at, piece in enumerate(self._said[-2].pieces) if piece.calls}
         last = len(places)
 
-        def place(part: dict[str, Any]) -> int:
-            return places.get(part.get("=call"), last) if "functionResponse" in part else last + 1
+        def place(piece: Piece) -> int:
+            return places.get(piece.call, last) if piece.answers else last + 1
 
-        self.wire[-1]["parts"].sort(key=place)
+        self._said[-1].pieces.sort(key=place)
 
-    def finished(self) -> list[dict[str, Any]]:
+    def finished(self) -> msgspec.Raw:
         """Return the contents, signatures put in where the model wants one."""
-        for at, content in enumerate(self.wire):
-            if content["role"] == "model" and self._manners.wants_signatures:
-                self._sign(content, at)
-            for part in content["parts"]:
-                part.pop("=call", None)
-            if "=role" in content:
-                named = content.pop("=role")
-                content["role"] = named
-                if not named:
-                    del content["role"]
-        return self.wire
+        if self._manners.wants_signatures:
+            for at, content in enumerate(self._said):
+                if content.role == "model":
+                    self._sign(content, at)
+        return msgspec.Raw(b"[%b]" % b",".join([content.written() for content in self._said]))
 
-    def _sign(self, content: dict[str, Any], at: int) -> None:
-        call = next((part for part in content["parts"] if "functionCall" in part), None)
-        if call is not None and signing.KEY not in call:
-            call[signing.KEY] = signing.PLACEHOLDER
+    def _sign(self, content: Content, at: int) -> None:
+        place = next((place for place, piece in enumerate(content.pieces) if piece.calls), None)
+        if place is not None and not content.pieces[place].signed:
+            content.pieces[place] = pieces.signed(content.pieces[place])
             why = "this model wants a signature on the first call of a step: a placeholder stands there"
             self._losses.append(Loss(f"contents[{at}].thoughtSignature", "invented", why))
 
 
-def encode_messages(
-    messages: Sequence[Message], manners: Manners, losses: list[Loss]
-) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """Write all messages: the system's text, and the contents."""
+def encode_messages(messages: Sequence[Message], manners: Manners, losses: list[Loss]) -> tuple[dict[str, Any] | None, msgspec.Raw]:
+    """Write all messages: the system's text, and the contents as JSON."""
     leading = next((at for at, message in enumerate(messages) if message.role not in ("system", "developer")), len(messages))
     contents = Contents(manners, losses)
     if leading == len(messages) and messages:

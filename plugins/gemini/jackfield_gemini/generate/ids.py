@@ -30,6 +30,14 @@ class Pairing:
         self._waiting: list[tuple[str, str]] = []
         """Names and ids of calls without a result yet."""
 
+    def state(self) -> tuple[tuple[str, str], ...]:
+        """Return what all answers of `result` hang on."""
+        return tuple(self._waiting)
+
+    def resume(self, state: tuple[tuple[str, str], ...]) -> None:
+        """Go on from a state."""
+        self._waiting = list(state)
+
     def call(self, name: str, call_id: str) -> None:
         """Take note of a call."""
         self._waiting.append((name, call_id))

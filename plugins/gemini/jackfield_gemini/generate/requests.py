@@ -11,7 +11,7 @@ import msgspec
 
 from jackfield.api import BadRequest, Loss, Operation, Request
 from jackfield.api.canonical import Output
-from jackfield.api.canonical.codec import Fields, load, missing, overlay, to_json
+from jackfield.api.canonical.codec import Fields, load_apart, missing, overlay, to_json
 from jackfield_gemini.generate.contents import decode_contents, decode_system, encode_messages
 from jackfield_gemini.generate.extras import extra, kept
 from jackfield_gemini.generate.lists import PREFIX
@@ -42,7 +42,7 @@ def decode_request(raw: bytes, operation: Operation) -> Request:
     if operation not in _DECODED:
         return Request()
     try:
-        found = fields(load(raw), "")
+        found = fields(load_apart(raw, "contents", "tools"), "")
         if operation == "count" and found.rest.get(_COUNTED) is not None:
             found = fields(found.take(_COUNTED), _COUNTED)
         return _decode(found)
@@ -88,8 +88,10 @@ def encode_request(request: Request, operation: Operation, losses: list[Loss]) -
     body = _encode(request, losses)
     if operation == "count" and body.keys() - {"contents", _MODEL}:
         # Beside bare contents only a whole request can be counted, and that must name its model.
-        body = {_COUNTED: {_MODEL: PREFIX + request.model, **body}}
-    return to_json(body)
+        return to_json({_COUNTED: {_MODEL: PREFIX + request.model, **body}})
+    contents, others = bytes(body.pop("contents")), to_json(body)
+    # They are escaped already, and by far the most of it.
+    return b'{"contents":%b%b%b' % (contents, b"," if body else b"", others[1:])
 
 
 def _formed(request: Request, manners: Manners, losses: list[Loss]) -> Output:

@@ -13,9 +13,10 @@ import msgspec
 
 from jackfield.api import Loss
 from jackfield.api.canonical import Tool, ToolChoice, WebSearch
-from jackfield.api.canonical.codec import Fields
+from jackfield.api.canonical.codec import Fields, Memo, load, to_json
 from jackfield.api.canonical.schemas import fit_schema
 from jackfield_gemini.generate.extras import NAME, extra, kept
+from jackfield_gemini.generate.losses import below, replay
 from jackfield_gemini.generate.media import lost
 from jackfield_gemini.generate.models import Manners
 from jackfield_gemini.generate.names import camel, fields, listed, texts
@@ -35,13 +36,28 @@ _KIN: Final = (
     ("code_interpreter", "codeExecution"),
 )  # fmt: skip
 """Tools that other providers run, by the beginning of their names, and what comes near them here."""
+_read: Final = Memo[tuple[Tool, ...]]()
+_written: Final = Memo[tuple[Tool, dict[str, Any], tuple[Loss, ...]]]()
 
 
 # ---------------------------------------------------------------------------------------------- reading
 
 
 def decode_tools(found: Fields) -> tuple[Tool, ...]:
-    """Take all tools."""
+    """Take all tools, or recall them: each turn of a conversation repeats them."""
+    raw = found.rest.get("tools")
+    if not isinstance(raw, msgspec.Raw):
+        return _read_tools(found)
+    key = bytes(raw)
+    known = _read.get(key)
+    if known is not None:
+        del found.rest["tools"]
+        return known
+    found.rest["tools"] = load(key)
+    return _read.put(key, _read_tools(found), len(key))
+
+
+def _read_tools(found: Fields) -> tuple[Tool, ...]:
     placed: list[tuple[int, Tool]] = []
     for at, value in enumerate(listed(found, "tools") or ()):
         entry = fields(value, f"tools[{at}]")
@@ -153,7 +169,7 @@ def _mode(choice: ToolChoice) -> str:
 
 def write_tools(body: dict[str, Any], tools: Sequence[Tool], manners: Manners, rest: dict[str, Any], losses: list[Loss]) -> None:
     """Write all tools, and what a combination of them needs."""
-    said = [(tool, _encode(tool, f"tools[{at}]", losses), at) for at, tool in enumerate(tools)]
+    said = [(tool, _recalled(tool, f"tools[{at}]", losses), at) for at, tool in enumerate(tools)]
     written = [(tool, wire, at) for tool, wire, at in said if wire is not None]
     functions = any(_FUNCTIONS in wire for _, wire, _ in written)
     hosted = [(tool, at) for tool, wire, at in written if _FUNCTIONS not in wire]
@@ -180,6 +196,22 @@ def _allow_combining(body: dict[str, Any], rest: dict[str, Any], losses: list[Lo
         return
     body.setdefault("toolConfig", {})[_COMBINE] = True
     losses.append(Loss("tools", "invented", f"this model takes functions beside tools of Google's with {_COMBINE} alone"))
+
+
+def _recalled(tool: Tool, path: str, losses: list[Loss]) -> dict[str, Any] | None:
+    """Write a tool, or recall how it was written: one of the caller's own is remembered by its identity, as JSON."""
+    known = _written.get(id(tool))
+    if known is not None:
+        replay(losses, known[2], path)
+        return known[1]
+    before = len(losses)
+    wire = _encode(tool, path, losses)
+    if wire is None or tool.kind == "hosted":
+        return wire
+    said = list(map(to_json, wire[_FUNCTIONS]))
+    made: dict[str, Any] = {_FUNCTIONS: list(map(msgspec.Raw, said))}
+    noted = below(losses, before, path)
+    return made if noted is None else _written.put(id(tool), (tool, made, noted), sum(map(len, said)))[1]
 
 
 def _encode(tool: Tool, path: str, losses: list[Loss]) -> dict[str, Any] | None:
