@@ -55,7 +55,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
     max_leaves=6,
 )
-SCHEMA = st.dictionaries(WORDS, JSON, max_size=3)
+SCHEMA = st.dictionaries(NAME, st.sampled_from([{"type": "string"}, {"type": ["integer", "null"]}]), max_size=3).map(
+    lambda members: {"type": "object", "properties": members, "required": list(members), "additionalProperties": False}
+)
 
 
 def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

@@ -204,7 +204,7 @@ ONLY_SAID_BY_OTHERS = ("sampling.top_k", ".cache", "thinking.budget", "thinking.
 
 
 def test_without_extensions_all_canonical_still_stands_or_is_listed_as_lost(recordings: Path) -> None:
-    wrong = []
+    wrong, schemas = [], 0
     for name, body in requests_of(recordings):
         before = plain(read_request(body))
         written, losses = write_request(msgspec.convert(before, Request))
@@ -220,10 +220,13 @@ def test_without_extensions_all_canonical_still_stands_or_is_listed_as_lost(reco
                 for loss in losses
                 if loss.path.endswith(ONLY_SAID_BY_OTHERS) or "signed" in loss.why or loss.path.startswith("messages")
             ]
-            assert told == losses, name
+            fitted = [loss for loss in losses if ".parameters" in loss.path or loss.path.startswith("output.schema")]
+            assert [loss for loss in losses if loss in told or loss in fitted] == losses, name
+            schemas += bool(fitted)
         else:
             wrong += [f"{name} {line}" for line in differences(normal(before), normal(after))]
     assert not wrong, "\n".join(wrong)
+    assert schemas < 20  # those of which OpenAI takes less than others do
 
 
 def test_without_extensions_all_of_an_answer_still_stands(recordings: Path) -> None:

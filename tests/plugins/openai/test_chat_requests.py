@@ -623,3 +623,29 @@ def test_a_file_that_another_provider_keeps_is_not_asked_for(file_id: str, kept:
     assert [loss.path for loss in losses] == ([] if kept else ["messages[0].parts[1]"])
     own = asked(messages=[{"role": "user", "content": [{"type": "file", "file": {"file_id": file_id}}]}])
     assert write_request(read_request(own)) == (own, [])
+
+
+LOOSE = {"properties": {"list": {"type": "array"}}}
+STRICT = {"type": "object", "properties": {"a": {"type": "string", "default": "x"}, "b": {"type": "integer"}}, "required": ["a"]}
+
+
+def test_schemas_of_other_dialects_are_fitted_to_what_openai_accepts_and_own_ones_are_not() -> None:
+    tools = (Tool(name="f", parameters=LOOSE), Tool(name="g", parameters=STRICT, strict=True))
+    request = said(tools=tools, output=Output(format="json_schema", name="n", schema=STRICT, strict=True))
+    for _ in range(2):  # the second time from what is remembered
+        written, losses = write_request(request)
+        loose, strict = (tool["function"]["parameters"] for tool in written["tools"])
+        assert loose["type"] == "object"
+        assert "items" in loose["properties"]["list"]
+        for schema in (strict, written["response_format"]["json_schema"]["schema"]):
+            assert schema["required"] == ["a", "b"]
+            assert schema["additionalProperties"] is False
+            assert "default" not in schema["properties"]["a"]
+        paths = {loss.path for loss in losses}
+        assert any(path.startswith("tools[1].parameters") for path in paths)
+        assert any(path.startswith("output.schema") for path in paths)
+    own = asked(
+        tools=[{"type": "function", "function": {"name": tool.name, "parameters": tool.parameters}} for tool in tools],
+        response_format={"type": "json_schema", "json_schema": {"name": "n", "schema": STRICT, "strict": True}},
+    )
+    assert write_request(read_request(own)) == (own, [])

@@ -88,16 +88,17 @@ class Runs(Generic[Value]):
 class _Latest:
     """The things that were cut into runs last: one request's are cut several times in a row."""
 
-    things: tuple[Any, ...] = ()
-    runs: tuple[list[tuple[Any, ...]], list[Hashable]] = [], []
+    cut: tuple[tuple[Any, ...], list[tuple[Any, ...]], list[Hashable]] = (), [], []
+    """They, their runs and the keys of these, in one value: hooks in threads read requests too."""
 
 
 def _cut(things: tuple[Any, ...]) -> tuple[list[tuple[Any, ...]], list[Hashable]]:
     """Return the runs of things, and the key of each."""
-    if things is not _Latest.things:
+    latest = _Latest.cut
+    if latest[0] is not things:
         runs = [things[at : at + Runs.LENGTH] for at in range(0, len(things), Runs.LENGTH)]
-        _Latest.things, _Latest.runs = things, (runs, [tuple(map(id, run)) for run in runs])
-    return _Latest.runs
+        latest = _Latest.cut = things, runs, [tuple(map(id, run)) for run in runs]
+    return latest[1], latest[2]
 
 
 def measured(value: object) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from jackfield.api import BadRequest, Loss, Operation, Request
 from jackfield.api.canonical.codec import Fields, load_apart, missing, overlay, to_json
@@ -20,6 +20,9 @@ from jackfield_openai.chat.settings import (
 )
 from jackfield_openai.chat.tools import decode_choice, decode_tools, has_tools, write_choice, write_tools
 
+OWN: Final = "=own"
+"""The key under which a request keeps that it came in this dialect: its schemas are the caller's business."""
+
 
 def decode_request(raw: bytes, operation: Operation) -> Request:
     """Read a client's body. Only `generate` has a canonical form. Raises `BadRequest` with the path of what is wrong."""
@@ -33,6 +36,7 @@ def decode_request(raw: bytes, operation: Operation) -> Request:
 
 def _decode(fields: Fields) -> Request:
     model = fields.text("model") or ""
+    fields.rest[OWN] = True
     messages = fields.items("messages")
     if messages is None:
         raise missing("messages")
@@ -63,16 +67,17 @@ def _decode(fields: Fields) -> Request:
 def encode_request(request: Request, operation: Operation, losses: list[Loss]) -> bytes:
     """Write a body for an upstream; what chat completions cannot say is added to `losses`."""
     rest = dict(extra(request.extensions))
+    own = rest.pop(OWN, None) is True
     messages = encode_messages(request.messages, losses)
     body: dict[str, Any] = {"model": request.model}
-    write_tools(body, request.tools, rest, losses)
+    write_tools(body, request.tools, rest, losses, own=own)
     if has_tools(body, request.tools):
         write_choice(body, request.tool_choice, losses)
         if request.parallel_tools is not None:
             body["parallel_tool_calls"] = request.parallel_tools
     write_sampling(body, request.sampling, rest, losses)
     write_thinking(body, request.thinking, rest, losses)
-    write_output(body, request.output, rest, losses)
+    write_output(body, request.output, rest, losses, own=own)
     write_housekeeping(body, request, rest, losses)
     del overlay(body, rest)["model"]
     others = to_json(body)

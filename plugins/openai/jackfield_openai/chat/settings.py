@@ -14,8 +14,10 @@ import msgspec
 from jackfield.api import Loss
 from jackfield.api.canonical import Output, Request, Sampling, ThinkingConfig
 from jackfield.api.canonical.codec import Fields, overlay, wrong_type
+from jackfield.api.canonical.schemas import fit_schema
 from jackfield_openai.chat.content import Losses, lost
 from jackfield_openai.chat.tiers import note_tier, write_tier
+from jackfield_openai.responses.schemas import subset
 
 # ---------------------------------------------------------------------------------------------- sampling
 
@@ -231,8 +233,14 @@ def _decode_format(form: Fields, fields: Fields) -> dict[str, Any]:
     return said
 
 
-def write_output(body: dict[str, Any], output: Output, rest: dict[str, Any], losses: Losses) -> None:
-    """Write the form of the answer; what is used of `rest` is taken out of it."""
+def write_output(body: dict[str, Any], output: Output, rest: dict[str, Any], losses: Losses, *, own: bool) -> None:
+    """Write the form of the answer; what is used of `rest` is taken out of it.
+
+    A schema that came in this dialect is `own` and left as it is, others are fitted to what OpenAI accepts.
+    """
+    if output.schema is not None and not own:
+        fitted = fit_schema(output.schema, subset(output.strict), losses, "output.schema")
+        output = msgspec.structs.replace(output, schema=fitted)
     form = _encode_format(output, rest.pop("response_format", None), losses)
     if form is not None:
         body["response_format"] = form

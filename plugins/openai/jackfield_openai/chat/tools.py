@@ -15,8 +15,10 @@ import msgspec
 from jackfield.api import BadRequest
 from jackfield.api.canonical import Tool, ToolChoice, WebSearch
 from jackfield.api.canonical.codec import Fields, Memo, load, overlay, to_json, wrong_type
+from jackfield.api.canonical.schemas import fit_schema
 from jackfield_openai.chat.content import Losses, lost, take_cache, write_cache
 from jackfield_openai.chat.extras import NAME, extra, kept
+from jackfield_openai.responses.schemas import subset
 
 SEARCH: Final = "web_search_options"
 """The member of a request by which models that search the web are told how; here a hosted tool of this name."""
@@ -190,13 +192,16 @@ def _decode_allowed(fields: Fields) -> ToolChoice | None:
 # ---------------------------------------------------------------------------------------------- writing
 
 
-def write_tools(body: dict[str, Any], tools: Sequence[Tool], rest: dict[str, Any], losses: Losses) -> None:
-    """Write the tools that chat completions know; hosted ones of other dialects are lost."""
+def write_tools(body: dict[str, Any], tools: Sequence[Tool], rest: dict[str, Any], losses: Losses, *, own: bool) -> None:
+    """Write the tools that chat completions know; hosted ones of other dialects are lost.
+
+    Schemas that came in this dialect are `own` and left as they are, others fitted to what OpenAI accepts.
+    """
     empty = rest.pop("tools", None) == []
     new: list[Any] = []
     old: list[dict[str, Any]] = []
     for at, tool in enumerate(tools):
-        known = _written.get(id(tool))
+        known = _written.get((id(tool), own))
         if known is not None:
             new.append(known[1])
             continue
@@ -211,20 +216,20 @@ def write_tools(body: dict[str, Any], tools: Sequence[Tool], rest: dict[str, Any
             wire = _encode_hosted(tool, path, losses)
             new += [wire] if wire is not None else []
         elif OLD_FORM in extra(tool.extensions):
-            old.append({**_wire_function(tool), **extra(tool.extensions)[OLD_FORM]})
+            old.append({**_wire_function(tool, path, losses, own=own), **extra(tool.extensions)[OLD_FORM]})
         else:
-            wire = _encode_tool(tool, path, losses)
-            new.append(wire if len(losses) > lost_before else _remembered(tool, wire))
+            wire = _encode_tool(tool, path, losses, own=own)
+            new.append(wire if len(losses) > lost_before else _remembered(tool, wire, own=own))
     if new or (empty and not old):
         body["tools"] = new
     if old:
         body["functions"] = old
 
 
-def _remembered(tool: Tool, wire: dict[str, Any]) -> msgspec.Raw:
+def _remembered(tool: Tool, wire: dict[str, Any], *, own: bool) -> msgspec.Raw:
     """Return a tool as it is written, known again by its identity: the tool is remembered with it."""
     said = to_json(wire)
-    return _written.put(id(tool), (tool, msgspec.Raw(said)), len(said))[1]
+    return _written.put((id(tool), own), (tool, msgspec.Raw(said)), len(said))[1]
 
 
 def has_tools(body: dict[str, Any], tools: Sequence[Tool]) -> bool:
@@ -250,12 +255,15 @@ def _written_search(search: WebSearch, path: str, losses: Losses) -> dict[str, A
     return said
 
 
-def _wire_function(tool: Tool) -> dict[str, Any]:
-    said = {"name": tool.name, "description": tool.description, "parameters": tool.parameters, "strict": tool.strict}
+def _wire_function(tool: Tool, path: str, losses: Losses, *, own: bool) -> dict[str, Any]:
+    schema = tool.parameters
+    if schema is not None and not own:
+        schema = fit_schema(schema, subset(tool.strict), losses, f"{path}.parameters")
+    said = {"name": tool.name, "description": tool.description, "parameters": schema, "strict": tool.strict}
     return {key: value for key, value in said.items() if value is not None}
 
 
-def _encode_tool(tool: Tool, path: str, losses: Losses) -> dict[str, Any]:
+def _encode_tool(tool: Tool, path: str, losses: Losses, *, own: bool) -> dict[str, Any]:
     rest = dict(extra(tool.extensions))
     wire: dict[str, Any]
     if tool.kind == "custom":
@@ -267,7 +275,7 @@ def _encode_tool(tool: Tool, path: str, losses: Losses) -> dict[str, Any]:
             inner["format"] = {"type": "grammar", "grammar": grammar}
         wire = {"type": "custom", "custom": inner}
     else:
-        wire = {"type": "function", "function": _wire_function(tool)}
+        wire = {"type": "function", "function": _wire_function(tool, path, losses, own=own)}
         if rest.get("type") == "":
             del rest["type"], wire["type"]
     write_cache(wire, rest, tool.cache, path, losses)
