@@ -7,14 +7,16 @@ results of tools in a row. `instructions` become the first system message. Items
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
-from jackfield.api import BadRequest
+import msgspec
+
+from jackfield.api import BadRequest, Loss
 from jackfield.api.canonical import Message, Opaque, Part, Text, Tool, ToolResult
-from jackfield.api.canonical.codec import Fields, missing, overlay, unknown_value, wrong_type
+from jackfield.api.canonical.codec import Fields, Memo, load, missing, overlay, to_json, unknown_value, wrong_type
 from jackfield_openai.responses import calls
 from jackfield_openai.responses.content import encode_content, is_bare, take_content
-from jackfield_openai.responses.extras import Losses, extra, kept, lost
+from jackfield_openai.responses.extras import Losses, below, extra, kept, lost, replay
 from jackfield_openai.responses.items import SHORT, decode_item, encode_items, opaque, take_carried
 from jackfield_openai.responses.tools import ADDED, decode_tool_list, encode_tool_list
 
@@ -29,14 +31,39 @@ ADDITIONAL: Final = "=additional_tools"
 """The key under which a request keeps where items with tools stood, and what they said besides."""
 
 _TOOLS: Final = "additional_tools"
+_CONFIGURED: Final = "configuration_update"
 
 _CALLERS: Final = frozenset(
     {
         "computer_call_output", "local_shell_call_output", "shell_call_output", "apply_patch_call_output", "mcp_approval_response",
-        "program_output", "configuration_update", "compaction_trigger",
+        "program_output", _CONFIGURED, "compaction_trigger",
     }
 )  # fmt: skip
 """Item types on the caller's side that are kept as they are."""
+
+
+class _Read(NamedTuple):
+    """What an item says that hangs on nothing before it: a message, or parts of a turn."""
+
+    role: Literal["assistant", "tool", ""]
+    parts: tuple[Part, ...]
+    message: Message | None
+    size: int
+
+
+class _Item(NamedTuple):
+    """An item as it is written, and what the items around it must know of it."""
+
+    raw: bytes
+    thinks: bool
+    models: bool
+    """It is on the model's side."""
+
+
+_read: Final = Memo[_Read]()
+_turns: Final = Memo[Message]()
+_instructions: Final = Memo[Message]()
+_written: Final = Memo[tuple[Message, tuple[_Item, ...], tuple[Loss, ...]]]()
 
 
 # ---------------------------------------------------------------------------------------------- reading
@@ -54,89 +81,99 @@ class Conversation:
         """How much to think from here on, by the last item that said so."""
         self._role: Literal["assistant", "tool", ""] = ""
         self._parts: list[Part] = []
+        self._size: int | None = 0
+        """From how many bytes the parts were read; None if one of them will not be recalled."""
 
     def instruct(self, text: str) -> None:
         """Begin with instructions."""
-        self.messages.append(Message(role="system", parts=(Text(text=text),)))
+        known = _instructions.get(text)
+        self.messages.append(known or _instructions.put(text, Message(role="system", parts=(Text(text=text),)), len(text)))
 
-    def read(self, items: list[Any]) -> None:
-        """Read all items. Raises `BadRequest` with the path of what is wrong."""
-        for at, value in enumerate(items):
-            self._read(value, at)
+    def read(self, items: Sequence[msgspec.Raw]) -> None:
+        """Read all items, or recall them: a conversation repeats its past. Raises `BadRequest` with the path of what is wrong."""
+        raws = list(map(bytes, items))
+        for at, known in enumerate(_read.all(raws)):
+            said = known if known is not None else self._read(raws[at], at)
+            if said is None:
+                continue
+            if said.message is None:
+                self._add(said.role, said.parts, said.size)
+            else:
+                self.flush()
+                self.messages.append(said.message)
         self.flush()
 
-    def _read(self, value: Any, at: int) -> None:
-        if not self._read_plain(value):
-            self._read_item(value, at)
+    def _read(self, raw: bytes, at: int) -> _Read | None:
+        """Return what an item says; None for one that hangs on those before it, or says more: it has been seen to."""
+        first = not self.messages and not self._parts
+        known = _read.get((raw, first))
+        if known is not None:
+            return known
+        value = load(raw)
+        said = _read_plain(value) or self._read_item(value, at, first=first)
+        if said is None:
+            return None
+        placed = said.message is not None and said.message.role == "system"
+        return _read.put((raw, first) if placed else raw, said._replace(size=len(raw)), len(raw))
 
-    def _read_plain(self, value: Any) -> bool:
-        """Read a message that is nothing but a role and words, as most are; False for all others."""
-        if type(value) is not dict or len(value) != 2:
-            return False
-        role, words = value.get("role"), value.get("content")
-        if type(words) is not str or not words or (role not in _PLAIN and not (role == "system" and self.messages)):
-            return False
-        if role == "assistant":
-            self._add("assistant", (Text(text=words, extensions=SHORT),))
-        else:
-            self.flush()
-            self.messages.append(Message(role=role, parts=(Text(text=words),)))
-        return True
-
-    def _read_item(self, value: Any, at: int) -> None:
+    def _read_item(self, value: Any, at: int, *, first: bool) -> _Read | None:
         path = f"input[{at}]"
         fields = Fields(value, path)
         type_, role = fields.rest.get("type"), fields.rest.get("role")
         if type_ is None and "role" not in fields.rest:
             if isinstance(fields.rest.get("id"), str):
-                self._add("assistant", [opaque(value, "item_reference")])
-                return
+                return _parts("assistant", [opaque(value, "item_reference")])
             raise missing(fields.at("type"))
         if not isinstance(type_, str | None):
             raise wrong_type(fields.at("type"), "a text", type_)
         if type_ in (None, "message"):
-            self._message(fields, value, role)
-        elif type_ in calls.OUTPUTS:
-            self._add("tool", [calls.decode_output(fields, calls.OUTPUTS[type_])])
-        elif type_ == _TOOLS:
+            return _message(fields, value, role, first=first)
+        if type_ in calls.OUTPUTS:
+            return _parts("tool", [calls.decode_output(fields, calls.OUTPUTS[type_])])
+        if type_ == _TOOLS:
             self._take_tools(fields, at)
+        elif type_ == _CONFIGURED:
+            self._configure(value)
         elif type_ in _CALLERS:
-            self._note(type_, fields)
-            self._add("tool", [opaque(value, type_)])
-        elif not take_carried(self._parts, value):
-            self._add("assistant", decode_item(value, path, answer=False))
+            return _parts("tool", [opaque(value, type_)])
+        elif take_carried(self._parts, value):
+            self._size = None
+        else:
+            return _parts("assistant", decode_item(value, path, answer=False))
+        return None
 
-    def _add(self, role: Literal["assistant", "tool"], parts: Sequence[Part]) -> None:
+    def _add(self, role: Literal["assistant", "tool", ""], parts: Sequence[Part], size: int | None) -> None:
         if self._role != role:
             self.flush()
         self._role = role
         self._parts += parts
+        self._size = None if size is None or self._size is None else self._size + size
 
     def flush(self) -> None:
         """End the turn that is being read."""
         if self._parts:
-            role = self._role or "assistant"
-            if role == "tool" and not any(isinstance(part, ToolResult) for part in self._parts):
-                role = "user"  # type: ignore[assignment]  # what no tool gave is the caller's
-            self.messages.append(Message(role=role, parts=tuple(self._parts)))
-        self._role, self._parts = "", []
+            self.messages.append(self._turn())
+        self._role, self._parts, self._size = "", [], 0
 
-    def _message(self, fields: Fields, value: Any, role: Any) -> None:
-        if not isinstance(role, str):
-            raise missing(fields.at("role")) if role is None else wrong_type(fields.at("role"), "a text", role)
-        if role not in SPEAKERS:
-            raise unknown_value(fields.at("role"), role, SPEAKERS)
-        if fields.rest.get("content") is None:
-            raise missing(fields.at("content"))
-        if role == "assistant":
-            self._add("assistant", decode_item(value, fields.path, answer=False))
-            return
-        self.flush()
-        del fields.rest["role"]
-        parts = take_content(fields, "content", "input_text")
-        if role == "system" and not self.messages:
-            fields.rest[PLACED] = True
-        self.messages.append(Message(role=role, parts=parts, id=fields.text("id"), extensions=kept(fields.rest)))  # type: ignore[arg-type]
+    def _turn(self) -> Message:
+        """Return the message of a turn. One of parts that were read before is recalled by their identity: it holds them."""
+        if self._size is None:
+            return self._said()
+        key = self._role, tuple(map(id, self._parts))
+        known = _turns.get(key)
+        return known if known is not None else _turns.put(key, self._said(), self._size)
+
+    def _said(self) -> Message:
+        role: Any = self._role or "assistant"
+        if role == "tool" and not any(isinstance(part, ToolResult) for part in self._parts):
+            role = "user"  # what no tool gave is the caller's
+        return Message(role=role, parts=tuple(self._parts))
+
+    def _configure(self, value: Any) -> None:
+        self._add("tool", [opaque(value, _CONFIGURED)], None)
+        said = value.get("reasoning")
+        if isinstance(said, dict) and isinstance(said.get("effort"), str):
+            self.effort = said["effort"]
 
     def _take_tools(self, fields: Fields, at: int) -> None:
         tools = fields.items("tools") or []
@@ -144,10 +181,41 @@ class Conversation:
         self.tools += decode_tool_list(tools, fields.at("tools"), {ADDED: len(self.additional)})
         self.additional.append([at, fields.rest])
 
-    def _note(self, type_: str, fields: Fields) -> None:
-        said = fields.rest.get("reasoning")
-        if type_ == "configuration_update" and isinstance(said, dict) and isinstance(said.get("effort"), str):
-            self.effort = said["effort"]
+
+def _parts(role: Literal["assistant", "tool"], parts: Sequence[Part]) -> _Read:
+    return _Read(role, tuple(parts), None, 0)
+
+
+def _whole(message: Message) -> _Read:
+    return _Read("", (), message, 0)
+
+
+def _message(fields: Fields, value: Any, role: Any, *, first: bool) -> _Read:
+    """Read a message; how the system's is written hangs on whether it is the first."""
+    if not isinstance(role, str):
+        raise missing(fields.at("role")) if role is None else wrong_type(fields.at("role"), "a text", role)
+    if role not in SPEAKERS:
+        raise unknown_value(fields.at("role"), role, SPEAKERS)
+    if fields.rest.get("content") is None:
+        raise missing(fields.at("content"))
+    if role == "assistant":
+        return _parts("assistant", decode_item(value, fields.path, answer=False))
+    del fields.rest["role"]
+    parts = take_content(fields, "content", "input_text")
+    if role == "system" and first:
+        fields.rest[PLACED] = True
+    return _whole(Message(role=role, parts=parts, id=fields.text("id"), extensions=kept(fields.rest)))  # type: ignore[arg-type]
+
+
+def _read_plain(value: Any) -> _Read | None:
+    """Read a message that is nothing but a role and words, as most are; None for all others."""
+    if type(value) is dict and len(value) == 2:
+        role, words = value.get("role"), value.get("content")
+        if type(words) is str and words and role in _PLAIN:
+            if role == "assistant":
+                return _parts("assistant", (Text(text=words, extensions=SHORT),))
+            return _whole(Message(role=role, parts=(Text(text=words),)))
+    return None
 
 
 def decode_input(fields: Fields) -> Conversation:
@@ -194,17 +262,32 @@ def write_input(
     if form == "" and len(messages) == begun + 1 and _is_plain(messages[begun]):
         body["input"] = messages[begun].text
         return
-    wire: list[dict[str, Any]] = []
+    items: list[_Item] = []
     for at, message in enumerate(messages[begun:], begun):
-        plain = _encode_plain(message, own=own)
-        if plain is not None:
-            wire.append(plain)
-        else:
-            wire += encode_message(message, f"messages[{at}]", losses, own=own)
-    wire = _anchored(wire, losses)
-    _restore_tools(wire, tools, rest.pop(ADDITIONAL, ()), losses)
-    if wire or form == [] or not any(rest.get(key) for key in ("prompt", "conversation")):
-        body["input"] = wire
+        items += _items(message, f"messages[{at}]", losses, own=own)
+    items = _anchored(items, losses)
+    _restore_tools(items, tools, rest.pop(ADDITIONAL, ()), losses)
+    if items or form == [] or not any(rest.get(key) for key in ("prompt", "conversation")):
+        body["input"] = msgspec.Raw(b"[%b]" % b",".join([item.raw for item in items]))
+
+
+def _items(message: Message, path: str, losses: Losses, *, own: bool) -> tuple[_Item, ...]:
+    """Write the items of a message, or recall them: it is known by its identity, and remembered with them."""
+    known = _written.get((id(message), own))
+    if known is not None:
+        if known[2]:
+            replay(losses, known[2], path)
+        return known[1]
+    before, plain = len(losses), _encode_plain(message, own=own)
+    wire = [plain] if plain is not None else encode_message(message, path, losses, own=own)
+    items, noted = tuple(map(_item, wire)), below(losses, before, path)
+    if noted is not None:
+        _written.put((id(message), own), (message, items, noted), sum([len(item.raw) for item in items]))
+    return items
+
+
+def _item(wire: dict[str, Any]) -> _Item:
+    return _Item(to_json(wire), wire.get("type") == "reasoning", _is_models(wire))
 
 
 def _instructs(message: Message) -> bool:
@@ -278,16 +361,15 @@ def _frame(message: Message, content: Any, rest: dict[str, Any], *, own: bool) -
     return overlay(wire, rest)
 
 
-def _anchored(items: list[dict[str, Any]], losses: Losses) -> list[dict[str, Any]]:
+def _anchored(items: list[_Item], losses: Losses) -> list[_Item]:
     """Leave out thoughts that nothing of the same turn follows: OpenAI refuses an item of reasoning without the item it led to."""
-    kept_items: list[dict[str, Any]] = []
+    kept_items: list[_Item] = []
     follows = False
     for item in reversed(items):
-        type_ = item.get("type")
-        if type_ == "reasoning" and not follows:
+        if item.thinks and not follows:
             lost(losses, "input", "thoughts that led to nothing cannot be sent back: OpenAI refuses them alone")
             continue
-        follows = follows if type_ == "reasoning" else _is_models(item)
+        follows = follows if item.thinks else item.models
         kept_items.append(item)
     return kept_items[::-1]
 
@@ -299,9 +381,9 @@ def _is_models(item: dict[str, Any]) -> bool:
     return not (type_ in calls.OUTPUTS or type_ in _CALLERS or type_ == _TOOLS)
 
 
-def _restore_tools(wire: list[dict[str, Any]], tools: Sequence[Tool], places: Any, losses: Losses) -> None:
+def _restore_tools(items: list[_Item], tools: Sequence[Tool], places: Any, losses: Losses) -> None:
     """Put items with tools back to where they stood."""
     for number, (at, said) in enumerate(places):
         listed = [(tool, f"tools[{place}]") for place, tool in enumerate(tools) if extra(tool.extensions).get(ADDED) == number]
         if listed:
-            wire.insert(at, {"type": _TOOLS, **said, "tools": encode_tool_list(listed, losses, fit=False)})
+            items.insert(at, _item({"type": _TOOLS, **said, "tools": encode_tool_list(listed, losses, fit=False)}))

@@ -9,6 +9,7 @@ with `=` are no members of the wire but notes of this codec.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Final
 
 from jackfield.api import Loss
@@ -34,6 +35,19 @@ kept: Final = _own.keep
 def lost(losses: Losses, path: str, why: str) -> None:
     """Note that something cannot be said in this dialect."""
     losses.append(Loss(path, "dropped", why))
+
+
+def below(losses: Losses, start: int, path: str) -> tuple[Loss, ...] | None:
+    """Return the losses from `start` on with their paths below `path`; None where one is of something else."""
+    noted = losses[start:]
+    if not all(loss.path.startswith(path) for loss in noted):
+        return None
+    return tuple([Loss(loss.path[len(path) :], loss.what, loss.why) for loss in noted])
+
+
+def replay(losses: Losses, noted: Iterable[Loss], path: str) -> None:
+    """Add losses of a thing that is recalled, and stands at `path` now."""
+    losses += [Loss(path + loss.path, loss.what, loss.why) for loss in noted]
 
 
 def made_id(prefix: str) -> str:

@@ -15,9 +15,9 @@ import msgspec
 
 from jackfield.api import BadRequest, Loss
 from jackfield.api.canonical import Tool, ToolChoice, WebSearch
-from jackfield.api.canonical.codec import Fields, overlay, wrong_type
+from jackfield.api.canonical.codec import Fields, Memo, load, overlay, to_json, wrong_type
 from jackfield.api.canonical.schemas import fit_schema
-from jackfield_openai.responses.extras import NAME, Losses, extra, kept, lost
+from jackfield_openai.responses.extras import NAME, Losses, below, extra, kept, lost, replay
 from jackfield_openai.responses.schemas import subset
 
 ADDED: Final = "=added"
@@ -30,16 +30,33 @@ _MODES: Final = ("auto", "none", "required")
 
 Wire = dict[str, Any]
 
+_read: Final = Memo[tuple[Tool, ...]]()
+_written: Final = Memo[tuple[Tool, msgspec.Raw, tuple[Loss, ...]]]()
+
 
 # ---------------------------------------------------------------------------------------------- reading
 
 
-def decode_tools(fields: Fields) -> list[Tool]:
-    """Take `tools`. Raises `BadRequest` with the path of what is wrong."""
+def decode_tools(fields: Fields) -> tuple[Tool, ...]:
+    """Take `tools`, or recall them: each turn of a conversation repeats them. Raises `BadRequest` with the path of what is wrong."""
+    raw = fields.rest.get("tools")
+    if not isinstance(raw, msgspec.Raw):
+        return _read_tools(fields)
+    key = bytes(raw)
+    known = _read.get(key)
+    if known is not None:
+        del fields.rest["tools"]
+        return known
+    fields.rest["tools"] = load(key)
+    found = _read_tools(fields)
+    return _read.put(key, found, len(key)) if found else found
+
+
+def _read_tools(fields: Fields) -> tuple[Tool, ...]:
     values = fields.items("tools")
     if values == []:
         fields.rest["tools"] = []
-    return decode_tool_list(values or [], "tools", {})
+    return tuple(decode_tool_list(values or [], "tools", {}))
 
 
 def decode_tool_list(values: Sequence[Any], path: str, note: Wire) -> list[Tool]:
@@ -154,12 +171,12 @@ def write_tools(body: Wire, tools: Sequence[Tool], rest: Wire, losses: Losses, *
         body["tools"] = wire
 
 
-def encode_tool_list(tools: Sequence[tuple[Tool, str]], losses: Losses, *, fit: bool) -> list[Wire]:
+def encode_tool_list(tools: Sequence[tuple[Tool, str]], losses: Losses, *, fit: bool) -> list[Any]:
     """Write tools, each with its path; those of one namespace that stand in a row stand in it together."""
-    wire: list[Wire] = []
+    wire: list[Any] = []
     before: str | None = None
     for tool, path in tools:
-        item = _encode_tool(tool, path, losses, fit=fit)
+        item = _recalled(tool, path, losses, fit=fit)
         if item is None:
             continue
         begins = extra(tool.extensions).get(_NAMESPACE)
@@ -172,6 +189,21 @@ def encode_tool_list(tools: Sequence[tuple[Tool, str]], losses: Losses, *, fit: 
             wire.append({"type": "namespace", "name": tool.namespace, **said, "tools": [item]})
         before = tool.namespace
     return wire
+
+
+def _recalled(tool: Tool, path: str, losses: Losses, *, fit: bool) -> Any:
+    """Write a tool, or recall how it was written: one of the caller's own is remembered by its identity, as JSON."""
+    known = _written.get((id(tool), fit))
+    if known is not None:
+        replay(losses, known[2], path)
+        return known[1]
+    before = len(losses)
+    wire = _encode_tool(tool, path, losses, fit=fit)
+    if wire is None or tool.kind == "hosted":
+        return wire
+    said = to_json(wire)
+    noted, made = below(losses, before, path), msgspec.Raw(said)
+    return made if noted is None else _written.put((id(tool), fit), (tool, made, noted), len(said))[1]
 
 
 def _encode_tool(tool: Tool, path: str, losses: Losses, *, fit: bool) -> Wire | None:
