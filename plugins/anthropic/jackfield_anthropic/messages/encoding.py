@@ -88,7 +88,7 @@ class MessagesStreamEncoder:
     def _quick(self, delta: Delta) -> Event | None:
         """Write an increment of the open block; None where there is more to it."""
         writer = self._writer
-        if writer is None or not isinstance(delta, TextDelta | ThinkingDelta | ArgumentsDelta) or delta.extensions:
+        if writer is None or not isinstance(delta, TextDelta | ThinkingDelta | ArgumentsDelta) or NAME in delta.extensions:
             return None
         if delta.index != self._index or delta.choice:
             return None

@@ -11,11 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Literal, get_args
 
-import msgspec
-
 from jackfield.api import BadRequest
 from jackfield.api.canonical import Message, Opaque, Part, Text, ToolResult
-from jackfield.api.canonical.codec import Fields, Memo, missing, overlay, unknown_value
+from jackfield.api.canonical.codec import Fields, Memo, load, missing, overlay, unknown_value
 from jackfield_anthropic.messages import blocks
 from jackfield_anthropic.messages.abilities import abilities_of
 from jackfield_anthropic.messages.extras import extra, kept
@@ -29,6 +27,9 @@ _SYSTEM: Final = ("system", "developer")
 _SIZE: Final = 1024
 """About how many bytes a block takes while it is remembered."""
 _read: Final = Memo[tuple[Message, str]]()
+"""Messages that follow another speaker's."""
+_apart: Final = Memo[tuple[Message, str]]()
+"""Messages that follow one by the same speaker."""
 _written: Final = Memo[tuple[Message, Sequence[Any]]]()
 _INSIDE: Final = "=inside"
 """The key under which a system message keeps that it stood among the messages."""
@@ -79,22 +80,26 @@ def decode_messages(fields: Fields) -> list[Message]:
         raise missing("messages")
     if not values:
         raise BadRequest("'messages' must hold at least one message", "messages", "empty_array")
+    raws = list(map(bytes, values))
     found: list[Message] = []
     before = ""
-    for at, value in enumerate(values):
-        message, before = _recalled(bytes(value), at, before)
+    for at, known in enumerate(_read.all(raws)):
+        message, before = known if known is not None and known[1] != before else _of_same_speaker(raws[at], at, before)
         found.append(message)
     return found
 
 
-def _recalled(raw: bytes, at: int, before: str) -> tuple[Message, str]:
-    """Read a message, or recall what it said when it came before: a conversation repeats its past at each turn."""
-    known = _read.get((raw, before))
-    if known is not None:
-        return known
-    value = msgspec.json.decode(raw)
+def _of_same_speaker(raw: bytes, at: int, before: str) -> tuple[Message, str]:
+    """Recall a message that follows one by the same speaker, or read one that is not remembered."""
+    known = _apart.get(raw)
+    return known if known is not None and known[1] == before else _decode_raw(raw, at, before)
+
+
+def _decode_raw(raw: bytes, at: int, before: str) -> tuple[Message, str]:
+    """Read a message, and remember what it says: a conversation repeats its past at each turn."""
+    value = load(raw)
     said = _decode_plain(value, before) or _decode_message(Fields(value, f"messages[{at}]"), before)
-    return _read.put((raw, before), said, len(raw))
+    return (_apart if said[1] == before else _read).put(raw, said, len(raw))
 
 
 def _decode_plain(value: Any, before: str) -> tuple[Message, str] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -156,7 +157,8 @@ def encode_head(id_: str, model: str, created: int | None, rest: dict[str, Any])
     if kept_time is not None and _seconds(kept_time) == created:
         head["createTime"] = kept_time
     elif created is not None:
-        head["createTime"] = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        with suppress(ValueError, OverflowError, OSError):  # some upstreams give milliseconds, which are no time of ours
+            head["createTime"] = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if id_:
         head["responseId"] = id_
     return head
