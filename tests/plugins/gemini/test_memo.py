@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jackfield.api import BadRequest, Loss, Request
-from jackfield.api.canonical import ToolCall, ToolResult
+from jackfield.api.canonical import Image, Message, Source, Text, ToolCall, ToolResult
 from jackfield.api.canonical.memo import Memo
 from tests.plugins.gemini.gemini_wire import GEMINI
 
@@ -59,9 +59,10 @@ BODIES = st.fixed_dictionaries(
 
 @contextmanager
 def forgetful() -> Iterator[None]:
-    """Let nothing be recalled."""
+    """Let nothing be recalled, and nothing be kept."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Memo, "get", lambda _, key: None)
+        patch.setattr(Memo, "put", lambda _, key, value, size: value)
         yield
 
 
@@ -142,6 +143,23 @@ def test_what_a_call_without_an_id_is_called_hangs_on_its_place_and_its_results_
 def _called(message: Any) -> str:
     part = message.parts[-1]
     return part.id if isinstance(part, ToolCall) else part.call_id if isinstance(part, ToolResult) else ""
+
+
+def test_a_result_without_a_name_is_named_after_the_call_before_it_in_this_conversation() -> None:
+    result = Message(role="tool", parts=(ToolResult(call_id="c1", parts=(Text(text="12:00"),)),))
+    for name in ("clock", "other", "clock"):
+        call = Message(role="assistant", parts=(ToolCall(id="c1", name=name, arguments="{}"),))
+        contents = json.loads(written(Request(messages=(call, result)))[0])["contents"]
+        assert contents[-1]["parts"][0]["functionResponse"]["name"] == name
+
+
+def test_a_picture_in_a_result_stands_where_the_model_takes_it() -> None:
+    picture = Image(source=Source(data="aGk=", media_type="image/png"))
+    call = Message(role="assistant", parts=(ToolCall(id="c1", name="clock", arguments="{}"),))
+    result = Message(role="tool", parts=(ToolResult(call_id="c1", name="clock", parts=(picture,)),))
+    for model, inside in (("gemini-3-pro", True), ("gemini-2.5-pro", False), ("gemini-3-pro", True)):
+        parts = json.loads(written(Request(model=model, messages=(call, result)))[0])["contents"][-1]["parts"]
+        assert ("parts" in parts[0]["functionResponse"]) is inside
 
 
 def test_a_fault_in_a_content_that_came_before_names_the_place_where_it_is_now() -> None:

@@ -66,9 +66,10 @@ BODIES = st.fixed_dictionaries(
 
 @contextmanager
 def forgetful() -> Iterator[None]:
-    """Let nothing be recalled."""
+    """Let nothing be recalled, and nothing be kept."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Memo, "get", lambda _, key: None)
+        patch.setattr(Memo, "put", lambda _, key, value, size: value)
         patch.setattr(Memo, "all", lambda _, keys: [None] * len(keys))
         yield
 
@@ -141,6 +142,12 @@ def test_a_signature_that_an_item_carries_is_given_to_what_stands_before_it_alon
     assert [_signature(said) for said in (signed, bare_, again)] == [SEAL, None, SEAL]
 
 
+def test_a_part_has_the_signature_that_is_carried_for_it_now() -> None:
+    other = Signature(value="y", family="gemini")
+    for seal in (SEAL, other, SEAL):
+        assert _signature(read({"model": "m", "input": [CALL, carrier(seal), OUTPUT]})) == seal
+
+
 def _signature(request: Any) -> Signature | None:
     call = request.messages[0].parts[0]
     assert isinstance(call, ToolCall)
@@ -163,7 +170,7 @@ def test_a_fault_in_an_item_that_came_before_names_the_place_where_it_is_now() -
 
 
 def test_messages_that_were_sent_before_are_the_same_objects() -> None:
-    body = {"model": "m", "instructions": "be brief", "input": [FORMS[at] for at in (0, 2, 7, 9, 12, 5)], "tools": TOOLS[:3]}
+    body = {"model": "m", "instructions": "be brief", "input": [FORMS[at] for at in (0, 2, 7, 9, 8, 12, 5, 8)], "tools": TOOLS[:3]}
     first, second = read(body), read({**body, "input": [*body["input"], {"role": "user", "content": "and then?"}]})
     assert isinstance(first, Request)
     assert isinstance(second, Request)

@@ -61,6 +61,8 @@ class _Item(NamedTuple):
 
 
 _read: Final = Memo[_Read]()
+_signed: Final = Memo[tuple[Part, Part]]()
+"""Parts with the signature that an item after them carried, by the identity of the part without it, which is held too."""
 _turns: Final = Memo[Message]()
 _instructions: Final = Memo[Message]()
 _written: Final = Memo[tuple[Message, tuple[_Item, ...], tuple[Loss, ...]]]()
@@ -136,11 +138,21 @@ class Conversation:
             self._configure(value)
         elif type_ in _CALLERS:
             return _parts("tool", [opaque(value, type_)])
-        elif take_carried(self._parts, value):
-            self._size = None
-        else:
+        elif not self._carry(value):
             return _parts("assistant", decode_item(value, path, answer=False))
         return None
+
+    def _carry(self, value: Any) -> bool:
+        """Give the part before it the signature that an item carries for it, or recall that part; tell whether the item was such."""
+        before = self._parts[-1] if self._parts else None
+        if not take_carried(self._parts, value):
+            return False
+        if before is not None and self._parts[-1] is not before:
+            key, size = (id(before), value["encrypted_content"]), len(value["encrypted_content"])
+            known = _signed.get(key) or _signed.put(key, (before, self._parts[-1]), size)
+            self._parts[-1] = known[1]
+            self._size = None if self._size is None else self._size + size
+        return True
 
     def _add(self, role: Literal["assistant", "tool", ""], parts: Sequence[Part], size: int | None) -> None:
         if self._role != role:
