@@ -168,8 +168,9 @@ class Contents:
         """Write the parts of a message, or recall them."""
         key = (id(message), self._manners.takes_media_results)
         known = _written.get(key)
-        if known is not None and all(self._names.get(call) == name for call, name in known.names):
-            self._names.update(known.calls)
+        if known is not None and (not known.names or all(self._names.get(call) == name for call, name in known.names)):
+            if known.calls:
+                self._names.update(known.calls)
             if known.losses:
                 replay(self._losses, known.losses, path)
             return known.pieces

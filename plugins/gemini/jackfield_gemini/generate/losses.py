@@ -9,6 +9,8 @@ from jackfield.api import Loss
 
 def below(losses: list[Loss], start: int, path: str) -> tuple[Loss, ...] | None:
     """Return the losses from `start` on with their paths below `path`; None where one is of something else."""
+    if len(losses) == start:
+        return ()
     noted = losses[start:]
     if not all(loss.path.startswith(path) for loss in noted):
         return None

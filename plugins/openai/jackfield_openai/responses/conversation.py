@@ -48,7 +48,6 @@ class _Read(NamedTuple):
     role: Literal["assistant", "tool", ""]
     parts: tuple[Part, ...]
     message: Message | None
-    size: int
 
 
 class _Item(NamedTuple):
@@ -99,7 +98,7 @@ class Conversation:
             if said is None:
                 continue
             if said.message is None:
-                self._add(said.role, said.parts, said.size)
+                self._add(said.role, said.parts, len(raws[at]))
             else:
                 self.flush()
                 self.messages.append(said.message)
@@ -116,7 +115,7 @@ class Conversation:
         if said is None:
             return None
         placed = said.message is not None and said.message.role == "system"
-        return _read.put((raw, first) if placed else raw, said._replace(size=len(raw)), len(raw))
+        return _read.put((raw, first) if placed else raw, said, len(raw))
 
     def _read_item(self, value: Any, at: int, *, first: bool) -> _Read | None:
         path = f"input[{at}]"
@@ -195,11 +194,11 @@ class Conversation:
 
 
 def _parts(role: Literal["assistant", "tool"], parts: Sequence[Part]) -> _Read:
-    return _Read(role, tuple(parts), None, 0)
+    return _Read(role, tuple(parts), None)
 
 
 def _whole(message: Message) -> _Read:
-    return _Read("", (), message, 0)
+    return _Read("", (), message)
 
 
 def _message(fields: Fields, value: Any, role: Any, *, first: bool) -> _Read:

@@ -39,6 +39,8 @@ def lost(losses: Losses, path: str, why: str) -> None:
 
 def below(losses: Losses, start: int, path: str) -> tuple[Loss, ...] | None:
     """Return the losses from `start` on with their paths below `path`; None where one is of something else."""
+    if len(losses) == start:
+        return ()
     noted = losses[start:]
     if not all(loss.path.startswith(path) for loss in noted):
         return None
