@@ -37,7 +37,7 @@ def test_the_wheel_holds_nothing_that_the_host_does_not_need(distributions: dict
     files = [PurePosixPath(n) for n in names(distributions["wheel"])]
     code = [f for f in files if not f.parts[0].endswith(".dist-info")]
     assert {f.parts[0] for f in code} == set(PACKAGES)
-    assert {f.name if f.suffix != ".py" else ".py" for f in code} == {".py", "py.typed", "jackfield.yaml"}
+    assert {f.name if f.suffix != ".py" else ".py" for f in code} == {".py", "py.typed", "jackfield.yaml", "catalogue.json", "presets.json"}
     assert not [f for f in code if f.name.startswith("test_") or f.name == "conftest.py" or "__pycache__" in f.parts]
 
 

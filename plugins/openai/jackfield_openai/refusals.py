@@ -28,6 +28,8 @@ _WORDS: Final = tuple(
 )
 _NEEDED: Final = frozenset({"model", "messages", "stream", "input"})
 """Without these there is no request."""
+_ESSENTIAL: Final = frozenset({"role", "content", "type"})
+"""Without these there is no message: it is their value that is refused."""
 _DETAILS: Final = (("detail", 0), ("message", "detail", 0), ("message", 0))
 """Where FastAPI, and what is built on it, says of a field that it does not know it: `type`, `loc` and `msg`."""
 _PLACES: Final = (("error", "message"), ("message",), ("error",), ("detail",), *((*place, "msg") for place in _DETAILS))
@@ -67,6 +69,8 @@ def _found(name: str, request: Any) -> str | None:
     messages = request.get("messages")
     for candidate in (path, plain):
         head = re.split(r"[.\[]", candidate)[0]
+        if candidate.rpartition(".")[2] in _ESSENTIAL:
+            continue
         if head in request and (candidate != head or head not in _NEEDED):
             return candidate
         if any(isinstance(message, dict) and candidate in message for message in (messages if isinstance(messages, list) else ())):
