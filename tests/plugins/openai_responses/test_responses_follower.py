@@ -231,6 +231,32 @@ def test_a_call_that_broke_off_is_not_said_to_be_done() -> None:
     assert done == ["reasoning", "message"]
 
 
+def done_and_repeated(events: Sequence[Event]) -> list[tuple[str, str]]:
+    """Return the status of each message where its item ends, and where the last event repeats it."""
+    done = [event.json["item"] for event in events if event.name == "response.output_item.done"]
+    return [
+        (one["status"], again["status"])
+        for one, again in zip(done, check_stream(events)["output"], strict=True)
+        if one["type"] == "message"
+    ]
+
+
+def test_a_message_that_broke_off_is_incomplete() -> None:
+    at = types_of(whole_stream()).index("response.output_text.delta") + 1
+    assert done_and_repeated([*whole_stream()[:at], *fed(at).fail(Error(message="broken off"))]) == [("incomplete", "incomplete")]
+
+
+@pytest.mark.parametrize(("reason", "status"), [("length", "incomplete"), ("stop", "completed")])
+def test_a_message_that_is_ended_is_as_complete_as_its_answer(reason: Any, status: str) -> None:
+    at = types_of(whole_stream()).index("response.output_text.delta") + 1
+    assert done_and_repeated([*whole_stream()[:at], *fed(at).finish(reason, None)]) == [(status, status)]
+
+
+def test_a_message_that_had_ended_before_the_break_stays_complete() -> None:
+    at = types_of(whole_stream()).index("response.function_call_arguments.delta") + 1
+    assert done_and_repeated([*whole_stream()[:at], *fed(at).fail(Error(message="broken off"))]) == [("completed", "completed")]
+
+
 def test_nothing_is_missing_after_the_last_event() -> None:
     follower = fed(len(whole_stream()))
     assert follower.complete

@@ -161,8 +161,7 @@ class ResponsesFollower:
     def _end(self, value: dict[str, Any]) -> list[Event]:
         """Return the last event with the items that the client was sent, those that are open ended first."""
         response = value.get("response")
-        failed = value.get("type") == events.FAILED
-        made = [event for at in range(len(self._items)) for event in self._close(at, incomplete=failed)]
+        made = self._close_all(str(value.get("type")))
         said = dict(response) if isinstance(response, dict) else self._blank()
         if self._response.get("id"):
             said["id"] = self._response["id"]
@@ -172,12 +171,16 @@ class ResponsesFollower:
     def _output(self) -> list[dict[str, Any]]:
         return [item.done for item in self._items if item.done is not None]
 
-    def _close(self, at: int, *, incomplete: bool = False) -> list[Event]:
-        """Return the events that end an item; none for one that has ended."""
+    def _close_all(self, ending: str) -> list[Event]:
+        """Return the events that end what is open before the answer's last event, which is `ending`."""
+        return [event for at in range(len(self._items)) for event in self._close(at, ending)]
+
+    def _close(self, at: int, ending: str = events.COMPLETED) -> list[Event]:
+        """Return the events that end an item; none for one that has ended, or for a call of which a part may be missing."""
         item = self._items[at]
-        if item.done is not None or (incomplete and item.type in calls.CALLS):
+        if item.done is not None or (ending == events.FAILED and item.type in calls.CALLS):
             return []
-        return [self._send(said, at) for said in item.endings(at)]
+        return [self._send(said, at) for said in item.endings(at, whole=ending == events.COMPLETED)]
 
     def _blank(self) -> dict[str, Any]:
         said = {"status": "in_progress", "error": None, "incomplete_details": None, **echo(), "output": [], "usage": None}
@@ -190,9 +193,9 @@ class ResponsesFollower:
         if self._error is not None:
             return self._failed(self._error)
         begin = self._begin()
-        made = [event for at in range(len(self._items)) for event in self._close(at)]
         ending = end_of(reason if reason != "error" else "other", (), [])
         name = events.INCOMPLETE if ending["status"] == "incomplete" else events.COMPLETED
+        made = self._close_all(name)
         whole = {**self._blank(), **ending, "output": self._output(), "usage": wire_usage(usage)}
         return [*begin, *made, self._send({"type": name, "response": whole})]
 
@@ -206,7 +209,7 @@ class ResponsesFollower:
         if self._error is not None:
             return self._failed(self._error)
         begin = self._begin()
-        made = [event for at in range(len(self._items)) for event in self._close(at, incomplete=True)]
+        made = self._close_all(events.FAILED)
         return [*begin, *made, self._send({"type": events.ERROR, **error_members(error)}), *self._failed(error)]
 
     def _failed(self, error: Error) -> list[Event]:

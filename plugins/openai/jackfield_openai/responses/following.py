@@ -128,14 +128,14 @@ class Sent:
 
     # ---------------------------------------------------------------------------------------------- endings
 
-    def endings(self, at: int) -> list[dict[str, Any]]:
-        """Return the events that end the item, which stands at `at`: those of its open parts first."""
+    def endings(self, at: int, *, whole: bool = True) -> list[dict[str, Any]]:
+        """Return the events that end the item, which stands at `at`: those of its open parts first. What was cut off is not `whole`."""
         where = {"item_id": self.item.get("id", ""), "output_index": at}
         made: list[dict[str, Any]] = []
         for key, part in self._parts.items():
             if part.open and key[0] != "arguments" and part.form:
                 made += self._part_endings(key, part, where)
-        return [*made, *self._item_endings(where, at)]
+        return [*made, *self._item_endings(where, at, whole=whole)]
 
     def _part_endings(self, key: Key, part: _Part, where: dict[str, Any]) -> list[dict[str, Any]]:
         words, form = "".join(part.said), dict(part.form)
@@ -150,7 +150,7 @@ class Sent:
         more: dict[str, Any] = {"logprobs": []} if type_ == events.TEXT_DONE else {}
         return [{"type": type_, **place, name: words, **more}, {"type": events.PART_DONE, **place, "part": form}]
 
-    def _item_endings(self, where: dict[str, Any], at: int) -> list[dict[str, Any]]:
+    def _item_endings(self, where: dict[str, Any], at: int, *, whole: bool) -> list[dict[str, Any]]:
         item, made = dict(self.item), []
         for place in ("content", "summary"):
             forms = self._forms(place)
@@ -162,7 +162,7 @@ class Sent:
             name = events.INPUT_DONE if kind == "custom" else events.ARGUMENTS_DONE
             made.append({"type": name, **where, calls.WORDS[kind]: words})
         if "status" in item:
-            item["status"] = "completed" if self.type in ("message", "reasoning") else "incomplete"
+            item["status"] = "completed" if whole and self.type in ("message", "reasoning") else "incomplete"
         return [*made, {"type": events.ITEM_DONE, "output_index": at, "item": item}]
 
     def _forms(self, place: str) -> list[dict[str, Any]]:
