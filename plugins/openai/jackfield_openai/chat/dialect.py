@@ -68,6 +68,11 @@ class ChatDialect(Dialect):
     # `session_id` is OpenRouter's; the headers are those of agents that name their session (opencode).
     session = SessionSignals(headers=("x-session-id", "x-session-affinity"), body=(("prompt_cache_key",), ("session_id",), ("user",)))
 
+    # Which of several names or forms stood there; what they say is canonical.
+    notes = frozenset(
+        {"max_tokens", "max_completion_tokens", "reasoning", "thinking", "enable_thinking", "reasoning_format", "top_k", "usage.include"}
+    )
+
     def decode_request(self, raw: bytes, operation: Operation) -> Request:
         """Read a client's body. Raises `BadRequest` with the path of what is wrong."""
         return requests.decode_request(raw, operation)

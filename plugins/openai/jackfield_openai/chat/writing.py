@@ -268,7 +268,11 @@ class DeltaWriter:
         wire: dict[str, Any] = {}
         calls.write_signature(wire, dict(extra(call.extensions)), signature, path, self._losses, answer=True)
         if wire:
-            overlay(self._piece(place, chunk), wire)
+            piece = self._piece(place, chunk)
+            # OpenAI's own client takes no piece of a call that says nothing of it.
+            inner, key = ("custom", "input") if call.kind == "custom" else ("function", "arguments")
+            piece.setdefault(inner, {key: ""})
+            overlay(piece, wire)
 
     def _finish(self, finish: Finish, chunk: Chunk) -> None:
         rest = {key: value for key, value in extra(finish.extensions).items() if key != CHUNK}
