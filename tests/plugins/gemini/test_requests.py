@@ -6,6 +6,7 @@ import json
 from base64 import b64encode
 from typing import Any
 
+import msgspec
 import pytest
 
 from jackfield.api import BadRequest, Request, Response
@@ -346,21 +347,28 @@ def test_settings_have_their_places() -> None:
         temperature=0.5, top_p=0.9, top_k=7, frequency_penalty=0.1, presence_penalty=0.2, seed=3, max_tokens=9, stop=("a",), n=2,
         logprobs=True, top_logprobs=4,
     )  # fmt: skip
-    body, losses = asking(sampling=sampling, output=Output(modalities=("text", "audio"), voice="Kore"), metadata={"team": "a"}, store=False)
+    body, losses = asking(sampling=sampling, output=Output(modalities=("text", "audio"), voice="Kore"), store=False)
     assert body["generationConfig"] == {
         "temperature": 0.5, "topP": 0.9, "topK": 7, "frequencyPenalty": 0.1, "presencePenalty": 0.2, "seed": 3, "maxOutputTokens": 9,
         "stopSequences": ["a"], "candidateCount": 2, "responseLogprobs": True, "logprobs": 4, "responseModalities": ["TEXT", "AUDIO"],
         "speechConfig": {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": "Kore"}}},
     }  # fmt: skip
-    assert (body["labels"], body["store"]) == ({"team": "a"}, False)
+    assert body["store"] is False
     assert losses == []
     again = read_request(body)
-    assert (again.sampling, again.output, again.metadata, again.store) == (
-        sampling,
-        Output(modalities=("text", "audio"), voice="Kore"),
-        {"team": "a"},
-        False,
-    )
+    assert (again.sampling, again.output, again.store) == (sampling, Output(modalities=("text", "audio"), voice="Kore"), False)
+
+
+def test_labels_are_written_for_a_caller_that_wrote_them_and_metadata_of_others_is_none() -> None:
+    labeled = read_request({"contents": [USER], "labels": {"team": "a", "cost": "7"}})
+    assert labeled.metadata == {"team": "a", "cost": "7"}
+    body, losses = write_request(labeled)
+    assert (body, losses) == ({"contents": [USER], "labels": {"team": "a", "cost": "7"}}, [])
+    emptied, _ = write_request(msgspec.structs.replace(labeled, metadata={}))
+    assert emptied == {"contents": [USER]}
+    body, said = asking(metadata={"team": "a", "user_id": "42"})
+    assert body.keys() == {"contents"}
+    assert said == [("metadata", "dropped")]
 
 
 @pytest.mark.parametrize(
@@ -371,7 +379,7 @@ def test_settings_have_their_places() -> None:
         ({"sampling": Sampling(logit_bias={"1": 2.0})}, ("sampling.logit_bias", "dropped")),
         ({"output": Output(verbosity="low")}, ("output.verbosity", "dropped")),
         ({"output": Output(format="grammar")}, ("output.format", "dropped")),
-        ({"metadata": {"Some Key": "x"}}, ("metadata.Some Key", "dropped")),
+        ({"metadata": {"team": "a"}}, ("metadata", "dropped")),
         ({"user": "u"}, ("user", "dropped")),
         ({"cache_key": "k"}, ("cache_key", "dropped")),
         ({"service_tier": "scale"}, ("service_tier", "dropped")),

@@ -122,7 +122,7 @@ def _encode(request: Request, losses: list[Loss]) -> dict[str, Any]:
     if said or config or empty:
         body[CONFIG] = overlay(said, config)
     tier = rest.pop("serviceTier", None)
-    write_housekeeping(body, request, losses)
+    write_housekeeping(body, request, rest, losses)
     if isinstance(tier, str) and tier.lower() == body.get("serviceTier"):
         body["serviceTier"] = tier
     return overlay(body, rest)

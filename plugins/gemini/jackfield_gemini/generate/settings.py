@@ -5,7 +5,6 @@ Sources: Gemini API reference, `GenerationConfig`, `ThinkingConfig` and `Generat
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final, Literal
 
 from jackfield.api import Loss, Request
@@ -229,8 +228,8 @@ def _write_speech(wire: dict[str, Any], output: Output, rest: dict[str, Any]) ->
 
 # ---------------------------------------------------------------------------------------------- housekeeping
 
-_LABEL: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_VALUE: Final = re.compile(r"[a-z0-9_-]{0,63}")
+_LABELED: Final = "=labeled"
+"""The key under which a request keeps that its metadata came as labels of Google's."""
 TIERS: Final = {"default": "standard", "standard": "standard", "flex": "flex", "priority": "priority"}
 """Google's service tiers, by the words that several providers share for them."""
 
@@ -241,21 +240,23 @@ def shared_tier(tier: str) -> str:
 
 
 def take_labels(found: Fields) -> dict[str, str]:
-    """Take the caller's labels."""
+    """Take the caller's labels, and note that they are some."""
     value = found.object("labels") or {}
     for key, item in value.items():
         if not isinstance(item, str):
             raise wrong_type(f"labels.{key}", "a text", item)
+    if value:
+        found.rest[_LABELED] = True
     return value
 
 
-def write_housekeeping(body: dict[str, Any], request: Request, losses: list[Loss]) -> None:
-    """Write the remaining settings that have canonical words."""
-    labels = {key: value for key, value in request.metadata.items() if _LABEL.fullmatch(key) and _VALUE.fullmatch(value)}
-    if labels:
-        body["labels"] = labels
-    for key in request.metadata.keys() - labels.keys():
-        lost(losses, f"metadata.{key}", "labels are short and in lower case")
+def write_housekeeping(body: dict[str, Any], request: Request, rest: dict[str, Any], losses: list[Loss]) -> None:
+    """Write the remaining settings that have canonical words; what is used of `rest` is taken out of it."""
+    labeled = rest.pop(_LABELED, False)
+    if request.metadata and labeled:
+        body["labels"] = request.metadata
+    elif request.metadata:
+        lost(losses, "metadata", "the Gemini API refuses labels, which Vertex AI alone takes")
     tier = request.service_tier
     if tier is not None and tier.lower() in TIERS:
         body["serviceTier"] = TIERS[tier.lower()]
