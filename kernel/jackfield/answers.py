@@ -54,13 +54,18 @@ async def prepare(exchange: Exchange, reply: Reply) -> Relay | None:
         if relay is None:
             exchange.usage = made.usage
             await bodies.response(exchange, made.attempt, reply)
-        if LOSSES in call.headers:
-            reply.headers = reply.headers.with_changes({LOSSES: told(made.attempt.losses or ())[:_LONGEST] or "none"})
     if relay is None and call.stream and call.operation == "generate" and reply.status < 300:
         relay = await _played(exchange, reply)
     if relay is not None:
+        reply.headers = _with_losses(exchange, reply.headers)
         await relay.bind()
     return relay
+
+
+def _with_losses(exchange: Exchange, headers: Headers) -> Headers:
+    """Return an answer's headers with what its translation lost by now, for a client that asks for it."""
+    lost = [*exchange.losses, *((exchange.attempt.losses or ()) if exchange.attempt is not None else ())]
+    return headers.with_changes({LOSSES: told(lost)[:_LONGEST] or "none"}) if LOSSES in exchange.call.headers else headers
 
 
 async def _relayed(exchange: Exchange, reply: Reply, stream: AsyncIterator[Any]) -> Relay:
@@ -85,8 +90,8 @@ async def _iterate(events: Sequence[Event]) -> AsyncIterator[bytes]:
 async def send(exchange: Exchange, reply: Reply) -> None:
     """Let the response interceptors change a whole answer in turn, and send it."""
     body = await bodies.edit_response(exchange, exchange.call, reply, exchange.dialect)
-    exchange.http_status = reply.status
-    await exchange.downstream.send(reply.status, [_JSON, *reply.headers], body.raw)
+    exchange.http_status, raw = reply.status, body.raw  # written before its losses are told
+    await exchange.downstream.send(reply.status, [_JSON, *_with_losses(exchange, reply.headers)], raw)
     exchange.first_byte = time.perf_counter() - exchange.started
 
 

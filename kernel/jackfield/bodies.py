@@ -112,12 +112,12 @@ def _flavour(attempt: Attempt) -> None:
 
 def _judge_losses(exchange: Exchange, attempt: Attempt) -> None:
     """Do what the operator wants done about a request that loses something. Raises `CallError` where it must not be sent."""
-    policy = exchange.generation.config.translation.policy
-    if policy == "allow" or not attempt.losses:
+    policy, lost = exchange.generation.config.translation.policy, [loss for loss in attempt.losses or () if loss.what != "invented"]
+    if policy == "allow" or not lost:
         return
-    says = f"the request would lose something on the way from {attempt.call.dialect} to {attempt.dialect.name}: {told(attempt.losses)}"
+    says = f"the request would lose something on the way from {attempt.call.dialect} to {attempt.dialect.name}: {told(lost)}"
     if policy == "strict":
-        raise CallError(failure("unsupported", says[:2000], code="translation_loss", param=attempt.losses[0].path, status=400))
+        raise CallError(failure("unsupported", says[:2000], code="translation_loss", param=lost[0].path, status=400))
     log.warning("%s: %s", attempt.call.id, says)
 
 
@@ -162,9 +162,6 @@ def _across(exchange: Exchange, attempt: Attempt, stream: bool) -> None:
     if call.operation not in ("generate", "count") or said is None:
         says = f"{call.operation} cannot be translated from {call.dialect} to {dialect.name}"
         raise CallError(failure("unsupported", says, code="unsupported_translation", status=400))
-    if said.previous is not None:
-        says = f"{attempt.candidate.provider!r} has not stored the answer {said.previous!r} that the request goes on from"
-        raise CallError(failure("unsupported", says, code="previous_response_not_stored", param="previous_response_id", status=400))
     _anew(exchange, attempt, said, stream)
 
 

@@ -89,8 +89,16 @@ class Relay:
     def _way(self, attempt: Attempt, model: str | None) -> StreamWay:
         call, losses = attempt.call, [] if attempt.losses is None else attempt.losses
         request = Request() if self._up.name == self._down.name else call.request  # which is not read where nobody needs it
-        told = {"call_id": call.id, "fitting": attempt.fitting, "translator": attempt.translator, "model": model}
-        return stream_way(self._up, self._down, request, losses, **told)  # type: ignore[arg-type]
+        return stream_way(
+            self._up,
+            self._down,
+            request,
+            losses,
+            call_id=call.id,
+            fitting=attempt.fitting,
+            translator=attempt.translator,
+            model=model,
+        )
 
     async def _bound(self, chain: Chain, *arguments: object) -> list[Handler]:
         found: list[Handler] = []

@@ -348,7 +348,8 @@ async def test_a_streamed_call_of_a_tool_comes_back_under_the_clients_name() -> 
 
         def decode_request(self, raw: bytes, operation: Operation) -> Request:
             said = json.loads(raw)
-            return Request(model=said["model"], tools=(Tool(name="patch", kind="custom"),), stream=True)
+            messages = (Message(role="user", parts=(Text(text="hi"),)),)
+            return Request(model=said["model"], messages=messages, tools=(Tool(name="patch", kind="custom"),), stream=True)
 
         def encode_stream(self, request: Request, losses: list[Loss]) -> Any:
             return Collector(self)
@@ -541,6 +542,88 @@ async def test_a_request_that_goes_on_from_a_stored_answer_never_crosses() -> No
     async with Harness([GoingToy(CurtProvider())], {}, bare=True) as running:
         got = await running.post("/toy/v1/talk", {"model": "m", "after": "t-1"})
     assert (got.status, got.json["code"], got.json["field"]) == (400, "previous_response_not_stored", "previous_response_id")
+
+
+@pytest.mark.parametrize(("said", "code"), [({"talk": "t-1"}, "stored_elsewhere"), ({"say": []}, "nothing_said")])
+async def test_what_cannot_cross_is_refused(said: dict[str, Any], code: str) -> None:
+    class Kept(Keeping):
+        stored = frozenset({"talk"})
+
+        def decode_request(self, raw: bytes, operation: Operation) -> Request:
+            body = json.loads(raw)
+            talk = {"toy.talk": {"talk": body["talk"]}} if "talk" in body else {}
+            return msgspec.structs.replace(super().decode_request(raw, operation), extensions=talk)
+
+    class KeptToy(Toy):
+        def register_dialects(self) -> list[Dialect]:  # type: ignore[override]
+            return [Kept(), Curt()]
+
+    provider = CurtProvider()
+    async with Harness([KeptToy(provider)], {}, bare=True) as running:
+        got = await running.post("/toy/v1/talk", {**talk(), **said})
+    assert (got.status, got.json["code"], provider.attempts) == (400, code, [] if code == "nothing_said" else provider.attempts)
+
+
+async def test_what_one_dialect_alone_knows_of_a_request_is_listed() -> None:
+    class Knowing(ToyDialect):
+        def decode_request(self, raw: bytes, operation: Operation) -> Request:
+            kept = {"toy.talk": {"mood": "fine", "=form": 1, "shape": ""}}
+            return msgspec.structs.replace(super().decode_request(raw, operation), extensions=kept)
+
+    class KnowingToy(Toy):
+        def register_dialects(self) -> list[Dialect]:  # type: ignore[override]
+            return [Knowing(), Curt()]
+
+    async with Harness([KnowingToy(CurtProvider())], {}, bare=True) as running:
+        told = await ask(running, headers={"x-jackfield-loss": "1"})
+    assert told.headers.get("x-jackfield-loss") == "dropped mood: toy.talk alone knows it"
+
+
+async def test_an_answers_own_losses_are_told_too_and_those_of_an_error() -> None:
+    class Losing(ToyDialect):
+        def encode_response(self, response: Response, losses: list[Loss]) -> bytes:
+            losses.append(Loss("words", "changed", "shouted"))
+            return super().encode_response(response, losses)
+
+    class LosingToy(Toy):
+        def register_dialects(self) -> list[Dialect]:  # type: ignore[override]
+            return [Losing(), Curt()]
+
+    async with Harness([LosingToy(CurtProvider())], {}, bare=True) as running:
+        told = await ask(running, headers={"x-jackfield-loss": "1"})
+    assert told.headers.get("x-jackfield-loss") == "changed words: shouted"
+    refusing = CurtProvider(failing((400, {"oops": "no"})))
+    async with Harness([LosingToy(refusing)], {}, bare=True) as running:
+        told = await ask(running, tools=["Name-of-a-tool"], headers={"x-jackfield-loss": "1"})
+    assert told.status == 400
+    assert "changed tools[0].name" in (told.headers.get("x-jackfield-loss") or "")
+
+
+async def test_what_had_to_be_made_up_is_no_reason_to_refuse() -> None:
+    class Making(Curt):
+        def encode_request(self, request: Request, operation: Operation, losses: list[Loss]) -> bytes:
+            losses.append(Loss("limit", "invented", "it insists on one"))
+            return super().encode_request(request, operation, losses)
+
+    class MakingToy(Toy):
+        def register_dialects(self) -> list[Dialect]:  # type: ignore[override]
+            return [ToyDialect(), Making()]
+
+    async with Harness([MakingToy(CurtProvider())], {"translation": {"policy": "strict"}}, bare=True) as running:
+        assert (await ask(running)).status == 200
+
+
+@pytest.mark.parametrize(("status", "says"), [(401, "the provider answered 401 (credential)"), (500, "It broke: sk-1")])
+async def test_what_is_wrong_with_the_hosts_own_accounts_is_not_told_in_a_stream_either(status: int, says: str) -> None:
+    async def deltas() -> Any:
+        yield Begin(model="m")
+        yield PartStart(index=0, part=Text(text=""))
+        yield TextDelta(index=0, text="Hello")
+        yield StreamError(error=Error(status=status, message="It broke: sk-1"))
+
+    async with host(PlainProvider(lambda attempt: Reply(stream=deltas()))) as running:
+        answer = await ask(running, stream=True)
+    assert f'"why":"{says}"' in answer.body.decode()
 
 
 async def test_a_greeting_is_answered_with_nothing() -> None:

@@ -173,6 +173,10 @@ class Dialect(ABC):
     """Its streams begin with token counts. Where the upstream has none by then, the kernel estimates them."""
     stateful: bool = False
     """Requests may name resources that an upstream minted."""
+    stored: frozenset[str] = frozenset()
+    """Members of a request, as the codec keeps them in its `extensions`, that stand for something a provider has stored."""
+    notes: frozenset[str] = frozenset()
+    """Members of the same, with dots between the steps of a path, that only tell in which form something canonical was said."""
     tool_name: str = r"[a-zA-Z0-9_-]{1,64}"
     """Regular expression that every tool's name must match. The kernel renames others for the upstream, and back."""
     tool_id: str = r"[a-zA-Z0-9_-]{1,64}"

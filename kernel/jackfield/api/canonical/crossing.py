@@ -5,9 +5,9 @@ Pure: what a host adds (who is asked, under which name, by what policy) is told 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -17,13 +17,17 @@ from jackfield.api.canonical.estimate import estimate_tokens
 from jackfield.api.canonical.fitting import Fitting, fit
 from jackfield.api.canonical.models import ThinkingSupport
 from jackfield.api.canonical.request import Request, ThinkingConfig
-from jackfield.api.canonical.response import Response, Usage
+from jackfield.api.canonical.response import Error, Response, Usage
 from jackfield.api.canonical.signatures import without_signatures
 from jackfield.api.canonical.stream import Begin, Delta, Done, StreamError
 from jackfield.api.canonical.thinking import fit_thinking
 from jackfield.api.dialect import Dialect, Endpoint, Loss, Operation, Translator
 from jackfield.api.event import Event
+from jackfield.api.failure import CallError, Failure, classify, failure
+from jackfield.api.headers import Headers
 from jackfield.api.splice import Path, locate, splice
+
+_EMPTY: Final[tuple[Any, ...]] = (None, False, "", [], {})
 
 
 class Wanted(msgspec.Struct, kw_only=True):
@@ -53,10 +57,14 @@ class Written(msgspec.Struct, kw_only=True):
 def write_request(said: Request, source: Dialect, target: Dialect, wanted: Wanted) -> Written:
     """Write in one dialect what was said in another, or anew in the same.
 
-    Raises `BadRequest` where the model of its own family does not take what it asks for.
+    Raises `CallError` where it goes on from what is stored elsewhere, `BadRequest` where it says nothing, or asks a model of
+    its own family for what that does not take.
     """
     losses: list[Loss] = []
     crossing = source.name != target.name
+    if crossing:
+        _refuse_what_cannot_cross(said, source)
+        losses += _kept_back(said, source)
     if not wanted.signed:
         said = without_signatures(said)
         losses.append(Loss("messages", "dropped", "the provider refuses the signatures of earlier answers"))
@@ -72,6 +80,45 @@ def write_request(said: Request, source: Dialect, target: Dialect, wanted: Wante
         said = replace(fitting.request, stream_usage=wanted.stream or None)
     said = replace(said, model=wanted.model, stream=wanted.stream, thinking=thinking)
     return Written(raw=target.encode_request(said, wanted.operation, losses), request=said, fitting=fitting, losses=losses)
+
+
+def _refuse_what_cannot_cross(said: Request, source: Dialect) -> None:
+    """Raise `CallError` for a request that goes on from what a provider has stored, `BadRequest` for one that says nothing."""
+    kept = said.extensions.get(source.name, {})
+    stored = next((key for key in sorted(source.stored) if kept.get(key)), None)
+    if said.previous is not None:
+        what = f"the answer {said.previous!r}"
+        raise CallError(_elsewhere(what, source, code="previous_response_not_stored", param="previous_response_id"))
+    if stored is not None:
+        raise CallError(_elsewhere(f"what {stored!r} names", source, code="stored_elsewhere", param=stored))
+    if not any(message.parts for message in said.messages):
+        raise BadRequest("the request has no text, no media and no call that another dialect could say", code="nothing_said")
+
+
+def _elsewhere(what: str, source: Dialect, *, code: str, param: str) -> Failure:
+    says = f"{what} is stored at a provider that speaks {source.name}; this model's provider cannot go on from it"
+    return failure("unsupported", says, code=code, param=param, status=400)
+
+
+def _kept_back(said: Request, source: Dialect) -> Iterator[Loss]:
+    """Yield what of a request and its tools one dialect alone knows.
+
+    What begins with `=` is a codec's own note, and so is what says nothing: it tells which of several forms was used.
+    """
+    places = [("", said.extensions), *((f"tools[{at}].", tool.extensions) for at, tool in enumerate(said.tools) if tool.extensions)]
+    for path, extensions in places:
+        for key in _leaves(extensions.get(source.name, {}), source.notes, ""):
+            yield Loss(path + key, "dropped", f"{source.name} alone knows it")
+
+
+def _leaves(kept: dict[str, Any], notes: frozenset[str], path: str) -> Iterator[str]:
+    for key, value in kept.items():
+        if key.startswith("=") or path + key in notes:
+            continue
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, notes, f"{path}{key}.")
+        elif value not in _EMPTY:
+            yield path + key
 
 
 def write_directly(translator: Translator, raw: bytes, endpoint: Endpoint | None, wanted: Wanted, losses: list[Loss]) -> bytes:
@@ -195,8 +242,8 @@ class CanonicalWay:
         if self._restore is not None:
             deltas = self._restore(deltas)
         last = deltas[-1] if deltas else None
-        if isinstance(last, StreamError):  # its type is a word of the other dialect
-            deltas = [*deltas[:-1], StreamError(error=replace(last.error, type=None, extensions={}))]
+        if isinstance(last, StreamError):
+            deltas = [*deltas[:-1], StreamError(error=_shown(last.error))]
         self.done = self.done or isinstance(last, StreamError | Done)
         return list(self._encoder.feed(deltas))
 
@@ -207,6 +254,14 @@ class CanonicalWay:
         if begin.usage is None and self._target.usage_at_start:
             begin = replace(begin, usage=Usage(input=estimate_tokens(self._request), source="estimated"))
         return begin
+
+
+def _shown(error: Error) -> Error:
+    """Return an upstream's error as a client of another dialect is told it: what is wrong with the host's own accounts is not for it."""
+    told = classify((), error, Headers(), "")
+    if told.cause in ("credential", "account_action", "quota"):
+        return Error(status=told.shown_status, message=told.message, retry_after=error.retry_after)
+    return replace(error, type=None, extensions={})  # its type is a word of the other dialect
 
 
 class DirectWay:

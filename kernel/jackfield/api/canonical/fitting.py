@@ -129,7 +129,9 @@ class Fitting:
         free = self._name(wanted) is not None and (within, wanted) not in self._taken
         fitted = wanted if free else self._made_name(wanted, f"{namespace}\x00{name}")
         if fitted != name:
-            self._losses.append(Loss(f"{path}.name", "changed", f"{wanted!r} is called {fitted!r} upstream"))
+            self._losses.append(
+                Loss(f"{path}.name", "changed", f"{name if namespace is None else f'{namespace}.{name}'!r} is called {fitted!r} upstream")
+            )
         self._names[namespace, name] = fitted
         self._results.setdefault(name, fitted)
         self._taken.add((within, fitted))
