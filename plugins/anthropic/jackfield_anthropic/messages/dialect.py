@@ -72,6 +72,7 @@ class MessagesDialect(Dialect):
     )  # fmt: skip
     key_headers = ("x-api-key",)
     session = SessionSignals(headers=("x-claude-code-session-id",), body=(("metadata", "user_id"),))
+    stored = frozenset({"container"})
     usage_at_start = True
     # What the API says of names that it refuses: "String should match pattern".
     tool_name = r"[a-zA-Z0-9_-]{1,128}"

@@ -83,6 +83,7 @@ class GenerateDialect(Dialect):
     key_query = ("key",)
     # A context that was cached belongs to one account; the headers are those of agents that name their session.
     session = SessionSignals(headers=("x-session-id", "x-session-affinity"), body=(("cachedContent",), ("cached_content",)))
+    stored = frozenset({"cachedContent"})
     # API reference, `FunctionDeclaration.name`. It allows 128 characters by now; older models' references say 64.
     tool_name = r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}"
 

@@ -99,6 +99,7 @@ class ResponsesDialect(Dialect):
         body=(("prompt_cache_key",), ("safety_identifier",), ("user",)),
     )
     stateful = True
+    stored = frozenset({"conversation", "prompt"})
     # API reference, "Create a response": names of functions, and at most 64 characters of a call's id.
     tool_name = r"[a-zA-Z0-9_-]{1,64}"
     tool_id = r"[\x21-\x7e]{1,64}"
