@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from openai.types import Completion
 
 from jackfield.api import BadRequest, Error, Event, Headers, ModelInfo, Request, Response, Usage
@@ -21,7 +22,6 @@ from jackfield.api.canonical import (
     Image,
     Logprobs,
     Message,
-    Opaque,
     OpaqueDelta,
     Output,
     PartEnd,
@@ -122,11 +122,23 @@ def test_a_prompt_is_a_users_message() -> None:
     assert request.sampling == Sampling(max_tokens=5, logprobs=True, top_logprobs=2)
 
 
-def test_several_prompts_and_numbers_of_tokens_are_understood_by_this_dialect_alone() -> None:
-    for prompt in (["a", "b"], [1, 2]):
-        (part,) = read_request({"model": "m", "prompt": prompt}).messages[0].parts
-        assert isinstance(part, Opaque)
-        assert part.dialect == "openai.completions"
+@pytest.mark.parametrize("prompt", [["a", "b"], [1, 2], [[1, 2], [3]], []], ids=str)
+def test_several_prompts_and_numbers_of_tokens_say_nothing_to_other_dialects(prompt: Any) -> None:
+    request = read_request({"model": "m", "prompt": prompt, "suffix": "z", "echo": True, "best_of": 2})
+    assert request.messages == ()
+    assert request.extensions == {"openai.completions": {"prompt": prompt, "suffix": "z", "echo": True, "best_of": 2}}
+
+
+def test_a_message_that_was_put_in_is_asked_instead_of_the_prompts() -> None:
+    said = Message(role="user", parts=(Text(text="Hello"),))
+    written, losses = write_request(replace(read_request({"model": "m", "prompt": [1, 2]}), messages=(said,)))
+    assert (written["prompt"], losses) == ("Hello", [])
+
+
+def test_a_wanted_stream_is_asked_for_though_none_had_been() -> None:
+    asked = read_request({"model": "m", "prompt": ["x"], "stream": False})
+    written, _ = write_request(replace(asked, stream=True))
+    assert written == {"model": "m", "prompt": ["x"], "stream": True}
 
 
 def test_a_conversation_is_written_down_as_one_text() -> None:

@@ -1,7 +1,7 @@
 """Requests: a client's body to the canonical form, and the canonical form to an upstream's body.
 
 Source: OpenAI's API reference, "Create completion". A prompt is a user's message. Several prompts, and prompts of token numbers,
-mean something to this dialect alone, and so does a `suffix`: they stand in the message as they are.
+mean something to this dialect alone, and so does a `suffix`: they are kept as they are, and say nothing elsewhere.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from jackfield.api import BadRequest, Loss, Operation, Request
-from jackfield.api.canonical import Message, Opaque, Part, Sampling, Text
+from jackfield.api.canonical import Message, Part, Sampling, Text
 from jackfield.api.canonical.codec import Fields, load, missing, overlay, to_json, wrong_type
-from jackfield_openai.completions.extras import NAME, Losses, extra, kept, lost
+from jackfield_openai.completions.extras import Losses, extra, kept, lost
 
 _NUMBERS: Final = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
 _INTEGERS: Final = ("seed", "n", "max_tokens")
+_LISTED: Final = "=prompt"
+"""The key under which a request keeps that its one text stood in a list."""
+_WHOLE: Final = "=stream"
+"""The key under which it keeps that it said to want no stream."""
 _UNSAID: Final = ("top_k", "min_p")
 _SPEAKERS: Final = {"system": "System", "developer": "System", "user": "User", "assistant": "Assistant", "tool": "Tool"}
 
@@ -38,7 +42,7 @@ def _decode(fields: Fields) -> Request:
         raise missing("prompt")
     stream, options = fields.flag("stream"), fields.object("stream_options")
     if stream is False:
-        fields.rest["stream"] = False
+        fields.rest[_WHOLE] = True
     usage = None
     if options is not None:
         inner = Fields(options, "stream_options")
@@ -57,27 +61,21 @@ def _decode(fields: Fields) -> Request:
 
 
 def _take_prompt(fields: Fields) -> tuple[Message, ...]:
-    value, suffix = fields.take("prompt"), fields.text("suffix")
-    parts: list[Part] = []
+    """Take a prompt of one text; others remain."""
+    value = fields.rest["prompt"]
+    if not isinstance(fields.rest.get("suffix"), str | None):
+        raise wrong_type("suffix", "a text", fields.rest["suffix"])
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        value, fields.rest[_LISTED] = value[0], True
     if isinstance(value, str):
-        parts.append(Text(text=value))
-    elif isinstance(value, list):
-        parts.append(_listed(value, fields))
-    elif value is not None:
+        del fields.rest["prompt"]
+        return (Message(role="user", parts=(Text(text=value),)),)
+    if not isinstance(value, list | None):
         raise wrong_type("prompt", "a text or a list", value)
-    if suffix is not None:
-        parts.append(Opaque(dialect=NAME, kind="suffix", value=to_json(suffix).decode()))
-    return (Message(role="user", parts=tuple(parts)),) if parts else ()
-
-
-def _listed(value: list[Any], fields: Fields) -> Part:
-    if len(value) == 1 and isinstance(value[0], str):
-        fields.rest["prompt"] = []
-        return Text(text=value[0])
-    for at, item in enumerate(value):
+    for at, item in enumerate(value or ()):
         if not isinstance(item, str | int | list) or isinstance(item, bool):
             raise wrong_type(f"prompt[{at}]", "a text or numbers of tokens", item)
-    return Opaque(dialect=NAME, kind="prompt", value=to_json(value).decode())
+    return ()
 
 
 def _take_sampling(fields: Fields) -> Sampling:
@@ -114,12 +112,13 @@ def encode_request(request: Request, operation: Operation, losses: list[Loss]) -
     """Write a body for an upstream; what completions cannot say is added to `losses`."""
     rest = dict(extra(request.extensions))
     body: dict[str, Any] = {"model": request.model}
-    _write_prompt(body, request.messages, rest.pop("prompt", None), losses)
+    _write_prompt(body, request.messages, rest, losses)
     _write_sampling(body, request.sampling, rest, losses)
     _note_unsaid(request, losses)
     if request.user is not None:
         body["user"] = request.user
-    if request.stream or rest.pop("stream", None) is False:
+    whole = rest.pop(_WHOLE, False)
+    if request.stream or whole:
         body["stream"] = request.stream
     options = rest.pop("stream_options", None)
     if request.stream and (request.stream_usage is not None or options is not None):
@@ -128,15 +127,15 @@ def encode_request(request: Request, operation: Operation, losses: list[Loss]) -
     return to_json(overlay(body, rest))
 
 
-def _write_prompt(body: dict[str, Any], messages: Sequence[Message], form: Any, losses: Losses) -> None:
-    parts = messages[0].parts if len(messages) == 1 and messages[0].role == "user" else None
-    raw: Any = None
-    for part in parts or ():
-        if isinstance(part, Opaque) and part.dialect == NAME:
-            body["suffix" if part.kind == "suffix" else "prompt"] = load(part.value.encode())
-    if "prompt" not in body:
-        raw = _spoken(parts, "messages[0]", losses) if parts is not None else _script(messages, losses)
-        body["prompt"] = [raw] if form == [] else raw
+def _write_prompt(body: dict[str, Any], messages: Sequence[Message], rest: dict[str, Any], losses: Losses) -> None:
+    """Write the prompt; what is used of `rest` is taken out of it."""
+    listed, kept_prompt = rest.pop(_LISTED, False), rest.pop("prompt", None)
+    if kept_prompt is not None and not messages:
+        body["prompt"] = kept_prompt
+        return
+    alone = len(messages) == 1 and messages[0].role == "user"
+    said = _spoken(messages[0].parts, "messages[0]", losses) if alone else _script(messages, losses)
+    body["prompt"] = [said] if listed else said
 
 
 def _spoken(parts: Sequence[Part], path: str, losses: Losses) -> str:
@@ -147,7 +146,7 @@ def _spoken(parts: Sequence[Part], path: str, losses: Losses) -> str:
             words.append(part.text)
             if part.cache is not None:
                 lost(losses, f"{path}.parts[{at}].cache", "completions have no cache markers")
-        elif not (isinstance(part, Opaque) and part.dialect == NAME):
+        else:
             lost(losses, f"{path}.parts[{at}]", f"{type(part).__name__} has no place in a prompt")
     return "".join(words)
 
