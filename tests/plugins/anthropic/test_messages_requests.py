@@ -337,6 +337,10 @@ def test_a_request_to_count_tokens_has_nothing_of_the_answer() -> None:
         (body({"role": "user", "content": [{"type": "image"}]}), "messages[0].content[0].source"),
         (body({"role": "user", "content": [{"type": "image", "source": {}}]}), "messages[0].content[0].source.type"),
         (body({"role": "user", "content": [{"type": "image", "source": {"type": "base64"}}]}), "messages[0].content[0].source.data"),
+        (
+            body({"role": "user", "content": [{"type": "image", "source": {"type": "base64", "data": "iVBORw=="}}]}),
+            "messages[0].content[0].source.media_type",
+        ),
         (body({"role": "user", "content": [{"type": "tool_result"}]}), "messages[0].content[0].tool_use_id"),
         (
             body(
@@ -370,6 +374,7 @@ def test_a_request_to_count_tokens_has_nothing_of_the_answer() -> None:
         (body(tool_choice={"type": "some"}), "tool_choice.type"),
         (body(tool_choice={"type": "tool"}), "tool_choice.name"),
         (body(thinking={"budget_tokens": 3}), "thinking.type"),
+        (body(thinking={"type": "enabled"}), "thinking.budget_tokens"),
         (body(thinking={"type": "enabled", "budget_tokens": "x"}), "thinking.budget_tokens"),
         (body(output_config={"format": {"schema": {}}}), "output_config.format.type"),
         (body(output_config={"effort": 1}), "output_config.effort"),
@@ -383,6 +388,25 @@ def test_bad_input_is_told_with_its_place(raw: Any, param: str | None) -> None:
         MESSAGES.decode_request(data, "generate")
     assert caught.value.param == param
     assert param is None or param in caught.value.message
+
+
+def test_only_what_has_no_other_word_is_kept_as_this_dialects_own() -> None:
+    tool = {"type": "custom", "name": "f", "input_schema": {"type": "object", "properties": {}}}
+    wire = body(stream=False, tools=[tool], system=[], metadata={"user_id": "u"}, thinking={"type": "enabled", "budget_tokens": 2000})
+    assert same(wire)
+    request = read_request(wire)
+    kept = [*request.extensions["anthropic.messages"].items(), *request.tools[0].extensions["anthropic.messages"].items()]
+    assert [key for key, value in kept if not key.startswith("=") and value not in ("", [], {})] == []
+
+
+def test_what_stands_for_something_stored_is_kept_under_its_name() -> None:
+    assert MESSAGES.stored == read_request(body(container="container_1")).extensions["anthropic.messages"].keys()
+
+
+def test_a_wanted_stream_is_asked_for_though_none_had_been() -> None:
+    wire, _ = write_request(msgspec.structs.replace(read_request(body(stream=False)), stream=True))
+    assert wire["stream"] is True
+    assert not [key for key in wire if key.startswith("=")]
 
 
 def test_deep_nesting_is_refused_and_does_not_break() -> None:
@@ -810,7 +834,9 @@ def test_tools_from_elsewhere() -> None:
         {"name": "g", "input_schema": {"type": "object", "properties": {}}},
     ]
     assert wire["tool_choice"] == {"type": "any", "disable_parallel_tool_use": True}
-    assert [loss.path for loss in losses] == ["tools[2]"]
+    assert [(loss.path, loss.why) for loss in losses] == [
+        ("tools[2]", "the tool web_search_preview is known to models of openai.responses alone")
+    ]
 
 
 def test_a_search_of_the_web_from_elsewhere_is_anthropics_own() -> None:

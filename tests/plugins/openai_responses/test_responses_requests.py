@@ -399,6 +399,16 @@ def test_hosted_tools_of_other_dialects() -> None:
     assert said_of(losses) == [("tools[0].max_uses", "dropped"), ("tools[1]", "changed"), ("tools[2]", "dropped")]
 
 
+@pytest.mark.parametrize(
+    ("name", "dialect"),
+    [("bash_20250124", "anthropic.messages"), ("memory_20250818", "anthropic.messages"), ("googleMaps", "gemini.generate")],
+)
+def test_why_a_tool_of_other_models_is_left_out_says_nothing_of_who_runs_it(name: str, dialect: str) -> None:
+    tool = Tool(name=name, kind="hosted", dialect=dialect)
+    _, losses = written(Message(role="user", parts=(Text(text="x"),)), tools=(tool,))
+    assert losses == [Loss("tools[0]", "dropped", f"the tool {name} is known to models of {dialect} alone")]
+
+
 def test_tools_that_come_as_an_item_are_the_requests_and_go_back_to_their_place() -> None:
     items = [
         {"type": "additional_tools", "id": "at_1", "role": "developer", "tools": [
@@ -525,6 +535,40 @@ def test_what_responses_cannot_say_is_listed() -> None:
         ("sampling.logit_bias", "dropped"), ("sampling.max_tokens", "changed"), ("sampling.n", "dropped"), ("sampling.seed", "dropped"),
         ("sampling.stop", "dropped"), ("sampling.top_k", "dropped"), ("service_tier", "dropped"),
     ]  # fmt: skip
+
+
+def own_words(body: Any) -> set[str]:
+    """Return what of a request this dialect alone knows, as those are told who cross it: notes and empty values are none."""
+    kept = same({"model": "m", "input": "x", **body}).extensions["openai.responses"]
+    return {key for key, value in kept.items() if not key.startswith("=") and value not in (None, "", [], {})}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"stream": False}, set()),
+        ({"include": []}, set()),
+        ({"include": ["reasoning.encrypted_content", "message.output_text.logprobs"]}, set()),
+        ({"include": ["reasoning.encrypted_content", "file_search_call.results"]}, {"include"}),
+        ({"top_k": 3, "seed": 1, "min_p": 0.5}, set()),
+        ({"temperature": None, "prompt": None, "conversation": None}, set()),
+        ({"conversation": "conv_1", "prompt": {"id": "pmpt_1"}}, {"conversation", "prompt"}),
+        ({"reasoning": {"effort": "low"}, "text": {"verbosity": "low"}, "safety_identifier": "s"}, set()),
+    ],
+    ids=str,
+)
+def test_only_what_has_no_other_word_is_kept_as_this_dialects_own(body: Any, words: set[str]) -> None:
+    assert own_words(body) == words
+
+
+def test_what_stands_for_something_stored_is_kept_under_its_name() -> None:
+    assert RESPONSES.stored == own_words({"conversation": {"id": "conv_1"}, "prompt": {"id": "pmpt_1"}})
+
+
+def test_a_setting_of_other_speakers_can_be_changed_and_taken_back() -> None:
+    request = read_request({"model": "m", "input": "x", "top_k": 3, "seed": 1})
+    changed = msgspec.structs.replace(request, sampling=Sampling(top_k=5))
+    assert write_request(changed) == ({"model": "m", "input": "x", "top_k": 5}, [])
 
 
 def test_logprobs_of_another_dialect_are_asked_for_by_include() -> None:

@@ -41,7 +41,7 @@ def decode_image(fields: Fields) -> Image | None:
 def _take_source(inner: Fields) -> Source | None:
     match inner.needed_text("type"):
         case "base64":
-            return Source(data=standard_base64(inner.needed_text("data")), media_type=inner.text("media_type"))
+            return Source(data=standard_base64(inner.needed_text("data")), media_type=inner.needed_text("media_type"))
         case "url":
             return Source(url=inner.needed_text("url"))
         case "file":

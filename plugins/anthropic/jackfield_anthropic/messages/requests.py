@@ -12,6 +12,7 @@ from jackfield.api.canonical.codec import Fields, load_apart, overlay, to_json
 from jackfield_anthropic.messages.abilities import abilities_of
 from jackfield_anthropic.messages.extras import extra, kept
 from jackfield_anthropic.messages.settings import (
+    WHOLE,
     decode_housekeeping,
     decode_output,
     decode_sampling,
@@ -67,7 +68,7 @@ def encode_request(request: Request, operation: Operation, losses: list[Loss]) -
     rest, able = dict(extra(request.extensions)), abilities_of(request.model)
     body: dict[str, Any] = {"model": request.model}
     system, messages = encode_messages(request.messages, request.model, losses)
-    empty = rest.pop("system", None)
+    empty, whole = rest.pop("system", None), bool(rest.pop(WHOLE, False))
     if system is not None or empty is not None:
         body["system"] = system if system is not None else empty
     body["messages"] = messages
@@ -79,5 +80,5 @@ def encode_request(request: Request, operation: Operation, losses: list[Loss]) -
     settle_conflicts(body, losses)
     if operation != "count":
         write_sampling(body, request.sampling, able, losses)
-        write_housekeeping(body, request, losses)
+        write_housekeeping(body, request, losses, whole=whole)
     return to_json(overlay(body, rest))

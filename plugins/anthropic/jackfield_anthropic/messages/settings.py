@@ -177,6 +177,8 @@ def write_output(body: dict[str, Any], output: Output, rest: dict[str, Any], los
 
 # ---------------------------------------------------------------------------------------------- housekeeping
 
+WHOLE: Final = "=stream"
+"""The key under which a request keeps that it said to want no stream."""
 _TIERS: Final = {"auto": "auto", "standard_only": "standard_only", "default": "standard_only"}
 
 
@@ -192,7 +194,7 @@ def decode_housekeeping(fields: Fields) -> Housekeeping:
     """Take the stream flag, whom the request is for, and the tier."""
     stream, user = fields.flag("stream"), None
     if stream is False:
-        fields.rest["stream"] = False
+        fields.rest[WHOLE] = True
     metadata = fields.object("metadata")
     if metadata is not None:
         inner = Fields(metadata, "metadata")
@@ -202,10 +204,10 @@ def decode_housekeeping(fields: Fields) -> Housekeeping:
     return Housekeeping(stream=bool(stream), user=user, service_tier=fields.text("service_tier"))
 
 
-def write_housekeeping(body: dict[str, Any], request: Request, losses: Losses) -> None:
-    """Write the remaining settings."""
-    if request.stream:
-        body["stream"] = True
+def write_housekeeping(body: dict[str, Any], request: Request, losses: Losses, *, whole: bool) -> None:
+    """Write the remaining settings. Where no stream is wanted, only the `whole` answer of those who said so is asked for by name."""
+    if request.stream or whole:
+        body["stream"] = request.stream
     if request.user is not None:
         body["metadata"] = {"user_id": request.user}
     tier = request.service_tier

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from jackfield.api.canonical import ThinkingConfig, budget_of, effort_of
-from jackfield.api.canonical.codec import Fields
+from jackfield.api.canonical.codec import Fields, missing
 from jackfield_anthropic.messages.abilities import Abilities
 from jackfield_anthropic.messages.losses import Losses, changed, dropped
 
@@ -42,6 +42,8 @@ def decode_thinking(fields: Fields, effort: str | None, limit: int | None) -> Th
         return ThinkingConfig(effort=effort)
     inner = Fields(value, "thinking")
     kind, budget = inner.needed_text("type"), inner.integer("budget_tokens")
+    if kind == "enabled" and budget is None:
+        raise missing("thinking.budget_tokens")
     display = inner.rest.get("display")
     summary = _SHOWN.get(display) if isinstance(display, str) else None
     if summary is not None:

@@ -47,6 +47,8 @@ _EMPTY: Final = {"type": "object", "properties": {}}
 _FREE: Final = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 _read: Final = Memo[tuple[Tool, ...]]()
 _SEARCH: Final = "web_search_"
+_TYPED: Final = "=type"
+"""The key under which a tool of the caller's keeps that it was said to be one."""
 _PLACES: Final = ("city", "region", "country", "timezone")
 _MODES: Final[dict[str, Any]] = {"auto": "auto", "none": "none", "any": "required"}
 _WORDS: Final = {"auto": "auto", "none": "none", "required": "any"}
@@ -85,7 +87,7 @@ def _decode_tool(fields: Fields) -> Tool:
         search = _search(fields.rest) if kind.startswith(_SEARCH) else None
         return Tool(name=kind, kind="hosted", dialect=NAME, config=fields.rest, search=search, cache=cache)
     if kind is not None:
-        fields.rest["type"] = kind
+        fields.rest[_TYPED] = True
     return Tool(
         name=fields.needed_text("name"),
         description=fields.text("description"),
@@ -166,7 +168,7 @@ def _encode_tool(tool: Tool, path: str, losses: Losses) -> dict[str, Any] | None
     if tool.kind == "hosted":
         return _encode_hosted(tool, path, losses)
     rest = dict(extra(tool.extensions))
-    wire: dict[str, Any] = {"name": tool.name}
+    wire: dict[str, Any] = {"type": "custom", "name": tool.name} if rest.pop(_TYPED, False) else {"name": tool.name}
     if tool.description is not None:
         wire["description"] = tool.description
     if tool.kind == "custom":
@@ -193,7 +195,7 @@ def _encode_hosted(tool: Tool, path: str, losses: Losses) -> dict[str, Any] | No
     if tool.dialect != NAME and tool.search is not None:
         return _encode_search(tool.search, f"{path}.search", losses)
     if tool.dialect != NAME:
-        dropped(losses, path, f"the tool {tool.name} is run by providers of {tool.dialect or 'another dialect'} alone")
+        dropped(losses, path, f"the tool {tool.name} is known to models of {tool.dialect or 'another dialect'} alone")
         return None
     rest = dict(tool.config)
     wire: dict[str, Any] = {"type": tool.name}

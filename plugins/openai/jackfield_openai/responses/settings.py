@@ -27,6 +27,12 @@ TOKENS: Final = "message.output_text.logprobs"
 """What `include` names to ask how likely the tokens were."""
 SEALED: Final = "reasoning.encrypted_content"
 """What `include` names to ask for thoughts that can be sent back."""
+_KNOWN: Final = "=known"
+"""The key under which a request keeps which settings of other speakers it named: whoever is asked knows them."""
+_INCLUDED: Final = "=include"
+"""The key under which it keeps an `include` that asks for nothing but what is asked of other dialects in another way, or always given."""
+_WHOLE: Final = "=stream"
+"""The key under which it keeps that it said to want no stream."""
 
 
 def decode_sampling(fields: Fields) -> Sampling:
@@ -34,13 +40,19 @@ def decode_sampling(fields: Fields) -> Sampling:
     said: dict[str, Any] = {name: fields.number(key) for key, name in _OWN.items()}
     for name in _FOREIGN:
         value = fields.rest.get(name)
-        # It remains as well, to tell that whoever is asked knows it.
         said[name] = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    known = [name for name in _FOREIGN if said[name] is not None]
+    for name in known:
+        del fields.rest[name]
+    if known:
+        fields.rest[_KNOWN] = known
     said["max_tokens"], said["top_logprobs"] = fields.integer("max_output_tokens"), fields.integer("top_logprobs")
     include = fields.rest.get("include")
     if not isinstance(include, list | None):
         raise wrong_type("include", "a list", include)
     said["logprobs"] = True if include and TOKENS in include else None
+    if include is not None and all(item in (TOKENS, SEALED) for item in include):
+        fields.rest[_INCLUDED] = fields.rest.pop("include")
     return Sampling(**said)
 
 
@@ -56,9 +68,10 @@ def write_sampling(body: Body, sampling: Sampling, rest: Body, losses: Losses, *
     if not own and sampling.max_tokens is not None and sampling.max_tokens < FEWEST:
         body["max_output_tokens"] = FEWEST
         losses.append(Loss("sampling.max_tokens", "changed", f"Responses take no limit under {FEWEST}"))
+    known = rest.pop(_KNOWN, ())
     for name in _FOREIGN:
-        value, known = getattr(sampling, name), rest.pop(name, None) is not None
-        if value is not None and known:
+        value = getattr(sampling, name)
+        if value is not None and name in known:
             body[name] = value
         elif value is not None:
             lost(losses, f"sampling.{name}", f"Responses have no {name}")
@@ -68,6 +81,8 @@ def write_sampling(body: Body, sampling: Sampling, rest: Body, losses: Losses, *
         lost(losses, "sampling.n", "Responses give one answer")
     if sampling.logit_bias:
         lost(losses, "sampling.logit_bias", "Responses have no logit_bias")
+    if _INCLUDED in rest:
+        rest["include"] = rest.pop(_INCLUDED)
     _include(rest, TOKENS, wanted=bool(sampling.logprobs))
 
 
@@ -237,7 +252,7 @@ def decode_housekeeping(fields: Fields) -> dict[str, Any]:
     """Take the stream flag, metadata, tier, storage and caching, as members of a `Request`."""
     stream = fields.flag("stream")
     if stream is False:
-        fields.rest["stream"] = False
+        fields.rest[_WHOLE] = True
     tier = fields.text("service_tier")
     if tier is not None and tier not in TIERS:
         fields.rest["service_tier"] = ""
@@ -284,6 +299,6 @@ def write_housekeeping(body: Body, request: Request, rest: Body, losses: Losses)
         body["service_tier"] = request.service_tier
     elif request.service_tier is not None:
         lost(losses, "service_tier", f"Responses have no service tier {request.service_tier!r}")
-    was_said = rest.pop("stream", None) is False
+    was_said = rest.pop(_WHOLE, False)
     if request.stream or was_said:
         body["stream"] = request.stream

@@ -268,7 +268,7 @@ def _encode_hosted(tool: Tool, path: str, losses: Losses) -> Wire | None:
     if _RUNS_CODE.fullmatch(tool.name):
         losses.append(Loss(path, "changed", f"the tool {tool.name} becomes OpenAI's own code_interpreter"))
         return {"type": "code_interpreter", "container": {"type": "auto"}}
-    lost(losses, path, f"the tool {tool.name} is run by providers of {tool.dialect or 'another dialect'} alone")
+    lost(losses, path, f"the tool {tool.name} is known to models of {tool.dialect or 'another dialect'} alone")
     return None
 
 
