@@ -10,7 +10,26 @@ from typing import Any
 import pytest
 
 from jackfield.api import Headers
-from jackfield.api.canonical import Citation, Opaque, ServerToolCall, ServerToolResult, StreamError, Text, Thinking, ToolCall, ToolResult
+from jackfield.api.canonical import (
+    Begin,
+    Citation,
+    Delta,
+    Done,
+    Finish,
+    Opaque,
+    PartEnd,
+    PartStart,
+    ServerToolCall,
+    ServerToolResult,
+    StreamError,
+    Text,
+    TextDelta,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+    UsageDelta,
+)
 from tests.plugins.gemini.gemini_wire import (
     ARRAY,
     GEMINI,
@@ -400,6 +419,34 @@ def test_thoughts_and_what_tools_brought_are_counted_apart_on_the_wire() -> None
     assert usage is not None
     assert (usage.input, usage.cache_read, usage.output, usage.thinking, usage.tokens) == (15, 4, 10, 7, 25)
     assert write_answer(read_answer(chunk("x", finish="STOP", usageMetadata=counts)))[0]["usageMetadata"] == counts
+
+
+@pytest.mark.parametrize(
+    ("tier", "begun", "first"),
+    [
+        (None, None, None),
+        ("default", None, None),
+        ("default", Usage(), None),
+        ("default", Usage(source="absent"), None),
+        ("priority", None, {"serviceTier": "priority"}),
+        ("default", Usage(input=3), {"promptTokenCount": 3, "totalTokenCount": 3, "serviceTier": "standard"}),
+    ],
+)
+def test_no_chunk_tells_of_tokens_before_they_are_counted(tier: str | None, begun: Usage | None, first: Any) -> None:
+    deltas: list[Delta] = [
+        Begin(id="r", model="m", service_tier=tier, usage=begun),
+        PartStart(choice=0, index=0, part=Text(text="")),
+        TextDelta(choice=0, index=0, text="a"),
+        TextDelta(choice=0, index=0, text="b"),
+        PartEnd(choice=0, index=0),
+        Finish(choice=0, reason="stop"),
+        UsageDelta(usage=Usage(input=3, output=2)),
+        Done(),
+    ]
+    encoder = GEMINI.encode_stream(read_request({"contents": [user("x")]}), [])
+    said = [event.json.get("usageMetadata") for delta in deltas for event in encoder.feed([delta])]
+    counted = {"promptTokenCount": 3, "candidatesTokenCount": 2, "totalTokenCount": 5}
+    assert said == [first, None, counted | ({"serviceTier": "standard" if tier == "default" else tier} if tier else {})]
 
 
 def test_an_answer_without_a_count_of_its_own_counts_its_thoughts() -> None:

@@ -52,6 +52,8 @@ from jackfield_gemini.generate.logprobs import encode_logprobs
 from jackfield_gemini.generate.media import UNSAID, lost
 from jackfield_gemini.generate.parts import REFUSED, encode_part
 from jackfield_gemini.generate.responses import BLOCKED, encode_counts, encode_head, made_id, note_finish
+from jackfield_gemini.generate.settings import TIERS, USUAL_TIER
+from jackfield_gemini.generate.usage import TIER
 
 Build = Callable[[bytes], Event]
 """Makes an event that carries the bytes given."""
@@ -286,11 +288,17 @@ class GenerateStreamEncoder:
         return [self._event({"candidates": candidates, **self._first_counts()})] if candidates else []
 
     def _first_counts(self) -> dict[str, Any]:
-        """Return what the first chunk says of cost: the tokens that are known by then, and the service tier."""
+        """Return what the first chunk says of cost: the tokens if they are counted by then, and the service tier.
+
+        A count that is not known yet is left out, for clients would show a 0; so is all of it where only the usual tier is known.
+        """
         told, self._told = self._told, True
-        if told or (self._usage is None and self._tier is None):
+        if told:
             return {}
-        return {"usageMetadata": encode_counts(self._usage or Usage(), self._tier, [])}
+        if self._usage is not None and self._usage.tokens:
+            return {"usageMetadata": encode_counts(self._usage, self._tier, [])}
+        tier = TIERS.get(self._tier or "", USUAL_TIER)
+        return {"usageMetadata": {TIER: tier}} if tier != USUAL_TIER else {}
 
     @staticmethod
     def _logprobs(answer: _Answer) -> dict[str, Any]:

@@ -230,7 +230,8 @@ def _write_speech(wire: dict[str, Any], output: Output, rest: dict[str, Any]) ->
 
 _LABELED: Final = "=labeled"
 """The key under which a request keeps that its metadata came as labels of Google's."""
-TIERS: Final = {"default": "standard", "standard": "standard", "flex": "flex", "priority": "priority"}
+USUAL_TIER: Final = "standard"
+TIERS: Final = {"default": USUAL_TIER, "standard": USUAL_TIER, "flex": "flex", "priority": "priority"}
 """Google's service tiers, by the words that several providers share for them."""
 
 
