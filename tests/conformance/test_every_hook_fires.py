@@ -197,7 +197,8 @@ async def test_every_hook_fires_once_and_in_order(name: str, kind: Any, stream: 
     dialect = DIALECTS[name]
     endpoint, body = _request(dialect, stream)
     provider = Native(dialect) if kind is Native else Foreign()
-    await _check(World(dialect, provider), endpoint, body, Nested(dialect=name, body=body, model=None if endpoint.model else "m"), stream, way)
+    nested = Nested(dialect=name, body=body, model=None if endpoint.model else "m")
+    await _check(World(dialect, provider), endpoint, body, nested, stream, way)
 
 
 @pytest.mark.parametrize("way", ["nested", "embedded"])

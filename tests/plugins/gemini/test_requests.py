@@ -525,6 +525,10 @@ def part(value: Any) -> dict[str, Any]:
         ({"contents": [USER], "generationConfig": []}, "generationConfig"),
         ({"contents": [USER], "generationConfig": {"temperature": "hot"}}, "generationConfig.temperature"),
         ({"contents": [USER], "generation_config": {"max_output_tokens": 1.5}}, "generationConfig.maxOutputTokens"),
+        ({"contents": [USER], "toolConfig": {"functionCallingConfig": {"mode": "ZZZ"}}}, "toolConfig.functionCallingConfig.mode"),
+        ({"contents": [USER], "tool_config": {"function_calling_config": {"mode": "ZZZ"}}}, "toolConfig.functionCallingConfig.mode"),
+        ({"contents": [USER], "generationConfig": {"stopSequences": "x"}}, "generationConfig.stopSequences"),
+        ({"contents": [USER], "generation_config": {"stop_sequences": ""}}, "generationConfig.stopSequences"),
         ({"contents": [USER], "generationConfig": {"stopSequences": [1]}}, "generationConfig.stopSequences[0]"),
         ({"contents": [USER], "generationConfig": {"responseSchema": "x"}}, "generationConfig.responseSchema"),
         (

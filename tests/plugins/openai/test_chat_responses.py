@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 from openai.types import CreateEmbeddingResponse
-from openai.types.chat import ChatCompletion
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from jackfield.api import BadRequest, Loss, Request, Response, Usage, reply_text
 from jackfield.api.canonical import (
@@ -35,11 +36,16 @@ from jackfield.api.canonical import (
 from tests.plugins.openai.chat_wire import (
     CHAT,
     answer,
+    assembled,
+    chunk,
     chunk_event,
+    decoded,
     differences,
+    encoded,
     normal,
     read_answer,
     read_request,
+    stream,
     write_answer,
     write_request,
 )
@@ -235,7 +241,69 @@ def test_signed_thoughts_of_other_dialects_survive_the_way_through_a_client(thou
         thought.redacted,
         thought.id,
     )
-    assert write_request(request)[0]["messages"][0].items() >= {key: value for key, value in message.items() if "reasoning" in key}.items()
+    sealed = thought.signature is not None or thought.redacted is not None
+    assert ("jf1." in json.dumps(message)) == sealed
+    again, losses = write_request(request)
+    assert again["messages"][0] == {"role": "assistant", "content": "a", **({} if sealed else {"reasoning_content": "hm"})}
+    assert [(loss.path, loss.what) for loss in losses] == ([("messages[0].parts[0]", "dropped")] if sealed else [])
+
+
+SIGNED = Signature(value="c2ln", family="gemini")
+FOREIGN = [
+    (Thinking(text="hm", signature=Signature(value="a", family="anthropic")), Thinking(redacted=Signature(value="b", family="anthropic"))),
+    (
+        Thinking(text="hm", signature=Signature(value="a", family="anthropic")),
+        Thinking(text="so", signature=Signature(value="b", family="anthropic")),
+    ),
+    (Thinking(redacted=Signature(value="b", family="xai")), Text(text="a", signature=SIGNED)),
+    (Thinking(text="hm"), ToolCall(id="c", name="f", signature=SIGNED), ToolCall(id="d", name="f")),
+    (ToolCall(id="c", name="f", signature=Signature(value="s", family="openai")),),
+]
+
+
+@pytest.mark.parametrize("parts", FOREIGN)
+def test_what_other_upstreams_signed_is_tagged_whole_and_streamed_and_read_again(parts: tuple[Part, ...]) -> None:
+    given = answered(*parts)
+    written, losses = write_answer(given)
+    assert losses == []
+    assert read_answer(written).choices[0].message.parts == parts
+    streamed = encoded(list(play(given)))
+    assert "jf1." in json.dumps(streamed)
+    signatures = [
+        msgspec.structs.replace(part, extensions={})
+        for part in assembled(decoded(stream(*filter(None, streamed)))).choices[0].message.parts
+    ]
+    assert tuple(signatures) == parts
+    request = read_request({"model": "m", "messages": [written["choices"][0]["message"]]})
+    assert request.messages[0].parts == parts
+    again, losses = write_request(request)
+    assert "jf1." not in json.dumps(again)
+    assert "reasoning_details" not in again["messages"][0]
+    assert {loss.what for loss in losses} == {"dropped"}
+    assert len(losses) == sum(getattr(part, "signature", None) is not None or getattr(part, "redacted", None) is not None for part in parts)
+
+
+def test_what_openais_client_joins_of_a_stream_has_each_signature_apart() -> None:
+    parts = FOREIGN[1][0], FOREIGN[1][1], Text(text="a", signature=SIGNED)
+    state = ChatCompletionStreamState(input_tools=[])
+    for one in encoded(list(play(answered(*parts)))):
+        if one is not None:
+            state.handle_chunk(ChatCompletionChunk.model_validate(one))
+    message = state.get_final_completion().choices[0].message.model_dump(exclude_none=True)
+    back = read_request({"model": "m", "messages": [message]}).messages[0].parts
+    assert [getattr(part, "signature", None) for part in back if not isinstance(part, Thinking) or not part.text] == [
+        part.signature for part in parts
+    ]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_the_signature_of_a_call_that_came_in_this_dialect_stays_as_it_is(late: bool) -> None:
+    signed = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
+    call: dict[str, Any] = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    pieces = [call, {"index": 0, "function": {"arguments": ""}, **signed}] if late else [{**call, **signed}]
+    found = encoded(decoded(stream(*(chunk({"tool_calls": [piece]}) for piece in pieces), chunk(finish="tool_calls"))))
+    assert "jf1." not in json.dumps(found)
+    assert '"thought_signature": "c2ln"' in json.dumps(found)
 
 
 @pytest.mark.parametrize("parts", [(Thinking(text="hm"), Text(text="a")), (Text(text="a"), ToolCall(id="c", name="f")), ()])

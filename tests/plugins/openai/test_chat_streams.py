@@ -157,7 +157,9 @@ def test_thoughts_and_what_seals_them() -> None:
     ]
     found = deltas_of(encoded(deltas))
     assert found[1] == {"reasoning_content": "hm"}
-    assert found[2] == {"reasoning_details": [{"type": "reasoning.text", "signature": "sig", "format": "anthropic-claude-v1", "index": 0}]}
+    assert found[2] == {
+        "reasoning_details": [{"type": "reasoning.text", "signature": "jf1.anthropic.sig", "format": "anthropic-claude-v1", "index": 0}]
+    }
 
 
 def test_everything_else_that_a_delta_can_say() -> None:

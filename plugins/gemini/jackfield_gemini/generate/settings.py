@@ -31,6 +31,9 @@ def decode_sampling(config: Fields) -> Sampling:
     """Take how the answer is drawn."""
     said: dict[str, Any] = {name: config.number(key) for key, name in _NUMBERS.items()}
     said.update({name: config.integer(key) for key, name in _INTEGERS.items()})
+    stop = config.rest.get("stopSequences")
+    if isinstance(stop, str):
+        raise wrong_type(config.at("stopSequences"), "an array", stop)
     return Sampling(logprobs=config.flag("responseLogprobs"), stop=texts(config, "stopSequences"), **said)
 
 

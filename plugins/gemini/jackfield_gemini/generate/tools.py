@@ -13,7 +13,7 @@ import msgspec
 
 from jackfield.api import Loss
 from jackfield.api.canonical import Tool, ToolChoice, WebSearch
-from jackfield.api.canonical.codec import Fields, Memo, load, to_json
+from jackfield.api.canonical.codec import Fields, Memo, load, to_json, unknown_value
 from jackfield.api.canonical.schemas import fit_schema
 from jackfield_gemini.generate.extras import NAME, extra, kept
 from jackfield_gemini.generate.losses import below, replay
@@ -28,6 +28,7 @@ _FORM: Final = "=form"
 """The key under which a function keeps how its schema was spelled: `parameters`, `PARAMETERS` for types in upper case."""
 _FUNCTIONS: Final = "functionDeclarations"
 _COMBINE: Final = "includeServerSideToolInvocations"
+_MODES: Final = ("AUTO", "ANY", "NONE", "VALIDATED", "MODE_UNSPECIFIED")
 
 _SEARCHES: Final = ("googleSearch", "googleSearchRetrieval")
 """Searches of the web; the second is that of the oldest models."""
@@ -122,6 +123,8 @@ def decode_choice(found: Fields) -> ToolChoice | None:
         return None
     inner = fields(value, outer.at("functionCallingConfig"))
     word, names = inner.text("mode"), texts(inner, "allowedFunctionNames")
+    if word and word.upper() not in _MODES:
+        raise unknown_value(inner.at("mode"), word, _MODES)
     choice = _choice(word, names, inner.rest)
     if inner.rest:
         outer.rest["functionCallingConfig"] = inner.rest

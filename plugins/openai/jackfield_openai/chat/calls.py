@@ -12,10 +12,11 @@ from typing import Any, Final
 import msgspec
 
 from jackfield.api import BadRequest
-from jackfield.api.canonical import Signature, ToolCall
+from jackfield.api.canonical import Signature, ToolCall, read_signature
 from jackfield.api.canonical.codec import Fields, overlay, to_json, wrong_type
 from jackfield_openai.chat.content import Losses, lost
 from jackfield_openai.chat.extras import extra, kept
+from jackfield_openai.chat.signing import is_tagged, tagged
 
 OLD_FORM: Final = "=function_call"
 """The key under which a call keeps that it had the older form, `function_call`, which has no id."""
@@ -73,13 +74,20 @@ def _arguments(inner: Fields, key: str) -> str:
 
 
 def take_signature(rest: dict[str, Any]) -> Signature | None:
-    """Take a thought signature out of a call's members; that it stood there remains."""
+    """Take a thought signature out of a call's members; that it stood there remains, unless another dialect's upstream gave it."""
     content = rest.get("extra_content")
     value = _google(content).get("thought_signature")
     if not isinstance(content, dict) or not isinstance(value, str) or not value:
         return None
-    rest["extra_content"] = {**content, "google": {**_google(content), "thought_signature": ""}}
-    return Signature(value=value, family="gemini")
+    signature, _ = read_signature(value, "gemini")
+    if not is_tagged(value):
+        rest["extra_content"] = {**content, "google": {**_google(content), "thought_signature": ""}}
+    elif content == {"google": {"thought_signature": value}}:
+        del rest["extra_content"]
+    else:
+        google = {key: item for key, item in _google(content).items() if key != "thought_signature"}
+        rest["extra_content"] = {**content, "google": google}
+    return signature
 
 
 def decode_function_call(fields: Fields, seed: str) -> ToolCall:
@@ -140,16 +148,20 @@ def _as_object(arguments: str) -> Any:
 def write_signature(
     wire: dict[str, Any], rest: dict[str, Any], signature: Signature | None, path: str, losses: Losses, *, answer: bool
 ) -> None:
-    """Write a call's signature where Google puts it: if it stood there, or for a client that may send it back."""
+    """Write a call's signature where Google puts it: if it stood there, or, tagged, for a client that may send it back."""
     content = rest.pop("extra_content", None)
     if signature is None:
         if content is not None and _google(content).get("thought_signature") != "":
             wire["extra_content"] = content
         return
-    if signature.family != "gemini" or not (answer or content is not None):
+    stood = _google(content).get("thought_signature") == "" and signature.family == "gemini"
+    if not (answer or stood):
         lost(losses, f"{path}.signature", f"a signature of the family {signature.family} has no place in chat completions")
+        if content is not None:
+            wire["extra_content"] = content
         return
-    wire["extra_content"] = {**(content or {}), "google": {**_google(content), "thought_signature": signature.value}}
+    value = signature.value if stood else tagged(signature)
+    wire["extra_content"] = {**(content or {}), "google": {**_google(content), "thought_signature": value}}
 
 
 def _google(content: Any) -> dict[str, Any]:

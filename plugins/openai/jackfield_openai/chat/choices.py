@@ -179,7 +179,9 @@ class ChoiceDecoder:
         deltas: list[Delta] = []
         said = extra(part.extensions)
         seals = False
-        if not (isinstance(self._open, Thinking) and self._same_thought(self._open, said)):
+        foreign = reasoning.is_foreign(part)
+        same = self._unsealed if foreign else self._same_thought
+        if not (isinstance(self._open, Thinking) and part.redacted is None and same(self._open, said)):
             seals = self._seals(part, said)
             if not seals:
                 deltas += self._start(Thinking(id=part.id, redacted=part.redacted, extensions=part.extensions))
@@ -191,7 +193,13 @@ class ChoiceDecoder:
             self._signed = True
             form = {NAME: {PIECE: {**said[reasoning.DETAILS][0], **({"id": part.id} if part.id else {})}}} if seals else {}
             deltas.append(SignatureDelta(**where, signature=part.signature, extensions=form))
-        return deltas
+        # What another dialect's upstream sealed is whole: words after that are further thoughts.
+        return [*deltas, *self.close()] if foreign else deltas
+
+    @staticmethod
+    def _unsealed(open_: Thinking, said: dict[str, Any]) -> bool:
+        """Tell whether open thoughts, of the form that other dialects' have, may still get what seals them."""
+        return extra(open_.extensions) == said and open_.redacted is None
 
     def _seals(self, part: Thinking, said: dict[str, Any]) -> bool:
         """Tell whether a detail without words belongs to the thoughts before it: it signs them, or is their encrypted form."""
@@ -265,8 +273,10 @@ class ChoiceDecoder:
         at = self._known(calls.OLD_FORM if old else value.get("index"), call_id, name)
         if at is None:
             return self._new_call(value, place, arguments, old=old)
-        if not arguments and (signature := calls.take_signature({**value})) is not None:
-            return [SignatureDelta(choice=self.index, index=at, signature=signature)]
+        signed = {**value}
+        if not arguments and (signature := calls.take_signature(signed)) is not None:
+            form = _piece({key: item for key, item in signed.items() if key == "extra_content"})
+            return [SignatureDelta(choice=self.index, index=at, signature=signature, extensions=form)]
         said = {"index": self._call_parts.index(at), place: {key: arguments}}
         extensions = _piece({} if old else difference(said, value))
         return [ArgumentsDelta(choice=self.index, index=at, text=arguments, extensions=extensions)]
@@ -286,7 +296,8 @@ class ChoiceDecoder:
         self._call_parts.append(self._next)
         key = "input" if place == "custom" else "arguments"
         said = {"index": len(self._call_parts) - 1, "id": call.id, "type": call.kind, place: {"name": name, key: arguments}, **rest}
-        form = {} if old else difference(said, value if signature is None else {**value, **rest})
+        shown = {key: item for key, item in value.items() if key != "extra_content" or key in rest}
+        form = {} if old else difference(said, shown if signature is None else {**shown, **rest})
         deltas = self._start(call, extensions=_piece(form))
         where: dict[str, Any] = {"choice": self.index, "index": self.open_index}
         if arguments:

@@ -6,7 +6,8 @@ adds `reasoning_details`, objects of the types `reasoning.text`, `reasoning.summ
 them wants them back unchanged; DeepSeek refuses tool results without (its guide "Thinking mode").
 
 A `Thinking` part keeps under `extensions` the key of each place where its text stood, with the value `""`, and under
-`reasoning_details` what each detail said beside its text. Without any it stood under `reasoning_content`.
+`reasoning_details` what each detail said beside its text. Without any it stood under `reasoning_content`, or came from
+another dialect's upstream: what seals such thoughts is tagged, and has no extension when a client sends it back.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Any, Final
 
 import msgspec
 
-from jackfield.api.canonical import Part, Signature, Text, Thinking
+from jackfield.api.canonical import Part, Signature, Text, Thinking, read_signature
 from jackfield.api.canonical.signatures import TAG
 from jackfield_openai.chat.extras import extra, kept
+from jackfield_openai.chat.signing import is_tagged, tagged
 
 TEXT_KEYS: Final = ("reasoning_content", "reasoning")
 """Under which keys a message or delta has thoughts as a text."""
@@ -65,7 +67,7 @@ def take_text_signature(rest: dict[str, Any]) -> Signature | None:
     if not rest[DETAILS]:
         del rest[DETAILS]
     data = signs[-1].get("data")
-    return Signature(value=data, family=family_of(signs[-1].get("format"))) if isinstance(data, str) and data else None
+    return read_signature(data, family_of(signs[-1].get("format")))[0] if isinstance(data, str) and data else None
 
 
 def sign(parts: Sequence[Part], signature: Signature | None) -> list[Part]:
@@ -91,6 +93,10 @@ def take_thinking(rest: dict[str, Any]) -> list[Thinking]:
     del rest[DETAILS]
     parts = _from_details(details)
     said = "".join(map(spoken, parts))
+    if any(map(_is_foreign, details)):
+        # All of them were written here: none has a form of its own that anybody should get back.
+        words = [] if said else [_plain(keys, text) for text, keys in _by_text(texts).items()]
+        return [msgspec.structs.replace(part, extensions={}) for part in _sealed(words, parts, written=True)]
     if texts and not said:
         return _sealed([_plain(keys, text) for text, keys in _by_text(texts).items()], parts)
     where = {key: "" for key, text in texts.items() if text == said}
@@ -99,13 +105,23 @@ def take_thinking(rest: dict[str, Any]) -> list[Thinking]:
     return [_marked(part, where) for part in parts]
 
 
-def _sealed(words: list[Thinking], seals: list[Thinking]) -> list[Thinking]:
-    """Join a signature that came without words to the words beside it."""
+def _is_foreign(detail: dict[str, Any]) -> bool:
+    """Tell whether a detail holds what seals thoughts of another dialect's upstream."""
+    return is_tagged(detail.get("data")) or is_tagged(detail.get("signature"))
+
+
+def _sealed(words: list[Thinking], seals: list[Thinking], *, written: bool = False) -> list[Thinking]:
+    """Join a signature that came without words to the words beside it.
+
+    `written` tells that the signature was written here; then those that are encrypted thoughts have a summary beside.
+    """
     shown = extra(seals[0].extensions)[DETAILS]
-    if len(words) != 1 or len(seals) != 1 or seals[0].signature is None or shown[0]["type"] != "reasoning.text":
+    open_ = shown[0]["type"] == "reasoning.text"
+    if len(words) != 1 or len(seals) != 1 or seals[0].signature is None or not (open_ or written):
         return [*words, *seals]
     where = extra(words[0].extensions) or {"reasoning_content": ""}
-    signed = msgspec.structs.replace(seals[0], text=words[0].text)
+    said = words[0].text
+    signed = msgspec.structs.replace(seals[0], text=said if open_ else "", summary=() if open_ else (said,))
     return [_marked(signed, where)]
 
 
@@ -174,16 +190,15 @@ def from_detail(detail: dict[str, Any]) -> Thinking:
     type_, family = detail["type"], family_of(detail.get("format"))
     content = detail.get(_CONTENT_KEYS[type_]) or ""
     shown = {key: value for key, value in detail.items() if key not in ("text", "summary", "data", "signature") and value is not None}
-    signature = detail.get("signature")
     sealed = type_ == "reasoning.encrypted"
-    redacted = Signature(value=content, family=family) if sealed and family == "anthropic" and content else None
-    if sealed and redacted is None:
-        signature = content
+    value = content if sealed else detail.get("signature")
+    signature, encrypted = read_signature(value, family) if value else (None, False)
+    redacted = encrypted or (sealed and family == "anthropic" and not is_tagged(value))
     return Thinking(
         text=content if type_ == "reasoning.text" else "",
         summary=(content,) if type_ == "reasoning.summary" and content else (),
-        signature=Signature(value=signature, family=family) if signature else None,
-        redacted=redacted,
+        signature=None if redacted else signature,
+        redacted=signature if redacted else None,
         id=shown.pop("id", None),
         extensions=kept({DETAILS: [shown]}),
     )
@@ -207,10 +222,15 @@ def is_own(part: Thinking) -> bool:
     return DETAILS in said or any(key in said for key in TEXT_KEYS)
 
 
+def is_foreign(part: Thinking) -> bool:
+    """Tell whether something seals thoughts that another dialect's upstream gave."""
+    return not extra(part.extensions) and (part.signature is not None or part.redacted is not None)
+
+
 def write_thinking(wire: dict[str, Any], parts: Sequence[Thinking]) -> None:
     """Write thoughts into an assistant message, each in the places where it stood.
 
-    Those of other dialects stand under `reasoning_content`, what seals them under `reasoning_details`.
+    Those of other dialects stand under `reasoning_content`, what seals them, tagged, under `reasoning_details`.
     """
     details: list[dict[str, Any]] = []
     sealed = any(details_of(part, 0) for part in parts)
@@ -230,7 +250,7 @@ def write_thinking(wire: dict[str, Any], parts: Sequence[Thinking]) -> None:
 def text_signature(signature: Signature, index: int) -> dict[str, Any]:
     """Return the detail that carries a text's signature to a client and back: clients send all details unchanged."""
     where = {"format": _format_of(signature), "index": index, "id": SIGNED_TEXT}
-    return {"type": "reasoning.encrypted", "data": signature.value, **where}
+    return {"type": "reasoning.encrypted", "data": tagged(signature), **where}
 
 
 def _text_keys(part: Thinking) -> list[str]:
@@ -247,7 +267,8 @@ def details_of(part: Thinking, index: int) -> list[dict[str, Any]]:
         sealable = any(shown.get("type") != "reasoning.summary" for shown in said)
         return found if sealable or part.signature is None else [*found, _seal(part, part.signature, index)]
     if part.redacted is not None:
-        return [{"type": "reasoning.encrypted", "data": part.redacted.value, "format": _format_of(part.redacted), "index": index}]
+        value = tagged(part.redacted, redacted=True) if is_foreign(part) else part.redacted.value
+        return [{"type": "reasoning.encrypted", "data": value, "format": _format_of(part.redacted), "index": index}]
     if part.signature is None:
         return []
     seal = _seal(part, part.signature, index)
@@ -269,9 +290,10 @@ def _format_of(signature: Signature) -> str:
 
 def _seal(part: Thinking, signature: Signature, index: int) -> dict[str, Any]:
     where = {"format": _format_of(signature), "index": index, **({"id": part.id} if part.id else {})}
+    value = tagged(signature) if is_foreign(part) else signature.value
     if signature.family in _SEALED:
-        return {"type": "reasoning.encrypted", "data": signature.value, **where}
-    return {"type": "reasoning.text", **({"text": part.text} if part.text else {}), "signature": signature.value, **where}
+        return {"type": "reasoning.encrypted", "data": value, **where}
+    return {"type": "reasoning.text", **({"text": part.text} if part.text else {}), "signature": value, **where}
 
 
 def _filled(shown: dict[str, Any], part: Thinking, *, last: bool) -> dict[str, Any]:

@@ -83,6 +83,8 @@ class DeltaWriter:
         """Where among them a text begins."""
         self._paragraphs: dict[tuple[int, int], int] = {}
         """Which paragraph of a summary was added to last."""
+        self._sealed: dict[int, int] = {}
+        """How many details seal a choice's thoughts and words so far that another dialect's upstream gave."""
         self._uncited: set[tuple[int, int]] = set()
         """Texts with citations that have no form."""
 
@@ -209,23 +211,38 @@ class DeltaWriter:
         for key in reasoning.TEXT_KEYS:
             if key in wire:
                 delta[key] = delta.get(key, "") + wire[key]
-        _add_details(delta, wire.get(reasoning.DETAILS, []))
+        details = wire.get(reasoning.DETAILS, [])
+        if reasoning.is_foreign(part):
+            self._number(details, choice)
+        _add_details(delta, details)
+
+    def _number(self, details: list[dict[str, Any]], choice: int) -> None:
+        """Number details by their place among all: OpenAI's client joins those that have the same number."""
+        at = self._sealed.get(choice, 0)
+        for detail in details:
+            detail["index"] = at
+        self._sealed[choice] = at + len(details)
 
     def _signature(self, said: SignatureDelta, chunk: Chunk) -> None:
         part = self._parts.get((said.choice, said.index))
         if isinstance(part, Thinking):
             self._seal(said, part, chunk)
         elif isinstance(part, ToolCall):
-            self._sign_call(part, said.signature, (said.choice, said.index), chunk)
+            self._sign_call(part, said, chunk)
         else:
-            _add_details(chunk.delta(said.choice), [reasoning.text_signature(said.signature, 0)])
+            seal = reasoning.text_signature(said.signature, 0)
+            self._number([seal], said.choice)
+            _add_details(chunk.delta(said.choice), [seal])
 
     def _seal(self, said: SignatureDelta, part: Thinking, chunk: Chunk) -> None:
         form = extra(said.extensions).get(PIECE)
         details = [form] if form is not None else extra(part.extensions).get(reasoning.DETAILS)
-        shown = {NAME: {reasoning.DETAILS: details}} if details else {}
+        shown = {NAME: {reasoning.DETAILS: details}} if details else part.extensions
         seal = Thinking(signature=said.signature, id=None if form is not None else part.id, extensions=shown)
-        _add_details(chunk.delta(said.choice), reasoning.details_of(seal, 0))
+        found = reasoning.details_of(seal, 0)
+        if reasoning.is_foreign(seal):
+            self._number(found, said.choice)
+        _add_details(chunk.delta(said.choice), found)
 
     # --------------------------------------------------------------------------------------------- tool calls
 
@@ -263,12 +280,13 @@ class DeltaWriter:
             chunk.delta(place[0]).setdefault("tool_calls", []).append(piece)
         return piece
 
-    def _sign_call(self, call: ToolCall, signature: Signature, place: tuple[int, int], chunk: Chunk) -> None:
-        path = f"choices[{place[0]}].parts[{place[1]}]"
+    def _sign_call(self, call: ToolCall, said: SignatureDelta, chunk: Chunk) -> None:
+        path = f"choices[{said.choice}].parts[{said.index}]"
         wire: dict[str, Any] = {}
-        calls.write_signature(wire, dict(extra(call.extensions)), signature, path, self._losses, answer=True)
+        form = {**extra(call.extensions), **extra(said.extensions).get(PIECE, {})}
+        calls.write_signature(wire, form, said.signature, path, self._losses, answer=True)
         if wire:
-            piece = self._piece(place, chunk)
+            piece = self._piece((said.choice, said.index), chunk)
             # OpenAI's own client takes no piece of a call that says nothing of it.
             inner, key = ("custom", "input") if call.kind == "custom" else ("function", "arguments")
             piece.setdefault(inner, {key: ""})
