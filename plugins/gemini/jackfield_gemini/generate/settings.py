@@ -33,7 +33,7 @@ def decode_sampling(config: Fields) -> Sampling:
     said.update({name: config.integer(key) for key, name in _INTEGERS.items()})
     stop = config.rest.get("stopSequences")
     if isinstance(stop, str):
-        raise wrong_type(config.at("stopSequences"), "an array", stop)
+        raise wrong_type(config.at("stopSequences"), "a list", stop)
     return Sampling(logprobs=config.flag("responseLogprobs"), stop=texts(config, "stopSequences"), **said)
 
 
