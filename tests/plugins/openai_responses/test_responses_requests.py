@@ -548,6 +548,8 @@ def own_words(body: Any) -> set[str]:
     [
         ({"stream": False}, set()),
         ({"include": []}, set()),
+        ({"truncation": "disabled"}, set()),
+        ({"truncation": "auto"}, {"truncation"}),
         ({"include": ["reasoning.encrypted_content", "message.output_text.logprobs"]}, set()),
         ({"include": ["reasoning.encrypted_content", "file_search_call.results"]}, {"include"}),
         ({"top_k": 3, "seed": 1, "min_p": 0.5}, set()),

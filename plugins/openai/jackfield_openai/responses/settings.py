@@ -33,6 +33,8 @@ _INCLUDED: Final = "=include"
 """The key under which it keeps an `include` that asks for nothing but what is asked of other dialects in another way, or always given."""
 _WHOLE: Final = "=stream"
 """The key under which it keeps that it said to want no stream."""
+_UNCUT: Final = "=truncation"
+"""The key under which it keeps that it asked for no truncation, which is what goes without saying."""
 
 
 def decode_sampling(fields: Fields) -> Sampling:
@@ -253,6 +255,8 @@ def decode_housekeeping(fields: Fields) -> dict[str, Any]:
     stream = fields.flag("stream")
     if stream is False:
         fields.rest[_WHOLE] = True
+    if fields.rest.get("truncation") == "disabled":
+        fields.rest[_UNCUT] = fields.rest.pop("truncation")
     tier = fields.text("service_tier")
     if tier is not None and tier not in TIERS:
         fields.rest["service_tier"] = ""
@@ -299,6 +303,8 @@ def write_housekeeping(body: Body, request: Request, rest: Body, losses: Losses)
         body["service_tier"] = request.service_tier
     elif request.service_tier is not None:
         lost(losses, "service_tier", f"Responses have no service tier {request.service_tier!r}")
+    if _UNCUT in rest:
+        body["truncation"] = rest.pop(_UNCUT)
     was_said = rest.pop(_WHOLE, False)
     if request.stream or was_said:
         body["stream"] = request.stream
