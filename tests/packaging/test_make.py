@@ -53,7 +53,8 @@ def test_make_test_installs_what_it_needs_runs_pytest_and_is_cleaned_away(machin
     assert printed.splitlines()[-1].startswith("pytest ")
     assert (tree / "build" / "wheelhouse" / ".filled").exists()
     again = run("make", "--dry-run", "test", "serve", cwd=tree, env=machine)
-    assert again.splitlines() == [".venv/bin/python -m pytest -n auto --dist worksteal ", "exec .venv/bin/jackfield serve "], "nothing is installed a second time"
+    runs = [".venv/bin/python -m pytest -n auto --dist worksteal ", "exec .venv/bin/jackfield serve "]
+    assert again.splitlines() == runs, "nothing is installed a second time"
     assert "usage: python -m tests.bench" in run("make", "bench", "ARGS=--help", cwd=tree, env=machine)
     run("make", "clean", cwd=tree, env=machine)
     assert not (tree / ".venv").exists()

