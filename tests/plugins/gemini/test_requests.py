@@ -116,7 +116,7 @@ def test_an_error_of_a_tool_is_said_as_one() -> None:
     ("arguments", "args"), [("", None), ("{}", {}), ('{"a":1}', {"a": 1}), ("[1]", {"input": [1]}), ("{bad", {"input": "{bad"})]
 )
 def test_arguments_are_an_object(arguments: str, args: Any) -> None:
-    said, losses = contents(ASKED, message("assistant", ToolCall(id="c", name="f", arguments=arguments)), ASKED)
+    said, losses = contents(ASKED, message("assistant", ToolCall(id="c", name="f", arguments=arguments)))
     assert said[1][1][0]["functionCall"].get("args") == args
     assert bool(losses) == (args is not None and "input" in args)
 
