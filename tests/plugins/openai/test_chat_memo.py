@@ -57,6 +57,7 @@ def forgetful() -> Iterator[None]:
     """Let nothing be recalled."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Memo, "get", lambda _, key: None)
+        patch.setattr(Memo, "put", lambda _, key, value, size: value)
         patch.setattr(Memo, "all", lambda _, keys: [None] * len(keys))
         yield
 
