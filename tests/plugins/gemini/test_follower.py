@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from google.genai import types
 
-from jackfield.api import Error, Event, Usage
+from jackfield.api import End, Error, Event, Request, Response, Usage
+from jackfield.api.canonical import Choice, Message, Text, play
+from jackfield.api.canonical.mending import MendedStream, replaced
 from jackfield_gemini.generate import GenerateDialect
 from tests.plugins.gemini.gemini_wire import ARRAY, GEMINI, assembled, chunk
 
@@ -152,6 +154,61 @@ def test_changed_words_read_as_a_whole(dialect: GenerateDialect) -> None:
     valid(leaving)
     response = assembled(leaving)
     assert (response.text, response.thinking, response.finish) == ("ONE TWO", "hm", "length")
+
+
+def ended(dialect: GenerateDialect, before: Sequence[Event], event: Event, answer: End) -> list[Event]:
+    """Return what leaves of a stream whose last event a handler answers so, in the host's order of calls."""
+    client = MendedStream(dialect)
+    client.follow(before)
+    leaving = [*before, *client.settle(replaced(event, event, answer)), *client.end(answer.finish)]
+    valid(leaving)
+    assert not client.missing()
+    assert list(client.fail(Error(message="late"))) == []
+    return leaving
+
+
+COUNTS = {"usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 2, "totalTokenCount": 3}}
+
+
+@BOTH
+@pytest.mark.parametrize("words", ["STOP", "MAX_TOKENS", "SAFETY"])
+def test_the_reason_of_an_early_end_stands_also_where_the_answered_event_says_another(dialect: GenerateDialect, words: Any) -> None:
+    last = event(dialect, "b and more", finish=words, **COUNTS)
+    leaving = ended(dialect, [event(dialect, "a ")], last, End([last.with_text("[cut]")], finish="length"))
+    response = assembled(leaving)
+    assert (response.text, response.finish) == ("a [cut]", "length")
+    assert leaving[-1].json["usageMetadata"] == COUNTS["usageMetadata"]
+    assert [one.json["responseId"] for one in leaving] == ["r-1"] * len(leaving)
+    # Where it says so itself nothing is said twice.
+    assert len(leaving) == (2 if words == "MAX_TOKENS" else 3)
+
+
+def test_an_end_without_a_reason_keeps_that_of_the_answered_event() -> None:
+    last = event(GEMINI, "b", finish="MAX_TOKENS", **COUNTS)
+    leaving = ended(GEMINI, [event(GEMINI, "a")], last, End([last]))
+    assert leaving[1] is last
+    assert len(leaving) == 2
+
+
+@BOTH
+def test_an_end_of_a_translated_answer_has_its_reason(dialect: GenerateDialect) -> None:
+    answer = Response(model="m", choices=(Choice(message=Message(role="assistant", parts=(Text(text="all"),)), finish="stop"),))
+    (only,) = dialect.encode_stream(Request(stream=True), []).feed(list(play(answer)))
+    response = assembled(ended(dialect, [], only, End([only, *only_text(dialect, "never")], finish="content_filter")))
+    assert (response.text, response.finish) == ("all", "content_filter")
+
+
+def only_text(dialect: GenerateDialect, words: str) -> list[Event]:
+    made = dialect.text_event(words, None)
+    return [made] if made is not None else []
+
+
+@BOTH
+def test_an_end_with_a_reason_ends_the_candidate_that_its_event_ends_and_those_that_are_open(dialect: GenerateDialect) -> None:
+    before = [event(dialect, "a", finish="STOP"), event(dialect, "b", index=1), event(dialect, "c", index=2)]
+    last = event(dialect, "d", index=1, finish="STOP")
+    leaving = ended(dialect, before, last, End([last], finish="length"))
+    assert [(c["index"], c["finishReason"]) for c in leaving[-1].json["candidates"]] == [(1, "MAX_TOKENS"), (2, "MAX_TOKENS")]
 
 
 @pytest.mark.parametrize("text", ["", "a", '"', "text", "\u2028", "Größe"])

@@ -27,6 +27,8 @@ class GenerateFollower:
         self._build = build
         self._head: dict[str, Any] = {}
         self._finished: dict[int, bool] = {}
+        self._latest: tuple[Event, dict[int, str]] | None = None
+        """The upstream's latest event, if it left after a change and ends candidates, and the words it says of that."""
         self._failed = self._over = False
         self.complete = False
         """The answer has come to its end, or to an error; nothing is missing."""
@@ -36,6 +38,7 @@ class GenerateFollower:
     def feed(self, event: Event) -> None:
         """Take note of an event that leaves as it came."""
         chunk = self._look(event)
+        self._latest = None
         if chunk is not None:
             self._note(chunk)
 
@@ -74,6 +77,9 @@ class GenerateFollower:
         if added and self.complete and chunk.candidates:
             return ()
         changes = self._as_own(event, chunk) if added else {}
+        if not added:
+            words = {candidate.index: word_of(candidate.finishReason) for candidate in chunk.candidates or ()}
+            self._latest = (event, words) if any(words.values()) else None
         self._note(chunk)
         return (event.with_changes(changes) if changes else event,)
 
@@ -105,21 +111,30 @@ class GenerateFollower:
     # -------------------------------------------------------------------------------------------- endings
 
     def finish(self, reason: FinishReason, usage: Usage | None) -> Sequence[Event]:
-        """Return the event that ends the answer here: finish reasons, and token counts where given."""
+        """Return the event that ends the answer here: finish reasons, and token counts where given.
+
+        Where the event that was answered says another reason itself, the one given is said after it: the later one counts.
+        `stop` is what is given where nobody chose, and takes no reason back.
+        """
         if self._over:
             return ()
-        events = [] if self.complete else [self._end(reason, usage)]
+        still = {index for index, done in self._finished.items() if not done}
+        counts = encode_usage(usage) if usage is not None else None
+        if self._latest is not None and reason != "stop":
+            event, words = self._latest
+            still |= {index for index, word in words.items() if word and word != encode_finish(reason)}
+            counts = counts or event.json.get("usageMetadata")
+        events = [] if self.complete and not still else [self._end(reason, sorted(still) or [0], counts)]
         self._over = self.complete = True
         return events
 
-    def _end(self, reason: FinishReason, usage: Usage | None) -> Event:
-        still = [index for index, done in sorted(self._finished.items()) if not done] or [0]
+    def _end(self, reason: FinishReason, still: Sequence[int], counts: Any) -> Event:
         content = {"parts": [{"text": ""}], "role": "model"}
         wire: dict[str, Any] = {
             "candidates": [{"content": content, "finishReason": encode_finish(reason), "index": index} for index in still]
         }
-        if usage is not None:
-            wire["usageMetadata"] = encode_usage(usage)
+        if counts is not None:
+            wire["usageMetadata"] = counts
         head = self._head or {"responseId": made_id()}
         return self._build(to_json({**wire, **{key: value for key, value in head.items() if value}}))
 
