@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from jackfield.api import Attempt, Change, End, Event, Reply, Request, StreamHead, hook, reply_text
-from jackfield.api.canonical import Begin, Done, Finish, PartEnd, PartStart, StreamError, Text, TextDelta
+from jackfield.api.canonical import Begin, Done, Finish, Message, PartEnd, PartStart, StreamError, Text, TextDelta
 from jackfield.api.testing import Harness
 from tests.kernel.conftest import WHOLE, Toy, ToyProvider, pieces
 from tests.kernel.pipeline_kit import Made, Observer, ask, begun_stream, toy_host
@@ -330,7 +330,7 @@ async def test_an_upstreams_event_that_cannot_be_translated_ends_the_stream_with
     observer = Observer()
     provider = ToyProvider(lambda attempt: Reply(stream=pieces(begun_stream("one") + broken, 1000)))
     async with toy_host(observer, provider=provider) as host:
-        said = Request(model="m", messages=())
+        said = Request(model="m", messages=(Message(role="user", parts=(Text(text="hi"),)),))
         deltas = [delta async for delta in host.host.stream(said)]
         [outcome] = await observer.completed()
     assert "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)) in ("", "one")
