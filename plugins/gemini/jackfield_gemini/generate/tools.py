@@ -258,7 +258,7 @@ def _encode_hosted(tool: Tool, path: str, losses: list[Loss]) -> dict[str, Any] 
         return {_SEARCHES[0]: {}}
     kin = next((own for begin, own in _KIN if tool.name.startswith(begin)), None)
     if kin is None:
-        lost(losses, path, f"{tool.name!r} is run by another provider")
+        lost(losses, path, f"{tool.name!r} is known to models of another dialect alone")
         return None
     what = f"{tool.name!r} becomes {kin!r}" + (", without its settings" if tool.config else "")
     losses.append(Loss(path, "changed", what))

@@ -284,7 +284,7 @@ def _encode_tool(tool: Tool, path: str, losses: Losses, *, own: bool) -> dict[st
 
 def _encode_hosted(tool: Tool, path: str, losses: Losses) -> dict[str, Any] | None:
     if tool.dialect != NAME:
-        lost(losses, path, f"the tool {tool.name} is run by providers of {tool.dialect or 'another dialect'} alone")
+        lost(losses, path, f"the tool {tool.name} is known to models of {tool.dialect or 'another dialect'} alone")
         return None
     wire = {"type": tool.name, **tool.config}
     write_cache(wire, dict(extra(tool.extensions)), tool.cache, path, losses)
