@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -141,11 +142,32 @@ def outputs(draw: st.DrawFn) -> Output:
 
 
 @st.composite
+def turns(draw: st.DrawFn) -> list[Message]:
+    """An answer and a result for each of its calls, or one other message."""
+    message = draw(ASKED | answers() | RESULTS)
+    calls = [part for part in message.parts if isinstance(part, ToolCall)]
+    return [message, *(draw(RESULTS) for _ in calls)]
+
+
+def conversation(turns: list[list[Message]]) -> tuple[Message, ...]:
+    """Join turns; calls and results get ids, the same for a call and its result."""
+    said: list[Message] = []
+    for number, (message, *results) in enumerate(turns):
+        ids = iter([f"call_{number}_{at}" for at in range(len(results))])
+        parts = tuple(msgspec.structs.replace(part, id=next(ids)) if isinstance(part, ToolCall) else part for part in message.parts)
+        said.append(msgspec.structs.replace(message, parts=parts))
+        for at, result in enumerate(results):
+            given = msgspec.structs.replace(result.parts[0], call_id=f"call_{number}_{at}")
+            said.append(msgspec.structs.replace(result, parts=(given,)))
+    return tuple(said)
+
+
+@st.composite
 def requests(draw: st.DrawFn) -> Request:
     stream = draw(st.booleans())
     return Request(
         model=draw(WORDS),
-        messages=tuple(draw(st.lists(ASKED | answers() | RESULTS, min_size=1, max_size=4))),
+        messages=conversation(draw(st.lists(turns(), min_size=1, max_size=4))),
         tools=tuple(draw(st.lists(TOOLS, max_size=2))),
         tool_choice=draw(maybe(CHOICES)),
         parallel_tools=draw(maybe(st.booleans())),

@@ -31,7 +31,7 @@ from jackfield_openai.chat import calls
 from jackfield_openai.chat.annotations import decode_annotation, encode_annotations
 from jackfield_openai.chat.content import Losses, decode_part, encode_part, lost, take_cache, write_cache
 from jackfield_openai.chat.extras import extra, kept
-from jackfield_openai.chat.order import ordered, torn
+from jackfield_openai.chat.order import last_results, ordered, torn, unanswered
 from jackfield_openai.chat.reasoning import is_own, sign, take_text_signature, take_thinking, write_thinking
 
 ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
@@ -196,14 +196,20 @@ def _decode_result(fields: Fields, role: str, pending: dict[str, str]) -> Messag
 # ---------------------------------------------------------------------------------------------- writing
 
 
-def encode_messages(messages: tuple[Message, ...], losses: Losses) -> list[bytes]:
+def encode_messages(messages: tuple[Message, ...], losses: Losses, *, own: bool = False) -> list[bytes]:
     """Write all messages: pieces of JSON that commas join. One that holds tool results and other parts becomes several.
 
-    Pictures in tool results move to a user's message after the results: tool messages hold texts alone.
+    Pictures in tool results move to a user's message after the results: tool messages hold texts alone. Calls without a
+    result get an empty one, unless `own` tells that a client of this dialect left it out.
     """
     moved: list[dict[str, Any]] = []
-    if torn(messages):
-        said = [_encode_one(message, at, moved, losses) for at, message in ordered(messages)]
+    waiting = frozenset[str]() if own else unanswered(messages)
+    if waiting or torn(messages):
+        said = []
+        last = last_results(messages)
+        for at, message in ordered(messages):
+            said.append(_encode_one(message, at, moved, losses))
+            said += _invent(message, at, last, losses) if waiting else ()
     else:
         said, at = [], 0
         for run, known in _runs.of(messages):
@@ -212,6 +218,14 @@ def encode_messages(messages: tuple[Message, ...], losses: Losses) -> list[bytes
     if moved:
         said.append(to_json({"role": "user", "content": moved}))
     return said
+
+
+def _invent(message: Message, at: int, last: dict[str, int], losses: Losses) -> list[bytes]:
+    """Write a result for each call of the message at `at` that has none behind it."""
+    wanting = [part for part in message.parts if isinstance(part, ToolCall) and last.get(part.id, -1) <= at]
+    for call in wanting:
+        losses.append(Loss(f"messages[{at}]", "invented", f"the call {call.id} has no result and must have one"))
+    return [to_json({"role": "tool", "tool_call_id": call.id, "content": ""}) for call in wanting]
 
 
 def _encode_run(run: tuple[Message, ...], at: int, moved: list[dict[str, Any]], losses: Losses) -> bytes:

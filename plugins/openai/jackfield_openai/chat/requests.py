@@ -68,7 +68,7 @@ def encode_request(request: Request, operation: Operation, losses: list[Loss]) -
     """Write a body for an upstream; what chat completions cannot say is added to `losses`."""
     rest = dict(extra(request.extensions))
     own = rest.pop(OWN, None) is True
-    messages = encode_messages(request.messages, losses)
+    messages = encode_messages(request.messages, losses, own=own)
     body: dict[str, Any] = {"model": request.model}
     write_tools(body, request.tools, rest, losses, own=own)
     if has_tools(body, request.tools):
