@@ -6,8 +6,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from jackfield.api import Endpoint, Path, members
-from jackfield.api.canonical.codec import json_fault
-from jackfield.api.splice import plain_members
+from jackfield.api.canonical.codec import json_fault, plain_members
 from jackfield.exchange import Refused
 
 Kind = TypeVar("Kind")

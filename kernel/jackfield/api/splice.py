@@ -42,17 +42,6 @@ class Member(msgspec.Struct, gc=False):
     """The key was written with escape sequences."""
 
 
-def plain_members(raw: bytes) -> Mapping[str, bytes] | None:
-    """Return the members of a JSON object by key, each as JSON text; None for one with whitespace, doubled or escaped keys.
-
-    Raises `ValueError` when `raw` is not one JSON object.
-    """
-    values = _object.decode(raw)
-    # Whatever else stands between the members makes the text longer than they need.
-    needed = len("".join(values).encode()) + sum(map(len, values.values())) + 4 * len(values) + 1
-    return values if needed == len(raw) else None
-
-
 def members(raw: bytes) -> list[Member]:
     """List the members of a JSON object in their order, doubled keys included.
 

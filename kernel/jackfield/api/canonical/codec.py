@@ -24,6 +24,8 @@ _NOTHING: Final[dict[str, Any]] = {}
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_KEPT: Final = 1 << 20
+"""Bytes of a body up to which its scan is kept."""
 _array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 __all__ = [
@@ -146,15 +148,43 @@ def load(raw: bytes) -> Any:
         raise BadRequest(f"the body is not valid JSON: {fault}", code="invalid_json") from None
 
 
+class _Latest:
+    """The body that was scanned last: one request's is scanned several times in a row."""
+
+    scanned: tuple[bytes, dict[str, msgspec.Raw]] = b"", {}
+    """It and its members, in one value: hooks in threads read requests too."""
+
+
+def raw_members(raw: bytes) -> Mapping[str, msgspec.Raw]:
+    """Return the members of a JSON object by key, each as JSON text. Raises `ValueError` when `raw` is not one JSON object."""
+    latest, found = _Latest.scanned
+    if latest is raw and raw:
+        return found
+    found = _members(raw)
+    if isinstance(raw, bytes) and len(raw) <= _KEPT:
+        _Latest.scanned = raw, found
+    return found
+
+
+def plain_members(raw: bytes) -> Mapping[str, msgspec.Raw] | None:
+    """Return the members of a JSON object by key, each as JSON text; None for one with whitespace, doubled or escaped keys.
+
+    Raises `ValueError` when `raw` is not one JSON object.
+    """
+    values = raw_members(raw)
+    # Whatever else stands between the members makes the text longer than they need.
+    needed = len("".join(values).encode()) + sum(len(memoryview(value)) for value in values.values()) + 4 * len(values) + 1
+    return values if needed == len(raw) else None
+
+
 def load_apart(raw: bytes, apart: str, *whole: str) -> Any:
     """Decode a client's JSON object, but of its member `apart` the items alone, each a `msgspec.Raw`, and its members `whole` not.
 
     Members that are no arrays are decoded. Raises `BadRequest` for what is no JSON; what is no object is returned decoded.
     """
     try:
-        return {
-            key: _undecoded(value, key == apart) if key == apart or key in whole else _decode(value) for key, value in _members(raw).items()
-        }
+        members = raw_members(raw).items()
+        return {key: _undecoded(value, key == apart) if key == apart or key in whole else _decode(value) for key, value in members}
     except (ValueError, RecursionError):
         return load(raw)
 

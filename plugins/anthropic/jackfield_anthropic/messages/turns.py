@@ -30,6 +30,9 @@ _read: Final = Memo[tuple[Message, str]]()
 """Messages that follow another speaker's."""
 _apart: Final = Memo[tuple[Message, str]]()
 """Messages that follow one by the same speaker."""
+_runs: Final = Memo[tuple[list[Message], str]]()
+_RUN: Final = 16
+"""Messages that are recalled together: a conversation that goes on begins with the same ones."""
 _written: Final = Memo[tuple[Message, Sequence[Any]]]()
 _INSIDE: Final = "=inside"
 """The key under which a system message keeps that it stood among the messages."""
@@ -83,10 +86,21 @@ def decode_messages(fields: Fields) -> list[Message]:
     raws = list(map(bytes, values))
     found: list[Message] = []
     before = ""
-    for at, known in enumerate(_read.all(raws)):
-        message, before = known if known is not None and known[1] != before else _of_same_speaker(raws[at], at, before)
-        found.append(message)
+    for at in range(0, len(raws), _RUN):
+        known = _runs.get((before, *raws[at : at + _RUN]))
+        messages, before = known if known is not None else _decode_run(before, raws[at : at + _RUN], at)
+        found += messages
     return found
+
+
+def _decode_run(speaker: str, raws: Sequence[bytes], at: int) -> tuple[list[Message], str]:
+    """Read messages that stand together from `at` on, after a speaker's, and remember them if they are as many as make a run."""
+    before = speaker
+    found: list[Message] = []
+    for place, known in enumerate(_read.all(raws)):
+        message, before = known if known is not None and known[1] != before else _of_same_speaker(raws[place], at + place, before)
+        found.append(message)
+    return _runs.put((speaker, *raws), (found, before), sum(map(len, raws))) if len(raws) == _RUN else (found, before)
 
 
 def _of_same_speaker(raw: bytes, at: int, before: str) -> tuple[Message, str]:

@@ -204,7 +204,8 @@ def encode_messages(messages: tuple[Message, ...], losses: Losses, *, own: bool 
     """
     moved: list[dict[str, Any]] = []
     waiting = frozenset[str]() if own else unanswered(messages)
-    if waiting or torn(messages):
+    latest = {part.id for part in messages[-1].parts if isinstance(part, ToolCall)} if messages else set[str]()
+    if waiting - latest or torn(messages):
         said = []
         last = last_results(messages)
         for at, message in ordered(messages):
@@ -215,6 +216,7 @@ def encode_messages(messages: tuple[Message, ...], losses: Losses, *, own: bool 
         for run, known in _runs.of(messages):
             said.append(_encode_run(run, at, moved, losses) if known is None or moved else known)
             at += len(run)
+        said += _invent(messages[-1], at - 1, {}, losses) if waiting else ()
     if moved:
         said.append(to_json({"role": "user", "content": moved}))
     return said
