@@ -10,6 +10,7 @@ from jackfield.api.canonical.looking import events_of
 _TAIL: Final = 4
 """Latest reads that are kept to be looked at when the stream is over: usage and errors stand at its end."""
 
+
 class Source:
     """The upstream's side of a relay."""
 

@@ -47,9 +47,7 @@ async def test_the_callers_mistake_is_told_at_once(status: int) -> None:
 
 async def test_other_models_of_a_refused_key_are_not_tried_but_those_of_a_limited_one_are() -> None:
     models = {"aliases": {"both": ["m", "n"]}}
-    refused, limited = [
-        await ask(error(status), GOOD, credentials=[{"key": "one"}], model="both", models=models) for status in (401, 429)
-    ]
+    refused, limited = [await ask(error(status), GOOD, credentials=[{"key": "one"}], model="both", models=models) for status in (401, 429)]
     assert (refused[0].status, refused[1]) == (503, ["one"])
     assert (limited[0].status, limited[1]) == (200, ["one", "one"])
 

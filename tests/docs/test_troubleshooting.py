@@ -52,9 +52,7 @@ async def test_a_server_that_is_not_there_is_named() -> None:
     assert shows(await message_for(f"http://{address}"), "nothing listens there", address)
 
 
-@pytest.mark.parametrize(
-    ("scheme", "means"), [("https", "the scheme is wrong"), ("http", "a web page: `base_url` probably lacks `/v1`")]
-)
+@pytest.mark.parametrize(("scheme", "means"), [("https", "the scheme is wrong"), ("http", "a web page: `base_url` probably lacks `/v1`")])
 async def test_a_server_that_answers_something_else_is_explained(scheme: str, means: str) -> None:
     async with WebServer() as server:
         assert shows(await message_for(f"{scheme}://{server.address}"), means, server.address)

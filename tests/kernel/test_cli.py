@@ -395,7 +395,7 @@ def test_what_is_known_of_a_model_is_shown_with_who_says_so(run: Run) -> None:
     result = run("models", "show", "mine", "-c", "my.yaml", my_yaml=catalogue)
     assert result.exit_code == 0
     assert "context: 5 (models.catalogue in the configuration)" in result.output
-    assert "owner: \"simulator\" (the models of sim)" in result.output
+    assert 'owner: "simulator" (the models of sim)' in result.output
     assert json.loads(run("models", "show", "sim/echo", "--json").output)[0]["model"] == "sim/echo"
 
 

@@ -141,9 +141,7 @@ async def test_callbacks_are_called_before_and_after_the_start(waits: bool) -> N
         note(host, when)
 
     called = note_async if waits else note
-    async with embedded(
-        listen=True, before_start=[lambda host: called(host, "before")], after_start=[lambda host: called(host, "after")]
-    ):
+    async with embedded(listen=True, before_start=[lambda host: called(host, "before")], after_start=[lambda host: called(host, "after")]):
         assert seen == [("before", False), ("after", True)]
 
 

@@ -68,7 +68,7 @@ async def test_without_keys_strangers_are_refused_everywhere(house: MakeHouse, h
         for method, target, _ in ROUTES.values():
             told = await exchange(h.host.url, _sent(method, target, headers))
             assert (told.status, target) == (403, target)
-            assert told.error.get("code", "forbidden") == "forbidden", "the nearest route's dialect may have no codes"
+            assert told.error.get("code", "forbidden") in ("forbidden", 403), "dialects have codes of their own, or none"
             assert "set up keys (plugins.api_keys.keys)" in told.error["message"]
         assert not h.upstream.requests
 

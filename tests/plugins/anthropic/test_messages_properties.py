@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from anthropic.types.beta.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -160,6 +160,7 @@ def requests(draw: st.DrawFn) -> Request:
 def test_a_request_that_can_be_said_is_understood_again(request: Request) -> None:
     losses: list[Any] = []
     again = MESSAGES.decode_request(MESSAGES.encode_request(request, "generate", losses), "generate")
+    assume(not any("thinking with a budget is refused" in str(loss) for loss in losses))
     assert plain(again) == plain(request)
     assert losses == []
 
@@ -235,6 +236,15 @@ def follows_the_rules(body: Any) -> None:
 
 
 @given(several(ANYONE, most=6), st.sampled_from(["claude-opus-5-5", "claude-3-haiku"]))
+@example(
+    (
+        Message(role="user", parts=(Text(text="a"),)),
+        Message(role="system", parts=(Text(text="b"),)),
+        Message(role="assistant"),
+        Message(role="user", parts=(Text(text="c"),)),
+    ),
+    "claude-opus-5-5",
+)
 @settings(deadline=None, max_examples=120)
 def test_any_conversation_becomes_one_that_anthropic_takes(messages: tuple[Message, ...], model: str) -> None:
     seen: set[str] = set()

@@ -176,8 +176,8 @@ def encode_messages(messages: Sequence[Message], model: str, losses: Losses) -> 
     while start < len(messages) and messages[start].role in _SYSTEM and _INSIDE not in extra(messages[start].extensions):
         start += 1
     turns = _gather(messages, start, model, losses)
-    _answer_calls(turns, losses)
     _end(turns, abilities_of(model).prefill, losses)
+    _answer_calls(turns, losses)
     wire = [said for said in [turn.wire() for turn in turns] if said is not None]
     if not any(message["role"] != "system" for message in wire):
         invented(losses, "messages", "there must be something to answer")
@@ -203,6 +203,8 @@ def _gather(messages: Sequence[Message], start: int, model: str, losses: Losses)
     turns: list[_Turn] = []
     for at in range(start, len(messages)):
         message, path = messages[at], f"messages[{at}]"
+        while turns and not (turns[-1].blocks or turns[-1].rest or turns[-1].form is not None):
+            del turns[-1]  # nothing was left of it: those around it may be one
         role, wrapped = _speaker(messages, at, turns, model)
         turn = _turn_for(message, role, path, turns)
         if message.name is not None:
@@ -235,17 +237,20 @@ def _speaker(messages: Sequence[Message], at: int, turns: Sequence[_Turn], model
         return ("assistant" if message.role == "assistant" else "user"), False
     if _INSIDE in extra(message.extensions):
         return "system", False
-    after = next((one.role for one in messages[at + 1 :] if one.role not in _SYSTEM), "assistant")
+    after = next((one.role for one in messages[at + 1 :] if one.role not in _SYSTEM and _says_something(one)), "assistant")
     inside = abilities_of(model).system_inside and bool(turns) and turns[-1].role in ("user", "system") and after == "assistant"
     return ("system", False) if inside else ("user", True)
+
+
+def _says_something(message: Message) -> bool:
+    """Whether anything is left of a message on the wire."""
+    return bool(extra(message.extensions) or _blocks(message, "", "assistant" if message.role == "assistant" else "user", []))
 
 
 def _turn_for(message: Message, role: Role, path: str, turns: list[_Turn]) -> _Turn:
     """Return the turn in which a message stands: the one before it where the same speaker goes on."""
     own = extra(message.extensions)
     rest = {key: value for key, value in own.items() if key not in (_INSIDE, _APART)} if own else {}
-    while turns and not (turns[-1].blocks or turns[-1].rest or turns[-1].form is not None):
-        del turns[-1]  # nothing was left of it: those around it may be one
     if turns and turns[-1].role == role and _APART not in own and _INSIDE not in own:
         turn = turns[-1]
         turn.form = []
