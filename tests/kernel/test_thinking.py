@@ -1,7 +1,7 @@
 """How much to think, in the form that a model takes."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jackfield.api import ThinkingSupport
@@ -147,6 +147,8 @@ SUPPORTS = st.builds(
 
 
 @given(CONFIGS, SUPPORTS)
+@example(ThinkingConfig(effort="auto", budget=0), ThinkingSupport(max=8192))
+@example(ThinkingConfig(effort="high", budget=0), ThinkingSupport(max=8192))
 def test_what_comes_out_is_what_the_model_takes(asked: ThinkingConfig, support: ThinkingSupport) -> None:
     fitted = fit_thinking(asked, support, strict=False, losses=[])
     assert fitted.effort is None or fitted.effort in support.levels

@@ -52,13 +52,13 @@ def fit_thinking(config: ThinkingConfig, support: ThinkingSupport | None, *, str
     if support is None or config == ThinkingConfig():
         return config
     if not support.levels and support.min is None and support.max is None:
-        if not _is_off(config) and config != ThinkingConfig(summary="none"):
+        if not _is_off(config, support) and config != ThinkingConfig(summary="none"):
             losses.append(Loss("thinking", "dropped", "the model does not think"))
         return ThinkingConfig()
     if config == ThinkingConfig(summary=config.summary):
         return config
     fit = _Fit(support, strict, losses)
-    if _is_off(config):
+    if _is_off(config, support):
         return fit.off(config.summary)
     budget = None if config.budget is None or config.budget < 0 else config.budget
     effort = None if config.effort == "auto" else config.effort
@@ -67,8 +67,9 @@ def fit_thinking(config: ThinkingConfig, support: ThinkingSupport | None, *, str
     return fit.amount(config, effort, budget)
 
 
-def _is_off(config: ThinkingConfig) -> bool:
-    return config.mode == "off" or config.effort == "none" or (config.budget == 0 and config.effort is None)
+def _is_off(config: ThinkingConfig, support: ThinkingSupport) -> bool:
+    named = config.effort not in (None, "auto") and bool(support.levels)
+    return config.mode == "off" or config.effort == "none" or (config.budget == 0 and not named)
 
 
 class _Fit:
