@@ -546,21 +546,21 @@ def own_words(body: Any) -> set[str]:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"stream": False}, set()),
-        ({"include": []}, set()),
-        ({"truncation": "disabled"}, set()),
-        ({"truncation": "auto"}, {"truncation"}),
-        ({"include": ["reasoning.encrypted_content", "message.output_text.logprobs"]}, set()),
-        ({"include": ["reasoning.encrypted_content", "file_search_call.results"]}, {"include"}),
-        ({"top_k": 3, "seed": 1, "min_p": 0.5}, set()),
-        ({"temperature": None, "prompt": None, "conversation": None}, set()),
-        ({"conversation": "conv_1", "prompt": {"id": "pmpt_1"}}, {"conversation", "prompt"}),
-        ({"reasoning": {"effort": "low"}, "text": {"verbosity": "low"}, "safety_identifier": "s"}, set()),
+        ({"stream": False}, []),
+        ({"include": []}, []),
+        ({"truncation": "disabled"}, []),
+        ({"truncation": "auto"}, ["truncation"]),
+        ({"include": ["reasoning.encrypted_content", "message.output_text.logprobs"]}, []),
+        ({"include": ["reasoning.encrypted_content", "file_search_call.results"]}, ["include"]),
+        ({"top_k": 3, "seed": 1, "min_p": 0.5}, []),
+        ({"temperature": None, "prompt": None, "conversation": None}, []),
+        ({"conversation": "conv_1", "prompt": {"id": "pmpt_1"}}, ["conversation", "prompt"]),
+        ({"reasoning": {"effort": "low"}, "text": {"verbosity": "low"}, "safety_identifier": "s"}, []),
     ],
     ids=str,
 )
-def test_only_what_has_no_other_word_is_kept_as_this_dialects_own(body: Any, words: set[str]) -> None:
-    assert own_words(body) == words
+def test_only_what_has_no_other_word_is_kept_as_this_dialects_own(body: Any, words: list[str]) -> None:
+    assert own_words(body) == set(words)
 
 
 def test_what_stands_for_something_stored_is_kept_under_its_name() -> None:
