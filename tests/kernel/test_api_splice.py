@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jackfield.api import items, locate, members, splice
-from jackfield.api.splice import MAX_MEMBERS
+from jackfield.api.canonical.splice import MAX_MEMBERS
 
 KEYS = st.sampled_from(["a", "b", "", "ä", "\U0001f600", 'q"', "back\\slash", "new\nline", "a/b", "0"])
 SCALARS = (

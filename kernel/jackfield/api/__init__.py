@@ -22,7 +22,9 @@ from jackfield.api.call import (
 )
 from jackfield.api.canonical import Error, Request, Response, Usage, reply_text
 from jackfield.api.canonical.flavour import Fill, Flavour, apply_flavour
+from jackfield.api.canonical.framing import SSE, Framing
 from jackfield.api.canonical.models import Catalogue, ModelInfo, ThinkingSupport
+from jackfield.api.canonical.splice import Member, Path, Span, items, locate, members, splice
 from jackfield.api.credential import Credential, CredentialSource, LoginStep, RefreshingSource, Secret, is_placeholder
 from jackfield.api.dialect import (
     CALLS,
@@ -52,7 +54,6 @@ from jackfield.api.failure import (
     failure,
     seconds_until,
 )
-from jackfield.api.framing import SSE, Framing
 from jackfield.api.headers import Headers, Pairs
 from jackfield.api.hooks import HOOKS, HookInfo, HookOptions, hook
 from jackfield.api.host import (
@@ -71,7 +72,6 @@ from jackfield.api.models import matches, matches_any
 from jackfield.api.pool import Candidate, Delegate, Deny, Pick, Pool, QuotaWindow
 from jackfield.api.provider import Auth, Bearer, HttpProvider, KeyHeader, Provider, Sender, Serves, Streams
 from jackfield.api.route import Alternative, Route
-from jackfield.api.splice import Member, Path, Span, items, locate, members, splice
 from jackfield.api.state import StateStore
 from jackfield.api.units import Seconds, Size
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 import msgspec
 
 from jackfield.api.canonical import Request, Response
+from jackfield.api.canonical.splice import Path, splice
 from jackfield.api.dialect import Loss
 from jackfield.api.failure import NotDecoded
 from jackfield.api.headers import Pairs
-from jackfield.api.splice import Path, splice
 
 if TYPE_CHECKING:
     from jackfield.api.call import Reply

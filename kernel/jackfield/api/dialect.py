@@ -9,11 +9,11 @@ from typing import Any, Literal, Protocol, Self
 import msgspec
 
 from jackfield.api.canonical import Begin, Delta, Error, FinishReason, Request, Response, Usage, UsageDelta
+from jackfield.api.canonical.framing import SSE, Framing
 from jackfield.api.canonical.models import ModelInfo
+from jackfield.api.canonical.splice import Path
 from jackfield.api.event import Event
-from jackfield.api.framing import SSE, Framing
 from jackfield.api.headers import Headers
-from jackfield.api.splice import Path
 
 Operation = Literal["generate", "embed", "count", "compact", "models", "model", "resource", "ping"]
 """What a request is about. `generate`, `embed`, `count` and `compact` are calls of one model and pass every stage; `models`

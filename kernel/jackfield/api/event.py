@@ -18,8 +18,8 @@ from jackfield.api.canonical import (
     ThinkingDelta,
     Usage,
 )
-from jackfield.api.framing import SSE, Framing
-from jackfield.api.splice import Path, splice
+from jackfield.api.canonical.framing import SSE, Framing
+from jackfield.api.canonical.splice import Path, splice
 
 if TYPE_CHECKING:
     from jackfield.api import Dialect, Outcome

@@ -19,13 +19,13 @@ from jackfield.api.canonical.models import ThinkingSupport
 from jackfield.api.canonical.request import Request, ThinkingConfig
 from jackfield.api.canonical.response import Error, Response, Usage
 from jackfield.api.canonical.signatures import without_signatures
+from jackfield.api.canonical.splice import Path, locate, splice
 from jackfield.api.canonical.stream import Begin, Delta, Done, StreamError
 from jackfield.api.canonical.thinking import fit_thinking
 from jackfield.api.dialect import Dialect, Endpoint, Loss, Operation, Translator
 from jackfield.api.event import Event
 from jackfield.api.failure import CallError, Failure, classify, failure
 from jackfield.api.headers import Headers
-from jackfield.api.splice import Path, locate, splice
 
 _EMPTY: Final[tuple[Any, ...]] = (None, False, "", [], {})
 

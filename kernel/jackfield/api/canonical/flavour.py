@@ -12,9 +12,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from jackfield.api.canonical.splice import Member, items, locate, members
 from jackfield.api.dialect import Loss, Operation
 from jackfield.api.models import matches_any
-from jackfield.api.splice import Member, items, locate, members
 
 _FIELD: Final = re.compile(r"[^.\[\]*]+(?:\[\*\])*(?:\.[^.\[\]*]+(?:\[\*\])*)*")
 _STEP: Final = re.compile(r"\[\*\]|[^.\[\]]+")
