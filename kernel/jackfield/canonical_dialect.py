@@ -100,6 +100,9 @@ class CanonicalDialect(Dialect):
     def commits(self, event: Event) -> bool:
         return not isinstance(_read(event), StreamError | None)
 
+    def lifecycle(self, event: Event) -> bool:
+        return isinstance(_read(event), Begin)
+
     def terminal(self, event: Event) -> bool:
         return isinstance(_read(event), Done | StreamError)
 

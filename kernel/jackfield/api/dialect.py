@@ -264,6 +264,14 @@ class Dialect(ABC):
         """
         return event.error is None
 
+    def lifecycle(self, event: Event) -> bool:
+        """Tell whether this event only says that an answer begins or goes on, without a word of it.
+
+        Such events may be held back for a moment: while nothing else came, an error can still be met with another attempt.
+        The default: none is.
+        """
+        return False
+
     def ends(self, event: Event) -> bool:
         """Tell whether the answer's ending begins with this event: what is added must stand before it.
 

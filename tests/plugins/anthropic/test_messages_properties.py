@@ -483,6 +483,7 @@ def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     for one in events_of(raw):
         assert list(one.deltas) is not None
         assert MESSAGES.terminal(one) in (True, False)
+        assert MESSAGES.lifecycle(one) in (True, False)
 
 
 BESIDE = ("id", "model", "usage", "stop_reason", "stop_sequence")

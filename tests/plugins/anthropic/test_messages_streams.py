@@ -369,6 +369,16 @@ def test_a_server_without_event_names_is_understood() -> None:
     assert MESSAGES.commits(bare[0])
 
 
+def test_the_beginning_of_a_message_and_pings_may_be_held_back() -> None:
+    named = [begin(), event("ping"), opens(0), words(0, "x"), closes(0), ends(), over()]
+    bare = [MESSAGES.event(one.data) for one in named]
+    for stream in (named, bare):
+        assert [MESSAGES.lifecycle(one) for one in stream] == [True, True, False, False, False, False, False]
+    whole = begin(content=[{"type": "tool_use", "id": "t", "name": "f", "input": {}}], stop_reason="tool_use")
+    assert not MESSAGES.lifecycle(whole)
+    assert not MESSAGES.lifecycle(MESSAGES.event(b'{"type": "error", "error": {"type": "overloaded_error"}}'))
+
+
 def test_counts_at_the_end_complete_those_at_the_beginning() -> None:
     usage = {
         "input_tokens": 10,

@@ -347,7 +347,7 @@ def test_no_answer_raises_anything_but_that_it_is_none(response: Response, where
     if isinstance(deltas, list) and deltas:
         GEMINI.encode_stream(read_request({"contents": [{"parts": [{"text": "x"}]}]}), []).feed(deltas)
     _ = (event.text, event.thinking, event.arguments, event.usage, event.finish, event.error)
-    GEMINI.commits(event), GEMINI.ends(event), GEMINI.terminal(event), GEMINI.with_text(event, "x")
+    GEMINI.commits(event), GEMINI.lifecycle(event), GEMINI.ends(event), GEMINI.terminal(event), GEMINI.with_text(event, "x")
     follower = GEMINI.follow()
     for step in (lambda: follower.feed(event), lambda: follower.admit(event, True), lambda: follower.drop(event)):
         attempted(step, KeyError)

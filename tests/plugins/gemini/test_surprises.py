@@ -239,6 +239,24 @@ def test_a_stream_that_begins_with_an_empty_ending_is_not_yet_an_answer() -> Non
     assert GEMINI.commits(stream(chunk({"text": ""}))[0])
 
 
+def test_chunks_without_a_word_may_be_held_back() -> None:
+    nothing = [
+        chunk({"text": ""}),
+        {"usageMetadata": {"promptTokenCount": 3}, "modelVersion": "m"},
+        {"candidates": [{"content": {"role": "model"}}]},
+    ]
+    something = [
+        chunk({"text": "a"}),
+        chunk({"text": "hm", "thought": True}),
+        chunk({"functionCall": {"name": "f", "args": {}}}),
+        chunk({"text": ""}, finish="STOP"),
+        {"promptFeedback": {"blockReason": "SAFETY"}},
+        {"error": {"code": 503, "message": "x"}},
+    ]
+    assert all(GEMINI.lifecycle(one) for one in stream(*nothing))
+    assert not any(GEMINI.lifecycle(one) for one in stream(*something))
+
+
 # ------------------------------------------------------------------------------------------- signatures
 
 

@@ -556,6 +556,7 @@ def test_no_chunk_is_beyond_decoder_encoder_and_follower(deltas: list[dict[str, 
             assert event.with_text("x").frame.startswith(b"data:")
             CHAT.ends(event)
             CHAT.commits(event)
+            CHAT.lifecycle(event)
             if way == "feed":
                 follower.feed(event)
             elif way == "drop":

@@ -100,6 +100,31 @@ def test_everything_but_an_error_is_output() -> None:
     assert not CHAT.commits(chunk_event({"object": "error", "message": "x", "code": 500}))
 
 
+def test_chunks_that_add_nothing_may_be_held_back() -> None:
+    filled = {"content": None, "tool_calls": None, "function_call": {"name": "", "arguments": ""}, "audio": {}}
+    nothing = [
+        chunk({"role": "assistant", "content": ""}),
+        chunk({"role": "assistant", "content": None, "refusal": None, "reasoning": ""}),
+        chunk(filled, finish=""),
+        {"id": "", "model": "", "object": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]},
+    ]
+    something = [
+        chunk({"role": "assistant", "content": "a"}),
+        chunk({"reasoning": "hm"}),
+        chunk({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}]}),
+        chunk({"audio": {"id": "a"}}),
+        chunk({}, finish="stop"),
+        {"id": "c", "choices": [], "usage": {"prompt_tokens": 1}},
+        {"id": "c", "choices": [{"index": 0, "delta": {"content": ""}}], "error": {"message": "x"}},
+        {"error": {"message": "x"}},
+        {"object": "error", "message": "x"},
+    ]
+    assert all(CHAT.lifecycle(chunk_event(one)) and CHAT.commits(chunk_event(one)) for one in nothing)
+    assert not any(CHAT.lifecycle(chunk_event(one)) for one in something)
+    assert not CHAT.lifecycle(CHAT.event(b"[DONE]"))
+    assert not CHAT.lifecycle(CHAT.event(b"<html>"))
+
+
 def test_a_glance_shows_the_counts() -> None:
     usage = {
         "prompt_tokens": 100,

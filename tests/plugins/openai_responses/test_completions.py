@@ -302,6 +302,9 @@ def test_one_event_alone() -> None:
     assert event.with_text("b").text == "b"
     assert DIALECT.ends(end)
     assert not DIALECT.ends(event)
+    assert not DIALECT.lifecycle(event)
+    assert not DIALECT.lifecycle(end)
+    assert DIALECT.lifecycle(event.with_text(""))
     assert end.with_text("b") is end
 
 
@@ -360,5 +363,6 @@ def test_no_chunk_makes_reading_following_or_writing_crash(values: Any) -> None:
     for at, event in enumerate(events):
         encoder.feed(decoder.feed(event))
         DIALECT.ends(event)
+        DIALECT.lifecycle(event)
         follower.feed(event) if at % 3 == 0 else follower.admit(event, at % 2 == 0) if at % 3 == 1 else follower.drop(event)
     follower.finish("stop", None)

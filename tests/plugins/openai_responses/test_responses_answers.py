@@ -457,6 +457,22 @@ def test_an_error_alone_does_not_end_a_stream_for_the_failed_answer_follows() ->
     assert RESPONSES.commits(event_of({"type": "response.created", "response": {"id": "r"}}))
 
 
+@pytest.mark.parametrize("kind", ["created", "queued", "in_progress"])
+@pytest.mark.parametrize("named", [True, False])
+def test_what_becomes_of_a_response_before_its_first_item_may_be_held_back(kind: str, named: bool) -> None:
+    value = {"type": f"response.{kind}", "response": {"id": "r", "output": []}}
+    event = RESPONSES.event(value, value["type"] if named else "")
+    assert RESPONSES.lifecycle(event)
+    assert RESPONSES.commits(event)
+
+
+@pytest.mark.parametrize(
+    "kind", ["response.output_item.added", "response.output_text.delta", "response.completed", "response.failed", "error"]
+)
+def test_items_words_and_endings_of_a_response_are_not_held_back(kind: str) -> None:
+    assert not RESPONSES.lifecycle(RESPONSES.event({"type": kind}, kind))
+
+
 # ------------------------------------------------------------------------------------------------ small looks
 
 

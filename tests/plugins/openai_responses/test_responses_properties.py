@@ -347,6 +347,7 @@ def test_no_event_makes_reading_following_or_writing_crash(values: Any) -> None:
     for event in events:
         RESPONSES.repeats(event)
         RESPONSES.ends(event)
+        RESPONSES.lifecycle(event)
         RESPONSES.usage_of(event)
         RESPONSES.with_text(event, "x")
     encoder.feed(decoded(events))

@@ -161,6 +161,10 @@ class MessagesDialect(Dialect):
         """Tell whether this event is output: one of the dialect's own that is no error; whatever else comes first is no answer."""
         return event.data.startswith(b"{") and reading.type_of(event) not in ("", "error")
 
+    def lifecycle(self, event: Event) -> bool:
+        """Tell whether this is a ping, or the beginning of a message that holds nothing yet."""
+        return reading.is_empty(event)
+
     def read(self, event: Event) -> Sequence[Delta]:
         """Return what an event says, without knowing those before it."""
         return reading.read(event)

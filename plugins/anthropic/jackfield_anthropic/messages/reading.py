@@ -28,6 +28,15 @@ def type_of(event: Event) -> str:
     return said if isinstance(said, str) else ""
 
 
+def is_empty(event: Event) -> bool:
+    """Tell whether an event adds nothing to an answer: a ping, or the beginning of a message without blocks and without an end."""
+    kind = type_of(event)
+    if kind != "message_start":
+        return kind == "ping"
+    message = event.json.get("message") if isinstance(event.json, dict) else None
+    return isinstance(message, dict) and not message.get("content") and not message.get("stop_reason")
+
+
 def read(event: Event) -> Sequence[Delta]:
     """Return what an event says. Parts have the numbers of their blocks."""
     if event.frame.startswith(DELTA):

@@ -171,6 +171,10 @@ class GenerateDialect(Dialect):
         """Tell whether this event is output: no error, and no answer that failed or ended without a word."""
         return reading.commits(event)
 
+    def lifecycle(self, event: Event) -> bool:
+        """Tell whether this is a chunk without any words: counts, ids, an empty part."""
+        return reading.is_empty(event)
+
     def read(self, event: Event) -> Sequence[Delta]:
         """Return what an event says, without knowing those before it."""
         return reading.read(event)

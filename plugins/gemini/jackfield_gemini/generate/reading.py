@@ -65,6 +65,17 @@ def commits(event: Event) -> bool:
     return chunk.error is None and (not chunk.candidates or _failure(event.data, chunk.candidates) is None)
 
 
+def is_empty(event: Event) -> bool:
+    """Tell whether a chunk adds nothing to an answer and does not end it: no error, no refused prompt, no reason to end, empty parts."""
+    try:
+        chunk = seen_chunk(event.data)
+    except ValueError:
+        return False
+    if chunk.error is not None or chunk.promptFeedback or not isinstance(event.json, dict):
+        return False
+    return not any(word_of(candidate.finishReason) or _says(candidate, thoughts=True) for candidate in chunk.candidates or ())
+
+
 def _failure(data: bytes, candidates: Sequence[SeenCandidate]) -> Error | None:
     """Return the error that an answer is; None for most."""
     word = candidates[0].finishReason

@@ -146,6 +146,10 @@ class ChatDialect(Dialect):
             return self.terminal(event)
         return b"error" not in event.frame or event.error is None
 
+    def lifecycle(self, event: Event) -> bool:
+        """Tell whether this is a chunk that names the role of an answer, or nothing at all."""
+        return reading.is_empty(event)
+
     def read(self, event: Event) -> Sequence[Delta]:
         """Return what an event says, without knowing those before it."""
         return reading.read(event)

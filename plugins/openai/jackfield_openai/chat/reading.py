@@ -156,6 +156,29 @@ def _words_of(delta: dict[str, Any]) -> list[Path]:
     return found
 
 
+def is_empty(event: Event) -> bool:
+    """Tell whether a chunk adds nothing to an answer: a role, blanks, checks of the prompt; no counts, no error, no reason to end."""
+    chunk = event.json
+    choices = chunk.get("choices") if isinstance(chunk, dict) else None
+    if event.name == "error" or not isinstance(choices, list) or chunk.get("usage") or chunk.get("error"):
+        return False
+    return all(isinstance(choice, dict) and not choice.get("finish_reason") and _is_blank(choice) for choice in choices)
+
+
+def _is_blank(choice: dict[str, Any]) -> bool:
+    """Tell whether a choice says nothing. Some servers fill what they do not use with empty objects."""
+    said: list[Any] = [choice.get("message"), choice.get("text"), choice.get("delta")]
+    while said:
+        value = said.pop()
+        if isinstance(value, dict):
+            said += (item for key, item in value.items() if key != "role")
+        elif isinstance(value, list):
+            said += value
+        elif value:
+            return False
+    return True
+
+
 # ------------------------------------------------------------------------------------------ whole answers
 
 

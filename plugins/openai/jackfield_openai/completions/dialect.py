@@ -29,6 +29,7 @@ from jackfield.api import (
 from jackfield.api.canonical import Begin, Delta, PartEnd, PartStart, Usage
 from jackfield_openai import errors, lists
 from jackfield_openai.chat import ChatDialect
+from jackfield_openai.chat.reading import is_empty
 from jackfield_openai.chat.streams import is_done
 from jackfield_openai.chat.usage import decode_usage
 from jackfield_openai.completions import requests, responses
@@ -124,6 +125,10 @@ class CompletionsDialect(Dialect):
     def ends(self, event: Event) -> bool:
         """Tell whether the answer's ending begins here: the end marker, a finish reason, an error."""
         return self.terminal(event) or event.finish is not None or event.error is not None
+
+    def lifecycle(self, event: Event) -> bool:
+        """Tell whether this is a chunk without any words."""
+        return is_empty(event)
 
     def read(self, event: Event) -> Sequence[Delta]:
         """Return what an event says, without what a decoder invents for want of a past."""

@@ -186,6 +186,10 @@ class ResponsesDialect(Dialect):
         """Tell whether this event is output: anything but an error."""
         return event.error is None
 
+    def lifecycle(self, event: Event) -> bool:
+        """Tell whether this event only says that a response was made, waits or is being written."""
+        return reading.type_of(event) in events.BEGINNINGS
+
     def read(self, event: Event) -> Sequence[Delta]:
         """Return what an event says, without knowing those before it."""
         return reading.read(event)
