@@ -59,29 +59,35 @@ async def from_sources(sources: Iterable[tuple[str, CredentialSource]], problems
     """Return what the plugins' sources hold; a source that fails is a problem, the others still count."""
     found: list[Credential] = []
     for plugin, source in sources:
+        place = f"plugin {plugin!r}: credential source {source.name!r}"
         try:
-            found.extend(await source.load())
+            found += [given if given.origin else replace(given, origin=place) for given in await source.load()]
+            problems += getattr(source, "problems", ())
         except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
-            problems.append(f"plugin {plugin!r}: credential source {source.name!r}: {type(fault).__name__}: {fault}")
+            problems.append(f"{place}: {type(fault).__name__}: {fault}")
     return found
 
 
 def accounts(
     credentials: Iterable[Credential], providers: dict[str, Provider], known: dict[str, Account], problems: list[str]
 ) -> list[Account]:
-    """Pair credentials with their providers. Live figures of accounts that are `known` are kept; doubles count once."""
+    """Pair credentials with their providers, each id once: the first counts, and another that was not implied is a problem.
+
+    Accounts that are `known` are kept, with their live figures and, where nothing was edited, all that was made of them.
+    """
     by_id: dict[str, Account] = {}
-    for credential in credentials:
-        if (provider := providers.get(credential.provider)) is None:
+    for given in credentials:
+        credential, provider = given if given.id else replace(given, id=given.identity), providers.get(given.provider)
+        if provider is None:
             problems.append(
                 f"{credential.origin}: there is no provider {credential.provider!r}; known: {', '.join(sorted(providers)) or 'none'}"
             )
-            continue
-        if not credential.origin and any(account.provider is provider for account in by_id.values()):
-            continue  # what sets a base URL or models stands in for the implied one
-        subject = credential.key.fingerprint if credential.key else credential.label
-        name = credential.id or ":".join(filter(None, (credential.provider, subject, credential.base_url)))
-        if name not in by_id:
-            account = by_id[name] = known.get(name) or Account(credential, provider)
-            account.credential, account.provider, account.prepared = replace(credential, id=name), provider, {}
+        elif (first := by_id.get(credential.id)) is not None:
+            if credential.origin and not credential.origin.startswith("$"):  # the environment's key is often the configured one
+                problems.append(f"{credential.origin}: {credential.id!r} is in {first.credential.origin} already; it is not used twice")
+        elif credential.origin or all(account.provider is not provider for account in by_id.values()):
+            # What sets a base URL or models stands in for the implied one, which has no origin.
+            account = by_id[credential.id] = known.get(credential.id) or Account(credential, provider)
+            if (account.credential, account.provider) != (credential, provider):
+                account.credential, account.provider, account.prepared = credential, provider, {}
     return [account for account in by_id.values() if not account.credential.disabled]

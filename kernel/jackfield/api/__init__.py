@@ -25,7 +25,7 @@ from jackfield.api.canonical.flavour import Fill, Flavour, apply_flavour
 from jackfield.api.canonical.framing import SSE, Framing
 from jackfield.api.canonical.models import Catalogue, ModelInfo, ThinkingSupport
 from jackfield.api.canonical.splice import Member, Path, Span, items, locate, members, splice
-from jackfield.api.credential import Credential, CredentialSource, LoginStep, RefreshingSource, Secret, is_placeholder
+from jackfield.api.credential import Credential, CredentialSource, LoginStep, RefreshingSource, Secret, StoredSource, is_placeholder
 from jackfield.api.dialect import (
     CALLS,
     Dialect,
@@ -83,8 +83,8 @@ __all__ = [
     "HostHttp", "HostInfo", "HttpProvider", "HttpRequest", "HttpResponse", "KeyHeader", "LoginStep", "Loss", "Member",
     "ModelInfo", "Needles", "Nested", "NotDecoded", "Operation", "Outcome", "Pairs", "Path", "Pick", "PluginRoute", "Pool",
     "Principal", "Provider", "QuotaWindow", "RefreshingSource", "Reject", "Repeat", "Reply", "Request", "Response", "Route",
-    "Rule", "Seconds", "Secret", "Sender", "Serves", "SessionSignals", "Size", "Span", "Spooled", "StateStore", "StreamAnswer",
-    "StreamDecoder", "StreamEncoder", "StreamHandler", "StreamHead", "Streams", "ThinkingSupport", "Timeouts", "Translator",
-    "Usage", "apply_flavour", "canonical", "classify", "failure", "hook", "is_placeholder", "items", "locate", "matches",
+    "Rule", "Seconds", "Secret", "Sender", "Serves", "SessionSignals", "Size", "Span", "Spooled", "StateStore", "StoredSource",
+    "StreamAnswer", "StreamDecoder", "StreamEncoder", "StreamHandler", "StreamHead", "Streams", "ThinkingSupport", "Timeouts",
+    "Translator", "Usage", "apply_flavour", "canonical", "classify", "failure", "hook", "is_placeholder", "items", "locate", "matches",
     "matches_any", "members", "reply_text", "seconds_until", "splice",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ calls `reveal` sees the text.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Annotated, Any, Final, Literal, NoReturn, Protocol
 
@@ -77,8 +77,11 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     provider: str
     id: str = ""
-    """Stable: the provider and what identifies the account or key there, never the key itself. The host makes one of the
-    key's fingerprint where it is empty."""
+    """Stable, and never the key itself. Where it is empty it is `identity`."""
+    subject: str = ""
+    """What stays the same of the account at its provider, whoever logs in and whenever: an account's id, not a token."""
+    workspace: str = ""
+    """Which of the subject's workspaces, organisations or projects it acts in. One subject has a credential for each."""
     key: Secret | None = None
     """The key or access token; None where none is needed."""
     label: str = ""
@@ -92,8 +95,10 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     proxy: str | None = None
     """The URL of the proxy for all of its traffic; `direct` for none."""
+    proxy_strict: bool = False
+    """Nothing is sent where its proxy cannot be used: it never goes past it."""
     headers: dict[str, str] = {}
-    """Headers for each of its requests."""
+    """Headers for each of its requests. The value `$X` copies the client's header `X`, but none that holds a key or a cookie."""
     models: tuple[str, ...] | None = None
     """Patterns of the models that it may serve; None for all of its provider's."""
     excluded: tuple[str, ...] = ()
@@ -107,6 +112,18 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Where it was read: `jackfield.yaml: credentials[2]`, `$ACME_API_KEY`."""
     storage: dict[str, Any] = {}
     """What its source keeps with it. Provisional."""
+
+    @property
+    def identity(self) -> str:
+        """Who it is: provider, subject and workspace, joined by colons. An edit or another login leaves it as it is.
+
+        Without a subject, a key is who its fingerprint says, and an account, whose token changes, who its label says; then
+        a base URL of its own belongs to it, too.
+        """
+        proof = self.key.fingerprint if self.key else ""
+        subject = self.subject or (proof if self.kind == "key" else "") or self.label or proof
+        parts = [self.provider, *(part.replace("%", "%25").replace(":", "%3A") for part in (subject, self.workspace))]
+        return ":".join(filter(None, [*parts, None if self.subject else self.base_url]))
 
 
 class LoginStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,14 +142,45 @@ class LoginStep(msgspec.Struct, frozen=True, kw_only=True):
 class CredentialSource(Protocol):
     """A place that credentials come from. Registered by `register_credential_sources`; needs a grant.
 
-    `load` is required. The others are looked for and used where they are there; all of them are
-    provisional. None of them runs in a call's task.
+    `name` and `load` are required. What `StoredSource` and `RefreshingSource` have besides is looked for by its name and
+    used where it is there, each for itself. None of it runs in a call's task.
     """
 
     name: str
 
     async def load(self) -> Sequence[Credential]:
-        """Return all credentials of the source."""
+        """Return all credentials of the source, each with where it was read as its `origin`.
+
+        Called at the start and after each change. One that has not changed is best the same object as before. Raises where
+        the source cannot be asked: the host then keeps what it had, and lists a problem.
+        """
+
+
+class StoredSource(CredentialSource, Protocol):
+    """What a source may have whose credentials lie somewhere, change there, and can be changed. Each is optional."""
+
+    problems: Sequence[str]
+    """What is wrong with single credentials, a line each: where, what, what to do. Read after each `load`, which still
+    returns the others."""
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` from now on whenever `load` would answer otherwise than it did, or `problems` would.
+
+        Called once, on the event loop, after the first `load`; not called where nothing is to be watched. `changed` is
+        called on the event loop as well: once for a burst of changes, when it is over, and not for what `save` and
+        `remove` did. It asks for a `load` and returns at once. Watching ends with the plugin, best in a task of
+        `host.spawn`.
+        """
+
+    async def save(self, credentials: Sequence[Credential]) -> None:
+        """Keep credentials that belong together (one file's): all of them or, with an error raised, none.
+
+        Each takes the place of the one with its id, else of the one with its identity; what is new is added. Others that
+        are kept with them stay. `load` then returns them, and `changed` is not called: who saves, loads.
+        """
+
+    async def remove(self, id: str) -> None:
+        """Forget a credential, and nothing else. Raises `KeyError` where there is none of that id. Else as with `save`."""
 
 
 class RefreshingSource(CredentialSource, Protocol):
