@@ -250,7 +250,8 @@ class Reader:
         for name in (name for name in value if name not in known and kind.__struct_config__.forbid_unknown_fields):
             near = difflib.get_close_matches(name, known, 1)
             self._complain(
-                prefix + name, f"unknown; did you mean {near[0]!r}?" if near else f"unknown; known here: {', '.join(sorted(known))}"
+                prefix + name,
+                f"unknown; did you mean {near[0]!r}?" if near else f"unknown; known here: {', '.join(sorted(known)) or 'nothing'}",
             )
         for name, field in known.items():
             if field.required and name not in value:

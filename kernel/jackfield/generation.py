@@ -5,7 +5,7 @@ providers, models. What must outlive it (accounts, pools of connections, breaker
 """
 
 import re
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Final
@@ -27,13 +27,13 @@ from jackfield.api import (
     matches_any,
 )
 from jackfield.canonical_dialect import CanonicalDialect
-from jackfield.config import Loaded
+from jackfield.config import Loaded, Reader
 from jackfield.credentials import Account, accounts, from_config, from_environment, from_sources
 from jackfield.dispatch import Breaker, Chain, Hook, chain_of
 from jackfield.models import Registry
-from jackfield.plugins import Plugin, PluginLoadError
+from jackfield.plugins import Plugin, PluginLoadError, config_type_of
 from jackfield.routes import Routes
-from jackfield.settings import HeaderRule, Schedulers
+from jackfield.settings import Config, HeaderRule, Schedulers
 
 NEVER_SENT: Final = frozenset({
     "authorization", "proxy-authorization", "cookie", "set-cookie", "host", "content-length", "content-type", "content-encoding",
@@ -72,20 +72,23 @@ class Lasting(msgspec.Struct, kw_only=True):
 
     breakers: dict[tuple[str, str], Breaker] = {}
     accounts: dict[str, Account] = {}
+    state: StateStore | None = None
+    """The store that plugins use now."""
+    stores: dict[str, Plugin] = {}
+    """Every store that was made, as a part of its plugin, by what the configuration said of it."""
 
 
 class Generation:
     """Everything that one configuration and one set of plugins amount to. `build` makes one; then it changes no more."""
 
-    def __init__(self, loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> None:
+    def __init__(self, loaded: Loaded, found: Sequence[Plugin], lasting: Lasting, problems: Sequence[str] = ()) -> None:
         self.loaded, self.config, self.plugins = loaded, loaded.config, found
-        self.problems, self.providers = list[str](), dict[str, Provider]()
+        self.problems, self.providers = list(problems), dict[str, Provider]()
         self.translators: dict[tuple[str, str], Translator] = {}
         """Direct translators, by the client's dialect and the upstream's."""
         self.dialects: dict[str, Dialect] = {"canonical": CanonicalDialect()}
         self.owner: dict[str, Plugin] = {}
         """Each provider's plugin, by the provider's key."""
-        self.state: StateStore | None = None
         self.sources, self.extra_models = list[tuple[str, CredentialSource]](), list[tuple[str, ModelInfo]]()
         self.accounts: list[Account] = []
         self._take_objects()
@@ -140,23 +143,14 @@ class Generation:
     # --------------------------------------------------------------------------------------------- built
 
     def _take_objects(self) -> None:
-        # Named plugins go first: one that is merely installed takes no key that another holds, whatever its priority.
-        ordered = sorted((p for p in self.plugins if p.state == "active"), key=lambda p: (not p.named, -p.priority, p.id))
         for hook, put in (
             ("register_dialects", self._put_dialect),
             ("register_providers", self._put_provider),
-            ("register_models", self._put_model),
-            ("register_translators", self._put_translator),
-            ("register_credential_sources", self._put_source),
-            ("register_state_stores", self._put_store),
+            ("register_models", lambda _, pair: self.extra_models.append((str(pair[0]), msgspec.convert(pair[1], ModelInfo)))),
+            ("register_translators", lambda plugin, t: _put(self.translators, (t.source, t.target), t, plugin)),
+            ("register_credential_sources", lambda plugin, source: self.sources.append((plugin.id, source))),
         ):
-            for plugin in (p for p in ordered if hook in p.implementations):
-                things: Sequence[Any] = ()
-                with _blaming(plugin, hook):
-                    things = list(plugin.implementations[hook].function() or ())
-                for thing in things:
-                    with _blaming(plugin, hook):
-                        put(plugin, thing)
+            _hand_over(self.plugins, hook, put)
 
     def _put_dialect(self, plugin: Plugin, dialect: Any) -> None:
         if not isinstance(dialect, Dialect):
@@ -176,19 +170,6 @@ class Generation:
             del self.providers[key]
         if _put(self.providers, key, provider, plugin):
             self.owner[key] = plugin
-
-    def _put_model(self, plugin: Plugin, pair: Any) -> None:
-        self.extra_models.append((str(pair[0]), msgspec.convert(pair[1], ModelInfo)))
-
-    def _put_translator(self, plugin: Plugin, translator: Any) -> None:
-        _put(self.translators, (translator.source, translator.target), translator, plugin)
-
-    def _put_source(self, plugin: Plugin, source: Any) -> None:
-        self.sources.append((plugin.id, source))
-
-    def _put_store(self, plugin: Plugin, pair: Any) -> None:
-        if pair[0] == self.config.state and self.state is None:
-            self.state = pair[1]({})
 
     def _chosen_scheduler(self) -> Schedulers:
         said, by_id = self.config.scheduler, {plugin.id: plugin for plugin in self.plugins}
@@ -217,9 +198,9 @@ class Generation:
                 )
 
 
-async def build(loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> Generation:
-    """Make a generation of plugins that are loaded. What is wrong becomes a listed problem."""
-    made = Generation(loaded, found, lasting)
+async def build(loaded: Loaded, found: Sequence[Plugin], lasting: Lasting, problems: Sequence[str] = ()) -> Generation:
+    """Make a generation of plugins that are loaded. What is wrong becomes a listed problem, after those found before."""
+    made = Generation(loaded, found, lasting, problems)
     keyless = [Credential(provider=p.key, label="none needed") for p in made.providers.values() if p.auth is None or p.key_optional]
     outside = await from_sources(made.sources, made.problems)
     held = [*from_config(loaded, made.problems), *outside, *from_environment(made.from_environment()), *keyless]
@@ -227,6 +208,35 @@ async def build(loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> Ge
     lasting.accounts.update({account.credential.id: account for account in made.accounts})
     made.models = Registry(made.accounts, made.config.models.aliases, made.extra_models, made.config.models.catalogue)
     return made
+
+
+def choose_store(loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> tuple[StateStore | None, list[str]]:
+    """Return the state store that the configuration asks for, made now where there is none yet; and what is wrong."""
+    said, problems, kinds = loaded.config.state, list[str](), dict[str, tuple[Plugin, Any]]()
+    _hand_over(found, "register_state_stores", lambda plugin, pair: _put(kinds, pair[0], (plugin, pair[1]), plugin))
+    settings = {"kind": said} if isinstance(said, str) else dict(said)
+    if (kind := str(settings.pop("kind", ""))) not in kinds:
+        unmet = f"{loaded.source}: state: no plugin has a store of the kind {kind!r}; known: {', '.join(sorted(kinds)) or 'none'}"
+        return None, [unmet] if said != Config().state else []
+    plugin, factory = kinds[kind]
+    key = repr((plugin.id, kind, sorted(settings.items())))
+    own = Reader(loaded.source, problems).read(config_type_of(factory, factory) or dict[str, Any], settings, "state")
+    with _blaming(plugin, "state"):
+        if key not in lasting.stores and not problems:
+            lasting.stores[key] = Plugin(id=plugin.id, origin=f"state: {kind}", object=factory(own))
+    return (lasting.stores[key].object if key in lasting.stores else None), problems
+
+
+def _hand_over(found: Sequence[Plugin], hook: str, put: Callable[[Plugin, Any], Any]) -> None:
+    """Give each object that plugins register to what puts it in its place."""
+    # Named plugins go first: one that is merely installed takes no key that another holds, whatever its priority.
+    for plugin in sorted((p for p in found if hook in p.implementations), key=lambda p: (not p.named, -p.priority, p.id)):
+        things: Sequence[Any] = ()
+        with _blaming(plugin, hook):
+            things = list(plugin.implementations[hook].function() or ())
+        for thing in things:
+            with _blaming(plugin, hook):
+                put(plugin, thing)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from jackfield.api import CallError, Event, ModelInfo, Nested, Reply, Request, R
 from jackfield.calls import PluginHost
 from jackfield.discovery import Discovery
 from jackfield.dispatch import Watchdog, as_plugin, of_a_plugin
-from jackfield.generation import Generation, build
+from jackfield.generation import Generation, build, choose_store
 from jackfield.plugins import Plugin, PluginLoadError
 from jackfield.server import Server
 from jackfield.shared import Shared
@@ -90,16 +90,19 @@ class Jackfield:
         """Find, build and (if asked) start the plugins, and make a generation of them. Raises `PluginLoadError`."""
         shared = self._shared = Shared(self.config)
         self._parts.push_async_callback(shared.close)
+        # After the plugins: they may still keep what they know when they close.
+        self._parts.push_async_callback(lambda: asyncio.gather(*(self._run_part(s, "close") for s in shared.lasting.stores.values())))
         self._own = self._host_for(Plugin(id="", origin="the embedding program"), shared)
         self.plugins = plugins.find(self.loaded, self._given)
         plugins.load(self.plugins, self.loaded, partial(self._host_for, shared=shared))
+        shared.lasting.state, problems = choose_store(self.loaded, self.plugins, shared.lasting)  # plugins may ask it when they start
         for plugin in (p for p in self.plugins if start and p.state == "active"):
             self._parts.push_async_callback(self._run_part, plugin, "close")
             if (fault := await self._run_part(plugin, "start")) is not None:
                 if plugin.settings.required or "authenticate" in plugin.grants:  # without it the house would stand open
                     raise PluginLoadError(fault)
                 plugin.fail(fault)
-        shared.generation = await build(self.loaded, self.plugins, shared.lasting)
+        shared.generation = await build(self.loaded, self.plugins, shared.lasting, problems)
         self._parts.callback(shared.generation.close)
         return shared.generation
 

@@ -148,7 +148,7 @@ class Config(Settings, frozen=True):
     models: Models = Models()
     translation: Translation = Translation()
     scheduler: str | Schedulers | None = None
-    state: str = "memory"
-    """The kind of state store."""
+    state: str | dict = "memory"  # type: ignore[type-arg]  # left as it is: all but `kind` is the store's
+    """The kind of state store; or a mapping of its `kind` and its settings."""
     credentials: tuple[Credential, ...] = ()
     plugins: dict[str, Any] = {}

@@ -387,7 +387,7 @@ def test_check_says_what_would_keep_a_host_from_serving(run: Run) -> None:
     result = run("check", "-c", "my.yaml", my_yaml="server: {host: 0.0.0.0}\nstate: nowhere")
     assert result.exit_code == 1
     assert "my.yaml: server.host: others can reach '0.0.0.0', but nothing asks who calls" in result.output
-    assert "my.yaml: state: no plugin has a store 'nowhere'" in result.output
+    assert "my.yaml: state: no plugin has a store of the kind 'nowhere'" in result.output
 
 
 def test_what_is_known_of_a_model_is_shown_with_who_says_so(run: Run) -> None:

@@ -147,8 +147,11 @@ def register_credential_sources() -> Sequence[CredentialSource] | None:
 
 
 @_spec("objects", "open")
-def register_state_stores() -> Sequence[tuple[str, Callable[[dict[str, Any]], StateStore]]] | None:
-    """Return kinds of state stores, as pairs of a name and a function from settings to a store. Asked once. Provisional."""
+def register_state_stores() -> Sequence[tuple[str, Callable[[Any], StateStore]]] | None:
+    """Return kinds of state stores, as pairs of a name and a factory that makes a store of its settings. Asked once.
+
+    The configuration chooses one of them (`state`); its factory is then called once for each set of settings.
+    """
 
 
 @_spec("objects", "closed", "management.register", "management.handle")

@@ -10,7 +10,6 @@ from jackfield.cli.options import config_option, overrides, plugin_option
 from jackfield.config import ConfigError
 from jackfield.host import Jackfield
 from jackfield.plugins import PluginLoadError
-from jackfield.settings import Config
 
 
 @click.command()
@@ -52,6 +51,4 @@ def _kept_from_serving(host: Jackfield) -> list[str]:
     config, generation, found = host.config, host.generation, list[str]()
     if not is_loopback(config.server.host) and not generation.doorkeepers():
         found.append(f"{host.loaded.source}: server.host: others can reach {config.server.host!r}, but nothing asks who calls")
-    if generation.state is None and config.state != Config().state:
-        found.append(f"{host.loaded.source}: state: no plugin has a store {config.state!r}")
     return found
