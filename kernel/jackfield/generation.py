@@ -92,6 +92,14 @@ class Generation:
         self.sources, self.extra_models = list[tuple[str, CredentialSource]](), list[tuple[str, ModelInfo]]()
         self.accounts: list[Account] = []
         self._take_objects()
+        told = {"proxy": self.config.proxies.providers}
+        known = ", ".join(sorted(self.providers)) or "none"
+        self.problems += [
+            f"{loaded.source}: {where}.providers.{key}: there is no provider {key!r}; known: {known}"
+            for where, keys in told.items()
+            for key in keys
+            if key not in self.providers
+        ]
         asked = [(p, i) for p in found for i in p.implementations.values() if HOOKS[i.hook].shape != "objects"]
         hooks = [Hook(p, i, self.config.hooks, lasting.breakers.setdefault((p.id, i.hook), Breaker())) for p, i in asked]
         self.chains = {name: chain_of(hooks, name) for name, info in HOOKS.items() if info.shape != "objects"}

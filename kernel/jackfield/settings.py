@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from jackfield.api import Credential, ModelInfo, Seconds, Size
+from jackfield.api import CallError, Credential, ModelInfo, Seconds, Size, failure
+from jackfield.api.credential import check_proxy
 
 
 class Settings(Struct, forbid_unknown_fields=True, frozen=True):
@@ -50,6 +51,30 @@ class Timeouts(Settings, frozen=True):
     """Between two reads of an upstream's answer."""
     client_body: Seconds = Seconds(30)
     """Between two reads of a client's body."""
+
+
+class Proxy(Settings, frozen=True):
+    """Through which proxy requests to upstreams go. The environment's words for it (`HTTPS_PROXY` and the like) count for nothing."""
+
+    url: str = ""
+    """For all of which nothing else is said; `direct` or nothing for none."""
+    strict: bool = False
+    """Nothing is sent without a proxy, unless `direct` stands for it by name."""
+    providers: dict[str, str] = {}
+    """By the provider's key. A credential's own goes before it."""
+
+    def of(self, credential: Credential | None) -> str:
+        """Return the URL of the proxy for a credential's traffic, or for traffic of no credential; `''` for none.
+
+        Raises `CallError` where it may not leave without one.
+        """
+        own = "" if credential is None else credential.proxy or self.providers.get(credential.provider, "")
+        if (url := own or self.url) not in ("", "direct"):
+            return url
+        if strict := "proxy_strict" if credential is not None and credential.proxy_strict else "proxy.strict" * (self.strict and not own):
+            says = f"there is no proxy for this request, and it may not leave without one ({strict})"
+            raise CallError(failure("network", says, code="proxy_failed", blame="credential"))
+        return ""
 
 
 class Hooks(Settings, frozen=True):
@@ -142,6 +167,7 @@ class Config(Settings, frozen=True):
     server: Server = Server()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
+    proxy: str | Proxy | None = None
     hooks: Hooks = Hooks()
     access: Access = Access()
     headers: HeaderPolicy = HeaderPolicy()
@@ -152,3 +178,13 @@ class Config(Settings, frozen=True):
     """The kind of state store; or a mapping of its `kind` and its settings."""
     credentials: tuple[Credential, ...] = ()
     plugins: dict[str, Any] = {}
+
+    @property
+    def proxies(self) -> Proxy:
+        """What is said of proxies, in its long form."""
+        return self.proxy if isinstance(self.proxy, Proxy) else Proxy(url=self.proxy or "")
+
+    def __post_init__(self) -> None:
+        """Refuse what is no proxy: a mistake must not let anything go past one."""
+        for where, url in {"url": self.proxies.url, **{f"providers.{k}": url for k, url in self.proxies.providers.items()}}.items():
+            check_proxy(url, f"proxy.{where}")

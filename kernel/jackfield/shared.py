@@ -27,7 +27,8 @@ class Shared:
         self.sweeper = Sweeper(times.first_byte, times.idle, times.client_body, config.server.keepalive)
         self.current: ContextVar[Exchange | None] = ContextVar("jackfield_exchange", default=None)
         """The call of this host that the running task serves: the parent of calls that plugins make in it."""
-        self.transport, self.completion, self.lasting = Transport(times, config.limits, self.sweeper), Completion(self.current), Lasting()
+        self.completion, self.lasting = Completion(self.current), Lasting()
+        self.transport = Transport(times, config.limits, self.sweeper, self.lasting.accounts)
         self._generation: Generation | None = None
         self.bytes_in_flight = 0
         self.first_models: Callable[[], Awaitable[None]] = _nothing
@@ -44,7 +45,8 @@ class Shared:
 
     @generation.setter
     def generation(self, generation: Generation) -> None:
-        self._generation, self.transport.private = generation, generation.private_origins()
+        self._generation = generation
+        self.transport.adopt(generation.config, generation.private_origins())
 
     async def close(self) -> None:
         """End what runs in the background, and close all connections."""

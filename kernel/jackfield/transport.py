@@ -8,7 +8,7 @@ import contextlib
 import contextvars
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from jackfield import __version__
 from jackfield.addresses import ip_of, is_public, origin_of
 from jackfield.api import CallError, Headers, HttpRequest, Timeouts, failure
 from jackfield.credentials import Account
-from jackfield.settings import Limits
+from jackfield.settings import Config, Limits, Proxy
 from jackfield.settings import Timeouts as DefaultTimeouts
 from jackfield.sweeper import Sweeper, Watch, end_all
 
@@ -106,19 +106,27 @@ class Response:
             (self._inner.release if self._inner.content.at_eof() else unread)()
 
 
-class Transport:
-    """Connection pools for the life of the host."""
+_Way = tuple[aiohttp.ClientSession, URL | None, aiohttp.BasicAuth | None]
+"""How requests leave: over which connections, and through which proxy, where aiohttp has to be told of it."""
 
-    def __init__(self, timeouts: DefaultTimeouts, limits: Limits, sweeper: Sweeper) -> None:
-        self.limits, self.timeouts, self._sweeper = limits, timeouts, sweeper
-        self.private = frozenset[str]()
-        """Origins that may be private addresses: the configuration names them."""
-        self._sessions, self._urls, self._ending = dict[str | None, aiohttp.ClientSession](), dict[str, URL](), set[asyncio.Task[None]]()
+
+class Transport:
+    """Connection pools for the life of the host. `accounts` are those that requests may name, by their credentials' ids."""
+
+    def __init__(self, timeouts: DefaultTimeouts, limits: Limits, sweeper: Sweeper, accounts: Mapping[str, Account]) -> None:
+        self.limits, self.timeouts, self._sweeper, self._accounts = limits, timeouts, sweeper, accounts
+        self.private, self._proxy = frozenset[str](), Proxy()
+        self._ways, self._urls, self._ending = dict[str, _Way](), dict[str, URL](), set[asyncio.Task[None]]()
+
+    def adopt(self, config: Config, private: frozenset[str]) -> None:
+        """Go by this configuration from now on. `private` are origins that may be private addresses: it names them."""
+        self.private, self._proxy = private, config.proxies
+        self._urls.clear()
 
     async def close(self) -> None:
         """Close all connections."""
         await end_all(*self._ending)
-        for session in self._sessions.values():
+        for session, _, _ in self._ways.values():
             await session.close()
 
     async def request(self, request: HttpRequest, account: Account | None = None, again: bool = True) -> Response:
@@ -126,9 +134,8 @@ class Transport:
 
         Raises `CallError` for everything that is not an answer.
         """
-        limits, ours = request.timeouts or _NO_TIMEOUTS, self.timeouts
-        proxy = account.credential.proxy if account is not None else None
-        url, session, body = self._url(request.url, account), self._sessions.get(proxy) or self._session(proxy), request.body
+        limits, ours, body = request.timeouts or _NO_TIMEOUTS, self.timeouts, request.body
+        url, (session, proxy, auth) = self._url(request.url, account), self._way(request, account)
         watch = Watch(self._sweeper, limits.total)
         watch.arm(limits.first_byte or ours.first_byte, "first_byte")
         try:
@@ -139,7 +146,8 @@ class Transport:
                 data=body if body is None or len(body) < LARGE else _pieces(body if isinstance(body, bytes) else body.view()),
                 loop=asyncio.get_running_loop(),
                 session=session,
-                proxy=URL(proxy) if proxy is not None and proxy.startswith("http") else None,
+                proxy=proxy,
+                proxy_auth=auth,
             )
             inner = await _ask(session, outgoing, _connecting(limits.connect or ours.connect))
             watch.since = None
@@ -157,12 +165,23 @@ class Transport:
         finally:
             _makers.discard(watch.task)
 
-    def _session(self, proxy: str | None) -> aiohttp.ClientSession:
-        socks = proxy is not None and proxy.startswith("socks")
-        session = self._sessions[proxy] = aiohttp.ClientSession(
-            connector=_socks(proxy or "") if socks else _Maker(limit=0, resolver=_Resolver(self)), cookie_jar=aiohttp.DummyCookieJar()
-        )
-        return session
+    def _way(self, request: HttpRequest, account: Account | None) -> _Way:
+        """Return how a request leaves: as its credential's traffic does, or that of the credential on whose behalf it is."""
+        held = account.credential if account is not None else request.credential
+        if isinstance(held, str):
+            if held not in self._accounts:
+                raise CallError(failure("plugin", f"there is no credential {held!r}"))
+            held = self._accounts[held].credential
+        if (way := self._ways.get(proxy := self._proxy.of(held))) is None:
+            # Where there is a proxy, its own name is all that is resolved here, and the operator has named it.
+            maker = _socks(proxy) if (socks := proxy.startswith("socks")) else _Maker(limit=0, resolver=None if proxy else _Resolver(self))
+            maker.proxy = URL(proxy).with_user(None) if proxy else None
+            way = self._ways[proxy] = (
+                aiohttp.ClientSession(connector=maker, cookie_jar=aiohttp.DummyCookieJar()),
+                None if socks else maker.proxy,
+                None if socks else aiohttp.BasicAuth.from_url(URL(proxy), encoding="utf-8"),
+            )
+        return way
 
     def _url(self, text: str, account: Account | None) -> URL:
         """Return the parsed URL once it is certain that the request may go there."""
@@ -213,6 +232,8 @@ async def _ask(session: Any, request: aiohttp.ClientRequest, limits: aiohttp.Cli
         )
         answer = held = await request.send(connection)
         await answer.start(connection)
+        if answer.status == 407 and request.proxy is not None:
+            raise _ProxyFault(f"the proxy {request.proxy.origin()} answered 407 {answer.reason}")
     except BaseException:
         held.close()  # the answer closes its connection
         raise
@@ -283,15 +304,32 @@ def _connecting(seconds: float) -> aiohttp.ClientTimeout:
 
 _makers: Final = set[asyncio.Task[Any] | None]()
 """Tasks that ask over a connection which was made for them."""
+_TLS: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError)
+
+
+class _ProxyFault(aiohttp.ClientError):
+    """What a proxy did not do, in plain words."""
 
 
 class _Maker(aiohttp.TCPConnector):
     """Notes which tasks had to make a new connection, so that one taken from the pool can be told from it."""
 
-    async def _create_connection(self, *args: Any) -> Any:
+    proxy: URL | None = None
+    """Through which all of them go, without user and password."""
+
+    async def _create_connection(self, req: Any, traces: Any, timeout: aiohttp.ClientTimeout) -> Any:
         _makers.add(asyncio.current_task())
         # A connection keeps the context in which it is made: that of a call would hold the call as long as the connection lives.
-        return await asyncio.get_running_loop().create_task(super()._create_connection(*args), context=contextvars.Context())
+        making = asyncio.get_running_loop().create_task(super()._create_connection(req, traces, timeout), context=contextvars.Context())
+        try:
+            async with asyncio.timeout(timeout.sock_connect):  # all of it: the name, the proxy, TLS
+                return await making
+        except Exception as fault:
+            if self.proxy is None or (isinstance(fault, _TLS) and getattr(fault, "host", "") != self.proxy.host):
+                raise
+            status = f": it answered {fault.status} {fault.message}" if isinstance(fault, aiohttp.ClientHttpProxyError) else ""
+            why = " in time (timeouts.connect)" if isinstance(fault, TimeoutError) else status
+            raise _ProxyFault(f"the proxy {self.proxy.origin()} made no connection to {req.url.origin()}{why}") from fault
 
 
 class _PrivateAddress(ValueError):
@@ -314,22 +352,23 @@ class _Resolver(aiohttp.ThreadedResolver):
         return fit
 
 
-def _socks(proxy: str) -> aiohttp.BaseConnector:
+def _socks(proxy: str) -> Any:
     try:
         from aiohttp_socks import ProxyConnector  # noqa: PLC0415 (an extra)
     except ImportError:
-        raise CallError(failure("plugin", f"{origin_of(proxy)!r} needs the extra 'socks': pip install 'jackfield[socks]'")) from None
+        says = "a proxy of SOCKS needs the extra 'socks': pip install 'jackfield[socks]'"
+        raise CallError(failure("network", says, code="proxy_failed", blame="credential")) from None
     maker: Any = type("_SocksMaker", (ProxyConnector, _Maker), {})
-    return maker.from_url(proxy, limit=0, rdns=True)  # type: ignore[no-any-return]
+    return maker.from_url(proxy.replace("socks5h:", "socks5:"), limit=0, rdns=True)
 
 
 _EXPLAINED: Final[tuple[tuple[tuple[type[BaseException], ...], str, str], ...]] = (
+    ((_ProxyFault,), "proxy_failed", "{1}"),
     ((_PrivateAddress,), "private_address", "{} is a private address; name it in the configuration to allow it"),
-    ((aiohttp.ClientConnectorCertificateError,), "bad_certificate", "the certificate of {} is not valid"),
+    ((aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError), "bad_certificate", "the certificate of {} is not valid"),
     ((aiohttp.ClientSSLError, ssl.SSLError), "tls_failed", "no TLS connection to {}"),
     ((aiohttp.ClientConnectorDNSError,), "unknown_host", "the host name of {} cannot be resolved"),
     ((aiohttp.ConnectionTimeoutError, TimeoutError), "connect_timeout", "no connection to {} in time (timeouts.connect)"),
-    ((aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError), "proxy_failed", "the proxy for {} refused"),
     ((aiohttp.ClientConnectorError,), "no_connection", "no connection to {}"),
     ((aiohttp.ServerDisconnectedError, ConnectionError), "no_answer", "{} closed the connection without an answer"),
     ((aiohttp.ClientResponseError,), "not_http", "{} does not answer in HTTP"),
@@ -340,10 +379,12 @@ _EXPLAINED: Final[tuple[tuple[tuple[type[BaseException], ...], str, str], ...]] 
 
 def _explained(fault: BaseException, url: str) -> Any:
     """Say in plain words why there is no answer."""
-    origin, detail = origin_of(url), f"{type(fault).__name__}: {fault}"
+    told = (fault.__cause__ or fault) if isinstance(fault, _ProxyFault) else fault
+    origin, detail = origin_of(url), f"{type(told).__name__}: {told}"
     code, says = next((code, says) for kinds, code, says in _EXPLAINED if isinstance(fault, kinds))
     if code == "tls_failed" and ("WRONG_VERSION_NUMBER" in detail or "record layer" in detail.lower().replace("_", " ")):
         says = "base_url says https, but {} speaks plain http"
     if code == "not_http" and url.startswith("http://") and ("\\x15" in detail or "\\x16" in detail) and "\\x03" in detail:  # TLS's records
         says = "base_url says http, but {} speaks https"
-    return failure("network", says.format(origin), code=code, detail=detail)
+    blame = "credential" if code == "proxy_failed" else "provider"  # who has the proxy
+    return failure("network", says.format(origin, fault), code=code, detail=detail, blame=blame)

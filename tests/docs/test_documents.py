@@ -60,7 +60,7 @@ async def test_the_example_of_a_configuration_has_no_problems(monkeypatch: pytes
 
 def set_variables_in(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b", text):
-        monkeypatch.setenv(name, f"value-of-{name.lower()}")
+        monkeypatch.setenv(name, "http://proxy.example:3128" if name.endswith("_PROXY") else f"value-of-{name.lower()}")
 
 
 async def problems_of(configuration: object) -> list[str]:

@@ -57,6 +57,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "server": settings.Server,
     "limits": settings.Limits,
     "timeouts": settings.Timeouts,
+    "proxy": settings.Proxy,
     "hooks": settings.Hooks,
     "access": settings.Access,
     "headers": settings.HeaderPolicy,

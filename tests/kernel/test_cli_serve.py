@@ -85,6 +85,18 @@ def test_it_says_where_it_listens_and_how_to_try_it_and_stops_on_a_signal(serve:
     assert "Traceback" not in log
 
 
+@pytest.mark.parametrize("said", [False, True])
+def test_a_proxy_of_the_environment_is_said_not_to_be_used_unless_the_configuration_says_something(
+    serve: object, said: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "my.yaml").write_text(f"proxy: {'direct' if said else ''}\n")
+    served = serve("-c", "my.yaml", HTTPS_PROXY="http://me:secret@127.0.0.1:1")  # type: ignore[operator]
+    served.announced()
+    log = served.stop()
+    assert ("$HTTPS_PROXY is not used: to go through that proxy, write `proxy: ${HTTPS_PROXY}`" in log) is not said
+    assert "secret" not in log
+
+
 def test_with_nothing_plugged_in_it_says_so_and_still_answers_the_health_check(serve: object, tmp_path: Path) -> None:
     names = ("anthropic", "api_keys", "gemini", "memory", "openai", "round_robin", "simulator")
     off = ", ".join(f"{name}: {{enabled: false, required: false}}" for name in names)

@@ -72,6 +72,15 @@ def is_placeholder(text: str) -> bool:
     return bool(_PLACEHOLDER.search(text.strip()))
 
 
+_PROXY: Final = re.compile(r"(?:https?|socks5h?)://(?:[^@/?#\s]*@)?(?:\[[\da-f:.]+\]|[\w.-]+):\d{1,5}/?", re.IGNORECASE)
+
+
+def check_proxy(url: str, where: str) -> None:
+    """Raise `ValueError` for what is neither the URL of a proxy nor `direct` nor nothing. It may hold a password, so it is not shown."""
+    if url not in ("", "direct") and _PROXY.fullmatch(url) is None:
+        raise ValueError(f"{where} is no URL of a proxy: write http://, https:// or socks5:// with a host and a port, or direct")
+
+
 class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One key or account at a provider; also one entry of `credentials` in the configuration."""
 
@@ -112,6 +121,10 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Where it was read: `jackfield.yaml: credentials[2]`, `$ACME_API_KEY`."""
     storage: dict[str, Any] = {}
     """What its source keeps with it. Provisional."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would later be a surprise."""
+        check_proxy(self.proxy or "", "proxy")
 
     @property
     def identity(self) -> str:

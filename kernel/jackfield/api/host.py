@@ -10,6 +10,7 @@ from jackfield.api.body import Spooled
 from jackfield.api.call import Call, Reply
 from jackfield.api.canonical import Delta, Request, Response
 from jackfield.api.canonical.models import ModelInfo
+from jackfield.api.credential import Credential
 from jackfield.api.event import Event
 from jackfield.api.headers import Headers
 from jackfield.api.state import StateStore
@@ -34,6 +35,9 @@ class HttpRequest(msgspec.Struct, kw_only=True, gc=False):
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | Spooled | None = None
     timeouts: Timeouts | None = None
+    credential: Credential | str | None = None
+    """On whose behalf it is, as itself or by its id: the request goes through that credential's proxy. Its key is not sent
+    along; an attempt's own requests need no such word."""
 
 
 class HttpResponse(Protocol):
@@ -66,7 +70,8 @@ class Nested(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HostHttp(Protocol):
-    """Requests through the host's connection pools. They carry no credential and reach no private address."""
+    """Requests through the host's connection pools. They carry no credential and reach no private address, and go through the
+    proxy of the configuration, or of the credential that a request names."""
 
     async def request(self, request: HttpRequest) -> HttpResponse:
         """Send a request; the answer is read whole or iterated over. Raises `CallError` when there is none."""

@@ -18,6 +18,8 @@ from jackfield.host import Jackfield
 
 log = logging.getLogger("jackfield")
 
+_PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy")
+"""Where many programs look for a proxy, and the host does not."""
 _THREADS_MAY_TAKE: Final = 1.0
 """Seconds that each thread still has, once the host has stopped."""
 
@@ -55,6 +57,8 @@ def _announce(host: Jackfield) -> None:
     """Say what is there and print a line that can be pasted to try it."""
     for problem in host.problems:
         log.warning("%s", problem)
+    if host.config.proxy is None and (name := next(filter(os.environ.get, _PROXIES), None)) is not None:
+        log.info("$%s is not used: to go through that proxy, write `proxy: ${%s}`", name, name)
     address = f"http://{_shown(host.config.server.host)}:{host.port}"
     click.echo(f"jackfield listens on {address}")
     active = [plugin.id for plugin in host.plugins if plugin.state == "active"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Self
 
@@ -53,11 +54,11 @@ class Wire:
 class ScriptedUpstream:
     """Serves each request with the next script; the last one serves all further requests.
 
-    `requests` has what came in, `open` counts the connections that are open now.
+    `requests` has what came in, `open` counts the connections that are open now. With `tls` it speaks HTTPS.
     """
 
-    def __init__(self, *scripts: Script) -> None:
-        self._scripts = list(scripts)
+    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+        self._scripts, self._tls = list(scripts), tls
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.requests: list[Received] = []
@@ -67,12 +68,12 @@ class ScriptedUpstream:
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:port`."""
+        """`http://127.0.0.1:port`, or `https`."""
         assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
