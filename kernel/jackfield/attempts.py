@@ -92,7 +92,7 @@ def _attempt(exchange: Exchange, candidate: Candidate) -> Attempt:
     dialects = provider.dialects_of(candidate.model) if candidate.model else provider.dialects
     name = call.dialect if call.dialect in dialects else next((n for n in dialects if n in generation.dialects), "canonical")
     attempt = Attempt(call, provider, candidate, generation.dialects[name])
-    attempt.base_url = candidate.account.credential.base_url
+    attempt.base_url, attempt.rulings = candidate.account.credential.base_url, generation.config.failures.get(provider.key, ())
     if exchange.tried:
         attempt.number = len(exchange.tried) + 1
         attempt.before = tuple(tried.failure for tried in exchange.tried if tried.failure is not None)
@@ -153,7 +153,7 @@ async def _judge(exchange: Exchange, made: Tried, reply: Reply) -> Failure | Non
     attempt = made.attempt
     if reply.status >= 300:
         made.reply = reply
-        return attempt.provider.classify(attempt.dialect, reply.status, reply.headers, bodies.error_body(reply))
+        return attempt.classify(reply.status, reply.headers, bodies.error_body(reply))
     if reply.stream is None:
         return bodies.judge(attempt, reply, made)
     made.relay = Relay(exchange, reply, Source(reply.stream, attempt.dialect, exchange.generation.config.limits.event), made)

@@ -230,7 +230,7 @@ def judge(attempt: Attempt, reply: Reply, made: Tried) -> Failure | None:
     if seen.error is None:
         return None
     status = seen.error.status if seen.error.status >= 400 else 502
-    return attempt.provider.classify(attempt.dialect, status, reply.headers, body.raw)
+    return attempt.classify(status, reply.headers, body.raw)
 
 
 async def edit_response(exchange: Exchange, seen: Attempt | Call, reply: Reply, dialect: Dialect) -> Body[Response]:

@@ -4,8 +4,9 @@ Building one turns configuration and plugins into what the pipeline walks: chain
 providers, models. What must outlive it (accounts, pools of connections, breakers) is handed in.
 """
 
+import difflib
 import re
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Final
@@ -92,14 +93,7 @@ class Generation:
         self.sources, self.extra_models = list[tuple[str, CredentialSource]](), list[tuple[str, ModelInfo]]()
         self.accounts: list[Account] = []
         self._take_objects()
-        told = {"proxy": self.config.proxies.providers}
-        known = ", ".join(sorted(self.providers)) or "none"
-        self.problems += [
-            f"{loaded.source}: {where}.providers.{key}: there is no provider {key!r}; known: {known}"
-            for where, keys in told.items()
-            for key in keys
-            if key not in self.providers
-        ]
+        self._must_name_providers({"proxy.providers": self.config.proxies.providers, "failures": self.config.failures})
         asked = [(p, i) for p in found for i in p.implementations.values() if HOOKS[i.hook].shape != "objects"]
         hooks = [Hook(p, i, self.config.hooks, lasting.breakers.setdefault((p.id, i.hook), Breaker())) for p, i in asked]
         self.chains = {name: chain_of(hooks, name) for name, info in HOOKS.items() if info.shape != "objects"}
@@ -178,6 +172,13 @@ class Generation:
             del self.providers[key]
         if _put(self.providers, key, provider, plugin):
             self.owner[key] = plugin
+
+    def _must_name_providers(self, sections: Mapping[str, Iterable[str]]) -> None:
+        """Make a problem of every key in these sections of the configuration that is no provider's."""
+        for section, key in ((section, key) for section, keys in sections.items() for key in keys if key not in self.providers):
+            near = difflib.get_close_matches(key, self.providers, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(self.providers)) or 'none'}"
+            self.problems.append(f"{self.loaded.source}: {section}.{key}: there is no provider {key!r}; {hint}")
 
     def _chosen_scheduler(self) -> Schedulers:
         said, by_id = self.config.scheduler, {plugin.id: plugin for plugin in self.plugins}

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from jackfield.api import CallError, Credential, ModelInfo, Seconds, Size, failure
+from jackfield.api import CallError, Credential, ModelInfo, Rule, Seconds, Size, failure
 from jackfield.api.credential import check_proxy
 
 
@@ -176,6 +176,8 @@ class Config(Settings, frozen=True):
     scheduler: str | Schedulers | None = None
     state: str | dict = "memory"  # type: ignore[type-arg]  # left as it is: all but `kind` is the store's
     """The kind of state store; or a mapping of its `kind` and its settings."""
+    failures: dict[str, tuple[Rule, ...]] = {}
+    """What providers' errors mean, by provider; these rules stand before the provider's own."""
     credentials: tuple[Credential, ...] = ()
     plugins: dict[str, Any] = {}
 

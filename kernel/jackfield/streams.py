@@ -47,7 +47,7 @@ class Relay:
             if (first := await self._source.first_event()) is not None:
                 fits, made = self._made is None or self._up.commits(first), self._made
                 status = 502 if fits or first.error is None or first.error.status < 400 else first.error.status
-                told = made.attempt.provider.classify(self._up, status, self._reply.headers, first.data) if made and not fits else None
+                told = made.attempt.classify(status, self._reply.headers, first.data) if made and not fits else None
             return told
         finally:
             if told is not None:

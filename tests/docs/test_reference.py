@@ -18,7 +18,7 @@ import yaml
 
 import jackfield.api
 from jackfield import settings, transport
-from jackfield.api import HOOKS, Cause, Credential, Error, Failure, Headers, Seconds, Size, classify, failure, hooks
+from jackfield.api import HOOKS, Cause, Credential, Error, Failure, Headers, Rule, Seconds, Size, classify, failure, hooks
 from jackfield.api.units import read_unit
 from jackfield.cli.main import main
 from jackfield.config import Reader
@@ -64,6 +64,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "headers.request and headers.response": settings.HeaderRule,
     "models": settings.Models,
     "scheduler": settings.Schedulers,
+    "failures": Rule,
     "credentials": Credential,
     "plugins": settings.PluginSettings,
     "plugins.id.hooks": settings.HookSettings,

@@ -102,8 +102,8 @@ def test_a_file_that_says_nothing_leaves_the_defaults(read: Read, text: str) -> 
         ("credentials: [{provider: a, kye: k}]", "credentials[0].kye: unknown; did you mean 'key'?"),
         (
             "1: 2",
-            "1: unknown; known here: access, credentials, headers, hooks, limits, models, plugins, proxy, scheduler, server, state, "
-            "timeouts, translation",
+            "1: unknown; known here: access, credentials, failures, headers, hooks, limits, models, plugins, proxy, scheduler, server, "
+            "state, timeouts, translation",
         ),
         ("[]", "expected a mapping at the top, got a list"),
         ("hello", "expected a mapping at the top, got a text"),

@@ -344,7 +344,7 @@ def test_what_is_no_proxy_is_a_mistake_of_one_line(text: str, given: Callable[[s
 
 async def test_a_provider_that_is_not_there_is_a_problem() -> None:
     async with house("http://127.0.0.1:1", proxy={"providers": {"toi": "direct"}}) as host:
-        assert [p for p in host.host.problems if "proxy.providers.toi: there is no provider 'toi'; known: toy" in p]
+        assert [p for p in host.host.problems if "proxy.providers.toi: there is no provider 'toi'; did you mean 'toy'?" in p]
 
 
 async def test_a_proxy_of_socks_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

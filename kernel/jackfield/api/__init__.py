@@ -23,7 +23,9 @@ from jackfield.api.call import (
 from jackfield.api.canonical import Error, Request, Response, Usage, reply_text
 from jackfield.api.canonical.flavour import Fill, Flavour, apply_flavour
 from jackfield.api.canonical.framing import SSE, Framing
+from jackfield.api.canonical.hints import QuotaHeaders, QuotaWindow, asked_to_wait, seconds_until, windows
 from jackfield.api.canonical.models import Catalogue, ModelInfo, ThinkingSupport
+from jackfield.api.canonical.rules import Rule, classify
 from jackfield.api.canonical.splice import Member, Path, Span, items, locate, members, splice
 from jackfield.api.credential import Credential, CredentialSource, LoginStep, RefreshingSource, Secret, StoredSource, is_placeholder
 from jackfield.api.dialect import (
@@ -49,10 +51,7 @@ from jackfield.api.failure import (
     Failure,
     Help,
     NotDecoded,
-    Rule,
-    classify,
     failure,
-    seconds_until,
 )
 from jackfield.api.headers import Headers, Pairs
 from jackfield.api.hooks import HOOKS, HookInfo, HookOptions, hook
@@ -69,7 +68,7 @@ from jackfield.api.host import (
     Timeouts,
 )
 from jackfield.api.models import matches, matches_any
-from jackfield.api.pool import Candidate, Delegate, Deny, Pick, Pool, QuotaWindow
+from jackfield.api.pool import Candidate, Delegate, Deny, Pick, Pool
 from jackfield.api.provider import Auth, Bearer, HttpProvider, KeyHeader, Provider, Sender, Serves, Streams
 from jackfield.api.route import Alternative, Route
 from jackfield.api.state import StateStore
@@ -82,9 +81,10 @@ __all__ = [
     "Flavour", "Follower", "Framing", "Glance", "Headers", "Help", "HookInfo", "HookOptions", "Host", "HostCredentials",
     "HostHttp", "HostInfo", "HttpProvider", "HttpRequest", "HttpResponse", "KeyHeader", "LoginStep", "Loss", "Member",
     "ModelInfo", "Needles", "Nested", "NotDecoded", "Operation", "Outcome", "Pairs", "Path", "Pick", "PluginRoute", "Pool",
-    "Principal", "Provider", "QuotaWindow", "RefreshingSource", "Reject", "Repeat", "Reply", "Request", "Response", "Route",
-    "Rule", "Seconds", "Secret", "Sender", "Serves", "SessionSignals", "Size", "Span", "Spooled", "StateStore", "StoredSource",
-    "StreamAnswer", "StreamDecoder", "StreamEncoder", "StreamHandler", "StreamHead", "Streams", "ThinkingSupport", "Timeouts",
-    "Translator", "Usage", "apply_flavour", "canonical", "classify", "failure", "hook", "is_placeholder", "items", "locate", "matches",
-    "matches_any", "members", "reply_text", "seconds_until", "splice",
+    "Principal", "Provider", "QuotaHeaders", "QuotaWindow", "RefreshingSource", "Reject", "Repeat", "Reply", "Request",
+    "Response", "Route", "Rule", "Seconds", "Secret", "Sender", "Serves", "SessionSignals", "Size", "Span", "Spooled",
+    "StateStore", "StoredSource", "StreamAnswer", "StreamDecoder", "StreamEncoder", "StreamHandler", "StreamHead", "Streams",
+    "ThinkingSupport", "Timeouts", "Translator", "Usage", "apply_flavour", "asked_to_wait", "canonical", "classify", "failure",
+    "hook", "is_placeholder", "items", "locate", "matches", "matches_any", "members", "reply_text", "seconds_until", "splice",
+    "windows",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +11,7 @@ import msgspec
 
 from jackfield.api.body import Body
 from jackfield.api.canonical import Delta, Request, Response, Usage, parse_suffix
+from jackfield.api.canonical.rules import judge
 from jackfield.api.event import Event
 from jackfield.api.failure import Cause, Failure
 from jackfield.api.headers import Headers, Pairs
@@ -19,6 +20,7 @@ from jackfield.api.models import matches_any
 if TYPE_CHECKING:
     from jackfield.api import Candidate, Dialect, Endpoint, HttpRequest, HttpResponse, Loss, Provider, Route, Translator
     from jackfield.api.canonical.fitting import Fitting
+    from jackfield.api.canonical.rules import Rule
 
 Fidelity = Literal["bytes", "edited", "canonical", "direct"]
 """How a body got to the upstream: as it came; with some paths changed; through the canonical model; by a direct translator."""
@@ -183,6 +185,8 @@ class Attempt:
     """None when nothing was looked at."""
     params: Mapping[str, str] = {}
     """What the client's path named, for a path upstream that names the same."""
+    rulings: Sequence[Rule] = ()
+    """What the operator says that the provider's errors mean, before what the provider says."""
     fitting: Fitting | None = None
     """How the request was made sayable in the upstream's dialect. For the kernel."""
     translator: Translator | None = None
@@ -197,6 +201,10 @@ class Attempt:
     def request(self) -> Request:
         """The request in canonical words."""
         return self.body.canonical or _EMPTY_REQUEST
+
+    def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
+        """Say what an error answer, or an error in a stream, means: by the operator's own rules, then by the provider's."""
+        return judge(self, status, headers, body)
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request to the provider through the host's connection pools, with the credential applied by the host.

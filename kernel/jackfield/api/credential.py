@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, NoReturn, Protocol
 
 import msgspec
 
-from jackfield.api.pool import QuotaWindow
+from jackfield.api.canonical.hints import QuotaWindow
 
 _PLACEHOLDER: Final = re.compile(
     r"(?:your|my|the)[-_ ]?(?:\w+[-_ ])*(?:key|token|secret)|change[-_ ]?me|replace[-_ ]?me|placeholder|insert[-_ ]"

@@ -8,16 +8,7 @@ from typing import Any
 import msgspec
 
 from jackfield.api.canonical import ThinkingConfig
-
-
-class QuotaWindow(msgspec.Struct, frozen=True, kw_only=True):
-    """One window of an account's quota. Provisional."""
-
-    name: str
-    used: float | None = None
-    """Share, 0 to 1."""
-    resets_at: float | None = None
-    """Unix time."""
+from jackfield.api.canonical.hints import QuotaWindow
 
 
 class Candidate:

@@ -5,14 +5,14 @@ from functools import lru_cache
 from typing import Literal, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
-import msgspec
-
 from jackfield.api.call import Attempt, Reply
 from jackfield.api.canonical.flavour import Flavour
+from jackfield.api.canonical.hints import QuotaHeaders
 from jackfield.api.canonical.models import ModelInfo
+from jackfield.api.canonical.rules import Rule, classify, read_error
 from jackfield.api.credential import Credential, Secret
 from jackfield.api.dialect import Dialect, Operation
-from jackfield.api.failure import CallError, Failure, Rule, classify, failure
+from jackfield.api.failure import CallError, Failure, failure
 from jackfield.api.headers import Headers
 from jackfield.api.host import HttpRequest, HttpResponse, Timeouts
 
@@ -83,6 +83,8 @@ class Provider:
     """It gives way to any other plugin's provider of its key."""
     failures: Sequence[Rule] = ()
     """What its errors mean; the first rule that fits decides."""
+    quota: Sequence[QuotaHeaders] = ()
+    """Which headers of its answers tell of windows of an account's quota."""
     streams: Streams = "both"
     serves: Serves = "any"
     timeouts: Timeouts | None = None
@@ -100,8 +102,7 @@ class Provider:
 
     def classify(self, dialect: Dialect, status: int, headers: Headers, body: bytes) -> Failure:
         """Say what an error answer means. The default goes by `failures`, then by the status."""
-        error = msgspec.structs.replace(dialect.decode_error(status, headers, body), status=status)
-        return classify(self.failures, error, headers, body[:65536].decode(errors="replace"))
+        return classify(self.failures, *read_error(dialect, status, headers, body), self.quota)
 
     async def discover(self, credential: Credential, send: "Sender", dialects: Mapping[str, Dialect]) -> Sequence[ModelInfo]:
         """Ask the provider for the models that a credential may call. The default: what `models` lists."""
@@ -130,6 +131,7 @@ class HttpProvider(Provider):
         models: Sequence[ModelInfo | str] | Literal["discover"] = (),
         patterns: str | Sequence[str] = (),
         failures: Sequence[Rule] = (),
+        quota: Sequence[QuotaHeaders] = (),
         headers: Mapping[str, str] | None = None,
         paths: Mapping[Operation, str] | None = None,
         query: Mapping[str, str] | None = None,
@@ -142,7 +144,7 @@ class HttpProvider(Provider):
     ) -> None:
         self.key, self.base_url, self.auth, self.models, self.catalogue = key, base_url, auth, models, catalogue
         self.streams, self.serves, self.timeouts, self.flavours = streams, serves, timeouts, tuple(flavours)
-        self.dialects, self.patterns, self.failures = _names(dialects), _names(patterns), tuple(failures)
+        self.dialects, self.patterns, self.failures, self.quota = _names(dialects), _names(patterns), tuple(failures), tuple(quota)
         self.fixed_headers, self.fixed_query, self.paths = tuple((headers or {}).items()), dict(query or {}), dict(paths or {})
         self.forward = frozenset(name.lower() for name in _names(forward))
         """Client headers that go to this provider beside those of its dialect."""

@@ -18,13 +18,14 @@ from jackfield.api.canonical.fitting import Fitting, fit
 from jackfield.api.canonical.models import ThinkingSupport
 from jackfield.api.canonical.request import Request, ThinkingConfig
 from jackfield.api.canonical.response import Error, Response, Usage
+from jackfield.api.canonical.rules import classify
 from jackfield.api.canonical.signatures import without_signatures
 from jackfield.api.canonical.splice import Path, locate, splice
 from jackfield.api.canonical.stream import Begin, Delta, Done, StreamError
 from jackfield.api.canonical.thinking import fit_thinking
 from jackfield.api.dialect import Dialect, Endpoint, Loss, Operation, Translator
 from jackfield.api.event import Event
-from jackfield.api.failure import CallError, Failure, classify, failure
+from jackfield.api.failure import CallError, Failure, failure
 from jackfield.api.headers import Headers
 
 _EMPTY: Final[tuple[Any, ...]] = (None, False, "", [], {})
