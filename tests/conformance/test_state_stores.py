@@ -12,6 +12,8 @@ import pytest
 from jackfield.api import StateStore
 from jackfield_memory import Config as MemoryConfig
 from jackfield_memory import MemoryStore
+from jackfield_sqlite import Config as SqliteConfig
+from jackfield_sqlite import SqliteStore
 
 
 class Clock:
@@ -29,6 +31,7 @@ class Closing(StateStore, Protocol):
 
 KINDS = {
     "memory": lambda folder, clock: MemoryStore(MemoryConfig(), clock),
+    "sqlite": lambda folder, clock: SqliteStore(SqliteConfig(path=str(folder / "state.db")), clock),
 }
 
 

@@ -98,7 +98,7 @@ def test_a_proxy_of_the_environment_is_said_not_to_be_used_unless_the_configurat
 
 
 def test_with_nothing_plugged_in_it_says_so_and_still_answers_the_health_check(serve: object, tmp_path: Path) -> None:
-    names = ("anthropic", "api_keys", "gemini", "memory", "openai", "round_robin", "simulator")
+    names = ("anthropic", "api_keys", "gemini", "memory", "openai", "round_robin", "simulator", "sqlite")
     off = ", ".join(f"{name}: {{enabled: false, required: false}}" for name in names)
     (tmp_path / "my.yaml").write_text(f"plugins: {{autoload: false, {off}}}")
     served = serve("-c", "my.yaml")  # type: ignore[operator]

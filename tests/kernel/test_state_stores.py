@@ -16,6 +16,7 @@ from jackfield.config import load as read
 from jackfield.generation import choose_store
 from jackfield_memory import Config as MemoryConfig
 from jackfield_memory import MemoryStore
+from tests.kernel.pipeline_kit import ask, toy_host
 
 
 class Shelf(MemoryStore):
@@ -247,7 +248,7 @@ async def test_each_plugin_has_names_of_its_own() -> None:
 def asked() -> Any:
     """Return what a plugin gets when its store answers in a way of the test's."""
 
-    async def ask(answer: Callable[[], Any]) -> Any:
+    async def get(answer: Callable[[], Any]) -> Any:
         class Odd(Shelf):
             async def get(self, key: str) -> bytes | None:
                 found: bytes | None = await answer()
@@ -256,7 +257,7 @@ def asked() -> Any:
         async with host_with("shelf", User, shelves(factory=Odd)) as host:
             return await next(p.object for p in host.plugins if p.id == "user").host.state.get("a")
 
-    return ask
+    return get
 
 
 async def test_a_store_that_does_not_answer_in_time_is_away(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,3 +301,52 @@ async def test_who_stops_waiting_for_a_store_is_not_kept(asked: Any) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+# -------------------------------------------------------------------------------------------------------- away
+
+
+class Away(Shelf):
+    """A store that cannot be reached."""
+
+    async def get(self, key: str) -> bytes | None:
+        raise OSError("the shelf is out of reach")
+
+
+class Asking(User):
+    """A plugin that asks the store in a hook, and lets the error out."""
+
+    id = "asking"
+
+    async def look(self, *arguments: Any) -> None:
+        await self.host.state.get("a")
+
+
+@pytest.mark.parametrize(
+    ("hook", "on_error", "status", "code"),
+    [
+        ("route_model", None, 200, None),
+        ("pick_credential", None, 200, None),
+        ("request_complete", None, 200, None),
+        ("intercept_request", None, 503, "plugin_failed"),
+        ("intercept_attempt", None, 503, "plugin_failed"),
+        ("authenticate", None, 503, "access_unavailable"),
+        ("route_model", "closed", 503, "plugin_failed"),
+        ("intercept_request", "open", 200, None),
+    ],
+)
+async def test_while_the_store_is_away_what_guards_ends_calls_and_what_helps_does_not(
+    hook: str, on_error: str | None, status: int, code: str | None
+) -> None:
+    plugin = type("Plugin", (Asking,), {hook: Asking.look})
+    config = {"state": "shelf", "plugins": {"asking": {"hooks": {hook: {"on_error": on_error} if on_error else {}}}}}
+    async with toy_host(plugin, shelves(factory=Away), config=config) as host:
+        answer = await ask(host)
+    assert answer.status == status
+    assert code is None or code in answer.body.decode()
+
+
+async def test_a_plugin_that_cannot_start_without_the_store_is_a_listed_problem() -> None:
+    plugin = type("Plugin", (Asking,), {"start": Asking.look})
+    async with host_with("shelf", plugin, shelves(factory=Away)) as host:
+        assert host.problems == ["plugin 'asking': start: OSError: the state store failed: the shelf is out of reach"]

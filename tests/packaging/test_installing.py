@@ -11,7 +11,7 @@ import pytest
 from tests.packaging.conftest import ROOT
 from tests.packaging.installation import Installation
 
-FIRST_PARTY = {"anthropic", "api_keys", "gemini", "memory", "openai", "round_robin", "simulator"}
+FIRST_PARTY = {"anthropic", "api_keys", "gemini", "memory", "openai", "round_robin", "simulator", "sqlite"}
 TOOL = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object"}}}
 SETTINGS = """
 plugins:
