@@ -1,8 +1,13 @@
 """Stages 6 to 9: one attempt after the other, until somebody answers."""
 
+import asyncio
+import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
+
+import msgspec
 
 from jackfield import bodies
 from jackfield.api import (
@@ -24,6 +29,7 @@ from jackfield.api import (
 from jackfield.api.canonical.crossing import endpoint_for
 from jackfield.dispatch import ask, of_a_plugin, without
 from jackfield.exchange import OWN_FAULT, Exchange, Tried
+from jackfield.health import Health, passes
 from jackfield.resolution import Target
 from jackfield.shared import Shared
 from jackfield.source import Source
@@ -33,29 +39,54 @@ from jackfield.trace import log
 _BUSY: Final[frozenset[Cause]] = frozenset({"rate", "quota"})
 _UNFIT: Final[frozenset[Cause]] = frozenset({"overload", "credential", "account_action"})
 _MOST_DELEGATIONS: Final = 8
+_JITTER: Final = 0.1
+"""Seconds at most that a call waits longer than it must, so that not all come back at once."""
 
 
 async def answer(shared: Shared, exchange: Exchange, targets: Sequence[Target]) -> Reply:
     """Return the first answer that an attempt gives, target after target. Raises `CallError` when none does."""
+    shared.lasting.retries.earn(exchange.generation.config.attempts.budget)
     for pool, on in targets:
         causes = {tried.failure.cause for tried in exchange.tried if tried.failure is not None}
         wanted = not causes or (causes & set(on) if on else not causes & {"caller", "content"})
-        if wanted and (reply := await _round(shared, exchange, pool)) is not None:
+        if wanted and (reply := await _rounds(shared, exchange, pool)) is not None:
             return reply
-    raise _exhausted(exchange, targets[0][0].model)
+    raise exhausted(shared.lasting.health, exchange, targets)
+
+
+async def _rounds(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None:
+    """Try the candidates of a pool, and again those that rest for a moment only, until one answers or nothing can help."""
+    health, settings = shared.lasting.health, exchange.generation.config.attempts
+    end = time.monotonic() + settings.wait
+    while True:
+        before = len(exchange.tried)
+        if (reply := await _round(shared, exchange, pool)) is not None:
+            return reply
+        if exchange.tried and (told := exchange.tried[-1].failure) is not None and told.help == "none":
+            return None
+        latest = {tried.attempt.candidate.id: tried.failure for tried in exchange.tried if tried.failure is not None}
+        times = Counter(tried.attempt.candidate.id for tried in exchange.tried)
+        again = (c for c in pool.all if times[c.id] < settings.per_credential and passes(latest.get(c.id)))
+        pause = None if pool.direct or len(exchange.tried) == before > 0 else health.soonest(again)
+        if pause is None or time.monotonic() + pause > end:
+            return None
+        await asyncio.sleep(pause + random.random() * _JITTER)  # noqa: S311 (not so that all come back at once)
 
 
 async def _round(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None:
     """Try the candidates of a pool, each at most once, until one answers or what went wrong cannot be helped by another."""
-    left, tried = pool, frozenset[str]()
-    while left.eligible:
-        candidate = left.eligible[0] if pool.direct else await _pick(exchange, left)
+    settings = exchange.generation.config.attempts
+    times = Counter(tried.attempt.candidate.id for tried in exchange.tried)
+    tried = frozenset(name for name, n in times.items() if n >= settings.per_credential)
+    left = pool.without(tried) if tried else pool
+    while len(exchange.tried) < settings.most and (candidate := await _next(shared, exchange, left)) is not None:
         made = Tried(attempt=_attempt(exchange, candidate), account=candidate.account)
         exchange.tried.append(made)
         try:
             return await _try(shared, exchange, made)
         except CallError as fault:
-            told = made.failure = fault.failure
+            told = fault.failure
+            made.fail(told)
         if not exchange.unsigned and made.reply is not None and bodies.refuses_signature(made.attempt, made.reply):
             exchange.unsigned = True  # once more, without any
             continue
@@ -64,6 +95,23 @@ async def _round(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None
         # What is the credential's own fault would meet its other models too.
         tried |= {s.id for s in pool.all if s is candidate or (told.blame == "credential" and s.account is candidate.account)}
         left = pool.without(tried)
+    return None
+
+
+async def _next(shared: Shared, exchange: Exchange, pool: Pool) -> Candidate | None:
+    """Return who is tried next: one who is due to be probed, else the scheduler's pick, else one whose rest is a guess."""
+    health = shared.lasting.health
+    if (due := health.due(pool)) is not None:
+        exchange.trace.note("pick_credential", "kernel", f"probes {due.id}: {due.health}")
+        return due
+    if pool.eligible:
+        before = {made.attempt.candidate.id for made in exchange.tried}
+        if before and all(candidate.id in before for candidate in pool.eligible) and not shared.lasting.retries.spend():
+            return None
+        return pool.eligible[0] if pool.direct else await _pick(exchange, pool)
+    if (resort := health.last_resort(pool)) is not None and (not exchange.tried or shared.lasting.retries.spend()):
+        exchange.trace.note("pick_credential", "kernel", f"nobody is eligible: tries {resort.id} all the same: {resort.health}")
+        return resort
     return None
 
 
@@ -111,8 +159,7 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
     """Make one attempt and return its answer. Raises `CallError` when it fails."""
     attempt, account = made.attempt, made.account
     exchange.attempt = attempt
-    account.in_flight += 1
-    account.last_used = time.time()
+    account.begin()
     try:
         chain = exchange.generation.chains["intercept_attempt"]
         if chain and await bodies.edit_request(exchange, attempt, without(chain, exchange.skipped)):  # 7 attempt interceptors
@@ -128,7 +175,7 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
             raise TypeError(f"answered {reply!r:.200}, not a Reply with Headers and a status from 200 to 599")
         if (told := await _judge(exchange, made, reply)) is not None:
             raise CallError(told)
-        account.answered(time.perf_counter() - started)
+        account.answered(attempt.candidate.model, time.perf_counter() - started)
         return reply
     except BaseException as fault:
         if isinstance(fault, CallError | BadRequest | NotDecoded) or not of_a_plugin(fault):
@@ -160,16 +207,31 @@ async def _judge(exchange: Exchange, made: Tried, reply: Reply) -> Failure | Non
     return await made.relay.prime()
 
 
-def _exhausted(exchange: Exchange, model: str) -> CallError:
-    """Return the error for a call that nobody answered, chosen from what its attempts met."""
+def exhausted(health: Health, exchange: Exchange, targets: Sequence[Target]) -> CallError:
+    """Return the error for a call that nobody answered, chosen from what its attempts met, or from why there were none."""
     failures = [tried.failure for tried in exchange.tried if tried.failure is not None]
-    if not failures:
-        return CallError(failure("overload", f"no candidate for {model!r} is eligible", code="no_candidate"))
+    told = _after_attempts(exchange, failures, targets[0][0].model) if failures else _all_rest(health, targets[0][0])
+    shown = exchange.generation.config.attempts.all_unavailable_status
+    return CallError(told if shown is None or told.cause in OWN_FAULT else msgspec.structs.replace(told, shown=shown))
+
+
+def _after_attempts(exchange: Exchange, failures: Sequence[Failure], model: str) -> Failure:
     last, causes = failures[-1], {fault.cause for fault in failures}
-    if last.cause in OWN_FAULT or len(failures) == 1:
-        return CallError(last)
+    if last.cause in OWN_FAULT or len({tried.attempt.candidate.id for tried in exchange.tried}) == 1:
+        return last
     cause: Cause = "rate" if causes <= _BUSY else "overload" if causes & (_BUSY | _UNFIT) else last.cause
     each = "; ".join(dict.fromkeys(f"{t.attempt.candidate.provider}: {t.failure.message}" for t in exchange.tried if t.failure))
     message = f"all {len(failures)} attempts for {model!r} failed: {each}"
     wait = min((fault.retry_after for fault in failures if fault.retry_after is not None), default=None)
-    return CallError(failure(cause, message, code=last.code, retry_after=wait, detail=last.detail))
+    return failure(cause, message, code=last.code, retry_after=wait, detail=last.detail)
+
+
+def _all_rest(health: Health, pool: Pool) -> Failure:
+    """Say why nobody can be asked: `all 3 credentials for 'm' are resting: 2 rate-limited until 12:31:05, 1 switched off`."""
+    reasons = Counter(candidate.account.why(candidate.model) for candidate in pool.all)
+    causes = {row.cause for candidate in pool.all for row in health.rows(candidate)}
+    wait, many = health.soonest(pool.all), len(pool.all)
+    who = f"all {many} credentials for {pool.model!r} are" if many > 1 else f"the only credential for {pool.model!r} is"
+    says = f"{who} resting: {', '.join(f'{n} {why}' if many > 1 else why for why, n in reasons.most_common())}"
+    waits = causes and causes <= _BUSY and not any(candidate.account.off for candidate in pool.all)
+    return failure("rate" if waits else "overload", says, code="all_resting", retry_after=wait)

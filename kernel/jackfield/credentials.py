@@ -1,6 +1,7 @@
 """Credentials: read from the configuration, the environment and plugins' sources, each once, each with its live figures."""
 
 import os
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,28 +10,80 @@ from msgspec.structs import replace
 from jackfield.addresses import origin_of
 from jackfield.api import Credential, CredentialSource, Provider, QuotaWindow, Secret, is_placeholder
 from jackfield.config import Loaded
+from jackfield.health import ALL_MODELS, OWN_LIMIT, SAYS, Cooling, Health, clock
 from jackfield.trace import log
 
 
 class Account:
     """A credential in use: what it is, whose provider it belongs to, and its live figures."""
 
-    def __init__(self, credential: Credential, provider: Provider) -> None:
-        self.credential, self.provider = credential, provider
+    def __init__(self, credential: Credential, provider: Provider, health: Health | None = None) -> None:
+        self.credential, self.provider, self.health = credential, provider, health or Health()
         self.in_flight, self.last_used = 0, 0.0
         self.latency: float | None = None
         self.quota: Sequence[QuotaWindow] = ()
         self.prepared: dict[Any, Any] = {}
         """What the transport made once for this credential."""
+        self.resting = self.health.resting.setdefault(credential.id, {})
+        """Why it rests, by model; see `health`."""
+        self._spent: dict[str, tuple[int, int]] = {}
+        """Of what the operator limits: the minute or day that it is, and what was used in it."""
+
+    def take(self, credential: Credential, provider: Provider) -> None:
+        """Take what was edited; figures and health stay, but for what was wrong with a key that is another now."""
+        if credential.key != self.credential.key:
+            for place in [place for place, row in self.resting.items() if row.cause in ("credential", "account_action")]:
+                del self.resting[place]
+        self.credential, self.provider, self.prepared = credential, provider, {}
 
     @property
     def origins(self) -> set[str | None]:
         """Where the credential may be sent: the origins of its own base URL and of its provider's."""
         return {origin_of(base) for base in (self.credential.base_url, getattr(self.provider, "base_url", None)) if base}
 
-    def answered(self, seconds: float) -> None:
-        """Take note of the time to a first byte: a decaying mean in which the latest attempt weighs a fifth."""
+    @property
+    def off(self) -> bool:
+        """Somebody has switched it, or its provider, off."""
+        switched = self.health.off
+        return bool(switched) and (self.credential.id in switched or self.provider.key in switched)
+
+    def rests(self, model: str) -> bool:
+        """Tell whether it is passed over for a model."""
+        return self.off or (bool(self.resting) and self.why(model) != "")
+
+    def why(self, model: str) -> str:
+        """Say why it is passed over for a model; `''` when it is not."""
+        if self.off:
+            return "switched off"
+        rows = (self.resting.get(place) for place in (ALL_MODELS, OWN_LIMIT, model))
+        now = time.time()
+        return next((f"{SAYS[row.cause]} until {clock(row.until)}" for row in rows if row is not None and row.until > now), "")
+
+    def begin(self) -> None:
+        """Count an attempt in."""
+        self.in_flight += 1
+        self.last_used = time.time()
+        if self.credential.limits is not None:
+            self.spend(rpm=1, rpd=1)
+
+    def spend(self, **used: int) -> None:
+        """Count what the operator limits (`rpm`, `tpm`, `rpd`, `tpd`); once it is used up, the account rests until there is new."""
+        now = time.time()
+        for name, amount in used.items():
+            seconds = 60 if name.endswith("m") else 86400
+            window, most = int(now // seconds), getattr(self.credential.limits, name, None)
+            before, spent = self._spent.get(name, (window, 0))
+            self._spent[name] = window, amount + (spent if before == window else 0)
+            if most is not None and self._spent[name][1] >= most:
+                self.health.rest(
+                    self, OWN_LIMIT, Cooling("rate", (window + 1) * seconds, now, told=True, message=f"its limits.{name} is {most}")
+                )
+
+    def answered(self, model: str, seconds: float) -> None:
+        """Take note of the time to a first byte: a decaying mean in which the latest attempt weighs a fifth. An answer heals."""
         self.latency = seconds if self.latency is None else self.latency * 0.8 + seconds * 0.2
+        if self.resting:
+            self.health.answered(self, model, time.time() - seconds)
 
 
 def from_config(loaded: Loaded, problems: list[str]) -> Iterable[Credential]:
@@ -69,7 +122,11 @@ async def from_sources(sources: Iterable[tuple[str, CredentialSource]], problems
 
 
 def accounts(
-    credentials: Iterable[Credential], providers: dict[str, Provider], known: dict[str, Account], problems: list[str]
+    credentials: Iterable[Credential],
+    providers: dict[str, Provider],
+    known: dict[str, Account],
+    problems: list[str],
+    health: Health | None = None,
 ) -> list[Account]:
     """Pair credentials with their providers, each id once: the first counts, and another that was not implied is a problem.
 
@@ -87,7 +144,7 @@ def accounts(
                 problems.append(f"{credential.origin}: {credential.id!r} is in {first.credential.origin} already; it is not used twice")
         elif credential.origin or all(account.provider is not provider for account in by_id.values()):
             # What sets a base URL or models stands in for the implied one, which has no origin.
-            account = by_id[credential.id] = known.get(credential.id) or Account(credential, provider)
+            account = by_id[credential.id] = known.get(credential.id) or Account(credential, provider, health)
             if (account.credential, account.provider) != (credential, provider):
-                account.credential, account.provider, account.prepared = credential, provider, {}
+                account.take(credential, provider)
     return [account for account in by_id.values() if not account.credential.disabled]

@@ -92,11 +92,19 @@ class Tried(msgspec.Struct, kw_only=True):
         why = {} if failed is None else {name: getattr(failed, name) for name in shown}
         return {"candidate": self.attempt.candidate.id, "model": self.attempt.model, **why}
 
+    def fail(self, told: Failure) -> None:
+        """Take note of why the attempt failed; what is at fault rests."""
+        self.failure = told
+        self.account.health.failed(self.account, self.attempt.candidate.model, told)
+
     def release(self) -> None:
         """Count the attempt out: it is over, or its stream is."""
         if self.serving:
             self.serving = False
             self.account.in_flight -= 1
+            if self.account.credential.limits is not None and self.usage is not None:
+                spent = self.usage.input + self.usage.output
+                self.account.spend(tpm=spent, tpd=spent)
 
 
 class Exchange:

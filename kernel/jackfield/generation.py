@@ -31,6 +31,7 @@ from jackfield.canonical_dialect import CanonicalDialect
 from jackfield.config import Loaded, Reader
 from jackfield.credentials import Account, accounts, from_config, from_environment, from_sources
 from jackfield.dispatch import Breaker, Chain, Hook, chain_of
+from jackfield.health import Health, RetryBudget
 from jackfield.models import Registry
 from jackfield.plugins import Plugin, PluginLoadError, config_type_of
 from jackfield.routes import Routes
@@ -77,6 +78,8 @@ class Lasting(msgspec.Struct, kw_only=True):
     """The store that plugins use now."""
     stores: dict[str, Plugin] = {}
     """Every store that was made, as a part of its plugin, by what the configuration said of it."""
+    health: Health = msgspec.field(default_factory=Health)
+    retries: RetryBudget = msgspec.field(default_factory=RetryBudget)
 
 
 class Generation:
@@ -213,7 +216,7 @@ async def build(loaded: Loaded, found: Sequence[Plugin], lasting: Lasting, probl
     keyless = [Credential(provider=p.key, label="none needed") for p in made.providers.values() if p.auth is None or p.key_optional]
     outside = await from_sources(made.sources, made.problems)
     held = [*from_config(loaded, made.problems), *outside, *from_environment(made.from_environment()), *keyless]
-    made.accounts = accounts(held, made.providers, lasting.accounts, made.problems)
+    made.accounts = accounts(held, made.providers, lasting.accounts, made.problems, lasting.health)
     lasting.accounts.update({account.credential.id: account for account in made.accounts})
     made.models = Registry(made.accounts, made.config.models.aliases, made.extra_models, made.config.models.catalogue)
     return made

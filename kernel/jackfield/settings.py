@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from jackfield.api import CallError, Credential, ModelInfo, Rule, Seconds, Size, failure
+from jackfield.api import CallError, Cooldown, Credential, ModelInfo, Rule, Seconds, Size, failure
 from jackfield.api.credential import check_proxy
 
 
@@ -75,6 +75,40 @@ class Proxy(Settings, frozen=True):
             says = f"there is no proxy for this request, and it may not leave without one ({strict})"
             raise CallError(failure("network", says, code="proxy_failed", blame="credential"))
         return ""
+
+
+class Cooldowns(Cooldown, frozen=True, kw_only=True):
+    """For how long who failed is passed over: in general, and for the credentials of a provider."""
+
+    providers: dict[str, Cooldown] = {}
+
+
+class Probe(Settings, frozen=True):
+    """When a live call tries who is still passed over for a rate limit, a quota or a failing upstream."""
+
+    after: Seconds = Seconds(60)
+    """Since it failed."""
+    interval: Annotated[Seconds, Meta(gt=0)] = Seconds(60)
+    """Between two tries."""
+
+
+class Attempts(Settings, frozen=True):
+    """How often a call is tried before its first byte."""
+
+    most: Annotated[int, Meta(ge=1)] = 32
+    """Attempts of one call."""
+    per_credential: Annotated[int, Meta(ge=1)] = 2
+    """Attempts of one call with the same credential and model."""
+    wait: Seconds = Seconds(2)
+    """How long a call may wait in all for somebody who is passed over."""
+    hold: Seconds = Seconds(1)
+    """How long a stream's first events are held back while they only say that an answer begins: an error that follows is
+    then met with another attempt."""
+    budget: Annotated[float, Meta(ge=0)] = 0.2
+    """Repeated attempts in all for each call, beside a few at once: more would amplify an outage. First attempts with each
+    healthy credential are free."""
+    all_unavailable_status: Annotated[int, Meta(ge=400, le=599)] | None = None
+    """What a client is told when nobody can be asked; None: 429 where all wait for a limit to end, else 503."""
 
 
 class Hooks(Settings, frozen=True):
@@ -168,6 +202,9 @@ class Config(Settings, frozen=True):
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     proxy: str | Proxy | None = None
+    cooldown: Cooldowns = Cooldowns()
+    probe: Probe = Probe()
+    attempts: Attempts = Attempts()
     hooks: Hooks = Hooks()
     access: Access = Access()
     headers: HeaderPolicy = HeaderPolicy()

@@ -29,6 +29,7 @@ class Shared:
         """The call of this host that the running task serves: the parent of calls that plugins make in it."""
         self.completion, self.lasting = Completion(self.current), Lasting()
         self.transport = Transport(times, config.limits, self.sweeper, self.lasting.accounts)
+        self.sweeper.waiting.add(self.lasting.health)
         self._generation: Generation | None = None
         self.bytes_in_flight = 0
         self.first_models: Callable[[], Awaitable[None]] = _nothing
@@ -47,6 +48,8 @@ class Shared:
     def generation(self, generation: Generation) -> None:
         self._generation = generation
         self.transport.adopt(generation.config, generation.private_origins())
+        health, said = self.lasting.health, generation.config
+        health.cooldown, health.probe = said.cooldown, said.probe
 
     async def close(self) -> None:
         """End what runs in the background, and close all connections."""

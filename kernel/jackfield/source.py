@@ -1,12 +1,17 @@
 """An upstream's stream as whole events, whatever pieces it comes in."""
 
+import asyncio
+import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Final
 
 from jackfield.api import CallError, Dialect, Event, Request, StreamEncoder, failure
 from jackfield.api.canonical.looking import events_of
+from jackfield.sweeper import end_all
 
+_MOST_HELD: Final = 3
+"""Events that are held back because they only say that an answer begins: until there is more another credential can take over."""
 _TAIL: Final = 4
 """Latest reads that are kept to be looked at when the stream is over: usage and errors stand at its end."""
 
@@ -23,9 +28,15 @@ class Source:
         self._stream, self._read, self._largest = stream, aiter(stream).__anext__, largest_event
         self._splitter = dialect.framing.splitter()
         self._encoder: StreamEncoder | None = None
+        self._pending: asyncio.Task[bytes | None] | None = None
+        """A read that was begun and has not been asked for yet."""
 
-    async def next(self) -> bytes | None:
+    def next(self) -> Awaitable[bytes | None]:
         """Return the next whole events as bytes; None when there are no more. Raises `CallError` when the stream breaks off."""
+        begun, self._pending = self._pending, None
+        return self._whole() if begun is None else begun
+
+    async def _whole(self) -> bytes | None:
         try:
             while True:
                 item = await self._read()
@@ -59,19 +70,41 @@ class Source:
         self.tail.append(whole)
         return whole
 
-    async def first_event(self) -> Event | None:
-        """Read up to the first event and return it; None when there is none. What was read stays in `first`."""
-        while (whole := await self.next()) is not None:
+    async def opening(self, hold: float) -> Event | None:
+        """Read up to the first event that is part of the answer and return it; None when there is none. What was read is `first`.
+
+        Events that only say that the answer begins are held back, a few of them and for `hold` seconds: then the latest is
+        returned, whatever it is.
+        """
+        end, held = time.monotonic() + hold, list[Event]()
+        while (not held or await self._soon(end - time.monotonic())) and (whole := await self.next()) is not None:
             self.first += whole
+            self.tail.clear()
+            self.tail.append(self.first)
             at = 0
             while at < len(whole):
                 start, at = self.dialect.framing.around(whole, at)
                 for event in events_of(self.dialect, whole[start:at]):
-                    return event
-        return None
+                    if len(held) == _MOST_HELD or not self.dialect.lifecycle(event):
+                        return event
+                    held.append(event)
+        return held[-1] if held and self._pending is not None else None
+
+    async def _soon(self, seconds: float) -> bool:
+        """Tell whether the next events come in time; else `next` goes on waiting for them."""
+        self._pending = reading = asyncio.create_task(self._whole())
+        try:
+            await asyncio.wait((reading,), timeout=max(0.0, seconds))
+        except asyncio.CancelledError:
+            reading.cancel()
+            await reading  # raises the reason where a time limit ends the call
+            raise
+        return reading.done()
 
     async def close(self, let_end: bool = False) -> None:
         """Let go of the upstream: at once, or when it has ended by itself in a moment."""
+        if self._pending is not None:
+            await end_all(self._pending)
         finish = getattr(self._stream, "finish", None) if let_end else None
         aclose = getattr(self._stream, "aclose", None)
         if finish is not None:

@@ -9,6 +9,8 @@ import asyncio
 import time
 from typing import Final
 
+import msgspec
+
 from jackfield.api import Attempt, CallError, Failure, Reply, Request, Response, StreamHead, failure
 from jackfield.api.canonical import Assembler
 from jackfield.api.canonical.crossing import StreamWay, named_event, stream_way
@@ -41,10 +43,10 @@ class Relay:
         self._join = self._down.framing.join()
 
     async def prime(self) -> Failure | None:
-        """Wait for the first event. Returns why this is no answer: it is empty, or begins with an error."""
+        """Wait until the answer begins. Returns why this is none: it is empty, or an error comes first."""
         told: Failure | None = failure("upstream", "the provider sent an empty stream", code="empty_stream")
         try:
-            if (first := await self._source.first_event()) is not None:
+            if (first := await self._source.opening(self._exchange.generation.config.attempts.hold)) is not None:
                 fits, made = self._made is None or self._up.commits(first), self._made
                 status = 502 if fits or first.error is None or first.error.status < 400 else first.error.status
                 told = made.attempt.classify(status, self._reply.headers, first.data) if made and not fits else None
@@ -244,7 +246,7 @@ class Relay:
     def _failed(self, told: Failure) -> None:
         self._exchange.failure = told
         if self._made is not None:
-            self._made.failure = told
+            self._made.fail(told)
 
     def _look_back(self) -> None:
         """Learn from the stream's end what it cost, and whether it ended with an error."""
@@ -253,7 +255,8 @@ class Relay:
             self._made.usage = self._exchange.usage = usage_at(self._up, seen)
             for event in found(self._up, self._up.needles.error, seen):
                 if (error := event.error) is not None:
-                    self._failed(failure("upstream", "the provider's stream ended with an error", code=error.code, detail=error.message))
+                    told = self._made.attempt.provider.classify(self._up, max(error.status, 500), self._reply.headers, event.data)
+                    self._failed(msgspec.structs.replace(told, message="the provider's stream ended with an error"))
 
     # ------------------------------------------------------------------------------------------- as a whole
 

@@ -27,7 +27,8 @@ class Acme:
 async def ask(*scripts: Script, credentials: list[dict[str, Any]], model: str = "m", **config: Any) -> tuple[Answer, list[str]]:
     """Ask a host with some keys for a model; return the answer, and the keys with which the provider was asked."""
     keys = [{"provider": "acme", **given} for given in credentials]
-    async with ScriptedUpstream(*scripts) as upstream, Harness([Acme(upstream.url)], {"credentials": keys, **config}) as house:
+    given = {"credentials": keys, "attempts": {"wait": 0}, **config}
+    async with ScriptedUpstream(*scripts) as upstream, Harness([Acme(upstream.url)], given) as house:
         answer = await house.post("/v1/chat/completions", {"model": model, "messages": []})
     return answer, [(request.headers.get("authorization") or "").removeprefix("Bearer ") for request in upstream.requests]
 

@@ -102,6 +102,9 @@ class House:
         await asyncio.wait_for(self.upstream.until(true), WAIT)
 
 
+NO_REST = dict.fromkeys(("transient", "rate", "quota", "credential", "account_action", "refused"), 0)
+"""Lengths with which one test's failures do not meet its next call."""
+
 MakeHouse = Callable[..., AbstractAsyncContextManager[House]]
 
 
@@ -123,6 +126,7 @@ async def _house(
         given = dict(config or {})
         given["plugins"] = {"openai": {"providers": {"acme": acme}}, **given.get("plugins", {})}
         given.setdefault("credentials", [{"provider": "acme", "key": ACME_KEY, **(credential or {})}])
+        given = {"attempts": {"wait": 0}, "cooldown": NO_REST, **given}
         host = await parts.enter_async_context(Harness([outcomes, *plugins], given))
         yield House(host, upstream, outcomes, await parts.enter_async_context(AsyncExitStack()))
 

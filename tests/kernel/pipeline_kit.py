@@ -59,7 +59,7 @@ class Observer:
 def toy_host(*plugins: object, provider: ToyProvider | Sequence[ToyProvider] = (), config: Mapping[str, Any] | None = None) -> Harness:
     """Return a host with the toy dialect, a provider of it and these plugins."""
     providers = [provider] if isinstance(provider, ToyProvider) else provider
-    return Harness([Toy(*providers), *plugins], config, bare=True)
+    return Harness([Toy(*providers), *plugins], {"attempts": {"wait": 0}, **(config or {})}, bare=True)
 
 
 async def ask(host: Harness, *, headers: Mapping[str, str] | None = None, **said: Any) -> Answer:

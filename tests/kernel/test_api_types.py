@@ -364,7 +364,8 @@ def test_fail_overs_are_spread_over_the_candidates_that_are_left() -> None:
 
 def test_a_large_pool_is_asked_by_its_views() -> None:
     pool = Pool("m", candidates(*[0] * 50))
-    pool.all[7].account.in_flight = -1
+    for candidate in pool.all:
+        candidate.account.in_flight = candidate is not pool.all[7]
     assert pool.least_busy() is pool.all[7]
     drawn = pool.sample(10)
     assert len({c.id for c in drawn}) == 10
@@ -377,8 +378,8 @@ def test_a_candidate_shows_live_figures_and_no_secret() -> None:
     (one,) = candidates(0)
     assert (one.in_flight, one.latency, one.last_used, one.health, one.weight) == (0, None, 0.0, "ok", 1.0)
     one.account.in_flight = 2
-    one.account.answered(1.0)
-    one.account.answered(2.0)
+    one.account.answered("m", 1.0)
+    one.account.answered("m", 2.0)
     assert (one.in_flight, one.latency) == (2, pytest.approx(1.2))
     assert repr(one) == "Candidate(c0/m)"
 

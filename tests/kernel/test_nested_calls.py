@@ -298,7 +298,7 @@ async def test_a_providers_failure_keeps_status_code_and_wait(method: str) -> No
             reply.headers = reply.headers.with_changes({"Retry-After": "9"})
             return reply
 
-    fault = await answers_of(request(), method, provider=Provider())
+    fault = await answers_of(request(), method, provider=Provider(), config={"cooldown": {"rate": 0}})
     assert isinstance(fault, CallError)
     told = fault.failure
     assert (told.cause, told.status, told.code, told.retry_after) == ("rate", 429, "slow", 9.0)

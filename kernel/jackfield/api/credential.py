@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, NoReturn, Protocol
 import msgspec
 
 from jackfield.api.canonical.hints import QuotaWindow
+from jackfield.api.units import Seconds
 
 _PLACEHOLDER: Final = re.compile(
     r"(?:your|my|the)[-_ ]?(?:\w+[-_ ])*(?:key|token|secret)|change[-_ ]?me|replace[-_ ]?me|placeholder|insert[-_ ]"
@@ -81,6 +82,40 @@ def check_proxy(url: str, where: str) -> None:
         raise ValueError(f"{where} is no URL of a proxy: write http://, https:// or socks5:// with a host and a port, or direct")
 
 
+class Cooldown(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For how long who failed is passed over, in seconds, by cause; doubled with each failure in a row, 32 times at most.
+
+    It holds where the upstream does not say how long. 0 for not at all, also where it does; None leaves it to what is
+    more general.
+    """
+
+    transient: Seconds | None = None
+    """An overloaded, failing or unreachable upstream. Default: 1 s."""
+    rate: Seconds | None = None
+    """A rate limit. Default: 1 s."""
+    quota: Seconds | None = None
+    """A quota that is used up. Default: 60 s."""
+    credential: Seconds | None = None
+    """A key that was refused. Default: 5 min."""
+    account_action: Seconds | None = None
+    """An account whose owner must act. Default: 30 min."""
+    refused: Seconds | None = None
+    """A model that this account may not call. Default: 30 min."""
+
+
+class CredentialLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a credential may be used for at most; once it is reached others are asked until the minute or day (UTC) is over."""
+
+    rpm: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Requests a minute."""
+    tpm: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Tokens a minute, in and out. What a call costs is known when it is over."""
+    rpd: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Requests a day."""
+    tpd: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Tokens a day."""
+
+
 class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One key or account at a provider; also one entry of `credentials` in the configuration."""
 
@@ -114,6 +149,10 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Patterns of those that it may not."""
     aliases: dict[str, str | tuple[str, ...]] = {}
     """Further names: what callers say, and the upstream model or models meant."""
+    limits: CredentialLimits | None = None
+    """Requests and tokens that it may be used for."""
+    cooldown: Cooldown | None = None
+    """For how long it is passed over after a failure, where that differs from `cooldown` of the configuration."""
     disabled: bool = False
     notes: str = ""
     kind: Literal["key", "oauth"] = "key"

@@ -60,6 +60,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """The failure may be retried even after part of the answer was sent."""
     link: str | None = None
     """Where the account's owner must go, where the provider said so (`account_action`). For the operator, not for the client."""
+    shown: int | None = None
+    """The HTTP status that a client is answered with, where the cause does not decide it."""
     detail: str = ""
     """What the upstream said, for the log and the explanation, not for the client."""
 
@@ -71,7 +73,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         credential: to a client they would mean its own key.
         """
         own_fault = self.cause in ("caller", "content", "unsupported") and 400 <= self.status < 500
-        return self.status if own_fault else _SHOWN.get(self.cause, 502)
+        return self.shown or (self.status if own_fault else _SHOWN.get(self.cause, 502))
 
 
 def failure(cause: Cause, message: str, **fields: object) -> Failure:

@@ -2,13 +2,16 @@
 
 import random
 from collections.abc import Sequence
+from itertools import chain, count, islice
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from jackfield.api.canonical import ThinkingConfig
 from jackfield.api.canonical.hints import QuotaWindow
+
+_REVISIONS: Final = count(1)
 
 
 class Candidate:
@@ -20,13 +23,14 @@ class Candidate:
     - `credential`: the credential's id; `label`: what the operator calls it.
     - `tier`: higher ones come first; a lower one is eligible only when no higher one is.
     - `weight`: its share among those of its tier, 1.0 unless set.
-    - `health`: `ok`, or why it is passed over.
+    - `health`: `ok`, or why it is passed over: `rate limit until 12:31:05`.
     - `thinking`: how much the model is to think, where the name that was resolved says so; None leaves it to the request.
 
     The other figures are those of the credential and live: they change between two looks.
     """
 
-    health = "ok"
+    __slots__ = ("__weakref__", "account", "credential", "id", "label", "model", "provider", "thinking", "tier", "weight")
+
     in_flight: int = property(attrgetter("account.in_flight"))  # type: ignore[assignment]
     """Attempts that the credential is serving now, in this worker."""
     latency: float | None = property(attrgetter("account.latency"))  # type: ignore[assignment]
@@ -41,6 +45,11 @@ class Candidate:
         self.account, self.model, self.id, self.thinking = account, model, f"{held.id}/{model}", thinking
         self.credential, self.provider, self.label, self.tier, self.weight = held.id, held.provider, held.label, held.priority, held.weight
 
+    @property
+    def health(self) -> str:
+        """`ok`, or why it is passed over."""
+        return self.account.why(self.model) or "ok"
+
     def __repr__(self) -> str:
         return f"Candidate({self.id})"
 
@@ -50,42 +59,79 @@ class Pool:
 
     - `model`: the name that was resolved.
     - `all`: all candidates.
-    - `eligible`: those that may be picked now: of the best tier, not yet tried in this round. May be empty.
-    - `revision`: grows when `eligible` changes.
+    - `eligible`: those that may be picked now: healthy, of the best tier, not yet tried in this round. May be empty. A new
+      list stands here when something has changed; one that was handed out never changes.
+    - `revision`: another number, of no other pool, whenever `all` or `eligible` has changed.
+    - `tried`: the ids of those that this round has tried.
     - `direct`: a plugin's own provider runs the call, no scheduler is asked.
     """
 
-    def __init__(
-        self, model: str, candidates: Sequence[Candidate], tried: frozenset[str] = frozenset(), direct: bool = False, turn: int = 0
-    ) -> None:
-        self.model, self.all, self.revision, self.direct = model, candidates, 1, direct
-        self._tried, self._turn = tried, turn
-        best = max((candidate.tier for candidate in candidates if candidate.id not in tried), default=0)
-        self.eligible = [candidate for candidate in candidates if candidate.id not in tried and candidate.tier == best]
+    def __init__(self, model: str, candidates: Sequence[Candidate], *, direct: bool = False, tried: frozenset[str] = frozenset()) -> None:
+        self.model, self.direct, self.tried, self.probed, self._turn = model, direct, tried, 0.0, 0
+        self.replace(candidates)
+
+    def replace(self, candidates: Sequence[Candidate]) -> None:
+        """Take other candidates. For the kernel."""
+        self.all = candidates
+        self._health = candidates[0].account.health if candidates else None
+        self._accounts = frozenset(id(candidate.account) for candidate in candidates)
+        self._sort()
+
+    def _sort(self) -> None:
+        self._seen = self._health.revision if self._health is not None else 0
+        fit = [c for c in self.all if not c.account.rests(c.model) and c.id not in self.tried]
+        best = max((candidate.tier for candidate in fit), default=0)
+        self._eligible, self.revision = [candidate for candidate in fit if candidate.tier == best], next(_REVISIONS)
+        self._fit = frozenset(candidate.id for candidate in self._eligible)
+
+    @property
+    def eligible(self) -> list[Candidate]:
+        """Those that may be picked now."""
+        if self._health is not None and self._seen != self._health.revision:
+            if self._health.touched(self._accounts, self._seen):
+                self._sort()
+            self._seen = self._health.revision
+        return self._eligible
 
     def why(self, candidate_id: str) -> str:
         """Return why a candidate is not eligible; `''` when it is."""
-        if candidate_id in self._tried or candidate_id in (candidate.id for candidate in self.eligible):
-            return "it was tried in this round" if candidate_id in self._tried else ""
-        known = candidate_id in (candidate.id for candidate in self.all)
-        return "its tier waits until no higher one is eligible" if known else "it is not a candidate for this model"
+        if self.eligible and candidate_id in self._fit:
+            return ""
+        if candidate_id in self.tried:
+            return "it was tried in this round"
+        known = next((candidate for candidate in self.all if candidate.id == candidate_id), None)
+        if known is None:
+            return "it is not a candidate for this model"
+        return known.account.why(known.model) or "its tier waits until no higher one is eligible"
 
     def least_busy(self) -> Candidate | None:
-        """Return the eligible candidate with the fewest attempts in flight."""
-        return min(self.eligible, key=lambda candidate: candidate.in_flight, default=None)
+        """Return the eligible candidate with the fewest attempts in flight; of several that are idle, each in turn."""
+        here = self.eligible
+        self._turn += 1
+        start, fewest = self._turn % max(1, len(here)), None
+        for candidate in chain(islice(here, start, None), islice(here, start)):
+            if candidate.account.in_flight == 0:
+                return candidate
+            if fewest is None or candidate.account.in_flight < fewest.account.in_flight:
+                fewest = candidate
+        return fewest
 
     def sample(self, n: int) -> Sequence[Candidate]:
         """Return up to `n` eligible candidates drawn at random, without repetition."""
-        return random.sample(self.eligible, min(n, len(self.eligible)))
+        here = self.eligible
+        return random.sample(here, min(n, len(here)))
 
     def next_in_turn(self) -> Candidate:
         """Return the eligible candidates in turn: the kernel's own choice when no scheduler makes one. Needs at least one."""
+        here = self.eligible
         self._turn += 1
-        return self.eligible[self._turn % len(self.eligible)]
+        return here[self._turn % len(here)]
 
     def without(self, tried: frozenset[str]) -> "Pool":
         """Return the pool as it looks to a call that has tried some candidates."""
-        return Pool(self.model, self.all, tried, turn=self._turn)
+        view = Pool(self.model, self.all, direct=self.direct, tried=tried)
+        view._turn = self._turn
+        return view
 
 
 class Delegate(msgspec.Struct, frozen=True):

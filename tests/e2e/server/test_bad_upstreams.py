@@ -440,7 +440,13 @@ async def test_an_answer_over_the_limit_is_named(house: MakeHouse) -> None:
 
 async def test_an_event_over_the_limit_ends_the_stream(house: MakeHouse) -> None:
     endless = event(chunk_of({"content": "x" * 5_000_000}))
-    pieces = [OPENING, *(endless[at : at + 10_000] for at in range(0, len(endless), 10_000)), FINISH, DONE]
+    pieces = [
+        OPENING,
+        event(chunk_of({"content": "Hi"})),
+        *(endless[at : at + 10_000] for at in range(0, len(endless), 10_000)),
+        FINISH,
+        DONE,
+    ]
     async with house(sse_answer(pieces), config={"limits": {"event": 100_000}}) as h:
         told = await _ask(h.host.url, stream=True)
         error = said_in(told.body)[-2]["error"]

@@ -1,0 +1,268 @@
+"""What is at fault and rests for a while: credentials, or credentials for one model. Outlives generations.
+
+A failure cools what it blames and nothing else: for as long as the upstream said, else twice as long with each failure in
+a row. Whoever cools is not eligible. Success heals, and so does time; a long rest is shortened by probing: one live call an
+interval may try who rests, with everybody else to fall back on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from jackfield.api import Candidate, Cause, Cooldown, Failure, Pool, Seconds
+from jackfield.settings import Cooldowns, Probe
+
+if TYPE_CHECKING:
+    from jackfield.credentials import Account
+
+ALL_MODELS: Final = ""
+"""Stands where a model's name would, for what concerns a credential whatever the model."""
+OWN_LIMIT: Final = "*"
+"""Stands there for a limit that the operator set."""
+_KINDS: Final[dict[Cause, str]] = {
+    "overload": "transient", "upstream": "transient", "network": "transient", "unknown": "transient", "rate": "rate",
+    "quota": "quota", "credential": "credential", "account_action": "account_action", "unsupported": "refused",
+}  # fmt: skip
+"""Which length of the configuration holds for a cause; others cool nothing."""
+_NOT_PROBED: Final[frozenset[Cause]] = frozenset({"credential", "account_action", "unsupported"})
+"""Causes that end when somebody acts: to try them with a live call would only cost that call time."""
+NEVER: Final = 1e18
+"""A Unix time that does not come."""
+SAYS: Final[dict[Cause, str]] = {
+    "overload": "overloaded", "upstream": "failing", "network": "not reached", "unknown": "failing", "rate": "rate-limited",
+    "quota": "quota used up", "credential": "key refused", "account_action": "account needs its owner", "unsupported": "model refused",
+}  # fmt: skip
+_LENGTHS: Final = Cooldown(
+    transient=Seconds(1), rate=Seconds(1), quota=Seconds(60), credential=Seconds(300), account_action=Seconds(1800), refused=Seconds(1800)
+)
+_MOST_DOUBLED: Final = 32
+_LONGEST: Final = 31 * 86400.0
+"""Seconds that are believed of an upstream."""
+_REMEMBERED: Final = 1024
+"""Latest changes by which pools find out whether they are concerned."""
+_LOOKS_APART: Final = 1.0
+"""Seconds between two looks through one pool for somebody to probe."""
+_LEAP: Final = 2.0
+"""Seconds by which the wall clock may run apart from the steady one between two looks."""
+
+_AT_ONCE: Final = 20.0
+"""Repeated attempts that may be made at once, whatever the calls have brought."""
+_A_SECOND: Final = 0.5
+"""Those that each second brings."""
+
+
+class Cooling(msgspec.Struct):
+    """Why a credential rests, for one model or for all."""
+
+    cause: Cause
+    until: float
+    """Unix time; `since` likewise."""
+    since: float
+    times: int = 1
+    """Failures in a row."""
+    told: bool = False
+    """The upstream, or a limit, said how long."""
+    probe_at: float = NEVER
+    """When a live call may try it."""
+    message: str = ""
+
+
+class Health:
+    """All that rests, by credential and model."""
+
+    def __init__(self) -> None:
+        self.cooldown, self.probe = Cooldowns(), Probe()
+        """What the latest generation's configuration says."""
+        self.revision, self.changed = 0, False
+        """Grows with every change; something has changed that was not saved yet."""
+        self.off = set[str]()
+        """Credentials by id, and providers by key, that were switched off."""
+        self.next_probe = NEVER
+        """Unix time before which nobody need be probed."""
+        self.resting: dict[str, dict[str, Cooling]] = {}
+        """Rows by credential's id, then by model."""
+        self._latest: deque[int] = deque(maxlen=_REMEMBERED)
+        self._apart = time.time() - time.monotonic()
+
+    # ------------------------------------------------------------------------------------------- told
+
+    def failed(self, account: Account, model: str, failure: Failure) -> None:
+        """Let what a failure blames rest."""
+        kind = _KINDS.get(failure.cause)
+        if kind is None or failure.blame in ("request", "plugin"):
+            return
+        place, now, length = ALL_MODELS if failure.blame == "credential" else model, time.time(), self._length(account, kind)
+        row = account.resting.get(place)
+        active = row is not None and now < row.until
+        recent = row is not None and now < row.until + (row.until - row.since)
+        times = row.times + (not active) if row is not None and recent else 1
+        told = failure.retry_after is not None
+        seconds = failure.retry_after if failure.retry_after is not None else length * min(2 ** (times - 1), _MOST_DOUBLED)
+        if length > 0 and seconds > 0:
+            until = now + min(seconds, _LONGEST)
+            until = max(until, row.until) if row is not None and active and row.told and not told else until
+            first, again = now + self.probe.after, now + self.probe.interval
+            probe_at = NEVER if failure.cause in _NOT_PROBED else max(row.probe_at, again) if row is not None and active else first
+            self.rest(account, place, Cooling(failure.cause, until, now, times, told, probe_at, failure.message))
+
+    def rest(self, account: Account, place: str, row: Cooling) -> None:
+        """Let a credential rest, for a model or for all."""
+        account.resting[place] = row
+        self.next_probe = min(self.next_probe, row.probe_at)
+        self._note(account)
+        asyncio.get_running_loop().call_later(max(0.0, row.until - time.time()) + 0.001, self._note, account)
+
+    def answered(self, account: Account, model: str, began: float) -> None:
+        """Take note of an answer to an attempt that began at a Unix time: what rested before is healed."""
+        for place in (ALL_MODELS, model):
+            if (row := account.resting.get(place)) is not None and row.since < began:
+                del account.resting[place]
+                self._note(account)
+
+    def reset(self, credential: str | None = None) -> None:
+        """Forget why a credential rests, or all of them."""
+        for name in list(self.resting) if credential is None else [credential]:
+            self.resting.get(name, {}).clear()
+        self._note(None)
+
+    def switch(self, name: str, on: bool) -> None:
+        """Switch a credential (by its id) or a provider (by its key) on or off."""
+        (self.off.discard if on else self.off.add)(name)
+        self._note(None)
+
+    def _length(self, account: Account, kind: str) -> float:
+        said = (account.credential.cooldown, self.cooldown.providers.get(account.provider.key), self.cooldown, _LENGTHS)
+        return next(float(length) for lengths in said if lengths is not None and (length := getattr(lengths, kind)) is not None)
+
+    def _note(self, account: Account | None) -> None:
+        """Take down that an account has changed; None: all may have."""
+        self.changed = True
+        if account is None:
+            self.revision += _REMEMBERED
+            self._latest.clear()
+        self.revision += 1
+        self._latest.append(id(account))
+
+    # ------------------------------------------------------------------------------------------- asked
+
+    def touched(self, accounts: frozenset[int], since: int) -> bool:
+        """Tell whether one of some accounts (by their `id()`) may have changed since a revision."""
+        behind = self.revision - since
+        return behind > len(self._latest) or not accounts.isdisjoint(islice(reversed(self._latest), behind))
+
+    @staticmethod
+    def rows(candidate: Candidate) -> list[Cooling]:
+        """Return why a candidate rests now."""
+        if not (held := candidate.account.resting):
+            return []
+        now, places = time.time(), (ALL_MODELS, OWN_LIMIT, candidate.model)
+        return [held[place] for place in places if place in held and held[place].until > now]
+
+    def due(self, pool: Pool) -> Candidate | None:
+        """Return a candidate that a live call may try although it rests; it is not due again for an interval."""
+        now = time.time()
+        if now < self.next_probe or now < pool.probed + _LOOKS_APART:
+            return None
+        pool.probed = now
+        rested = ((c, self.rows(c)) for c in pool.all if c.id not in pool.tried and not c.account.off)
+        due, rows = next(((c, rows) for c, rows in rested if rows and all(row.probe_at <= now for row in rows)), (None, []))
+        for row in rows:
+            row.probe_at = now + self.probe.interval
+        self._schedule_probe(now)
+        return due
+
+    def _schedule_probe(self, now: float) -> None:
+        every = (row for rows in self.resting.values() for row in rows.values())
+        self.next_probe = min((row.probe_at for row in every if row.until > now), default=NEVER)
+
+    def last_resort(self, pool: Pool) -> Candidate | None:
+        """Return who may be tried although all rest: a guess of ours decides whom to prefer, never that nobody is asked.
+
+        What an upstream said, a limit and an account whose owner must act are no guesses.
+        """
+        rested = ((c, self.rows(c)) for c in pool.all if c.id not in pool.tried and not c.account.off)
+        guessed = [(rows, c) for c, rows in rested if rows and not any(row.told or row.cause == "account_action" for row in rows)]
+        return min(guessed, key=lambda one: (one[0][0].cause in _NOT_PROBED, one[0][0].until))[1] if guessed else None
+
+    def soonest(self, candidates: Iterable[Candidate]) -> float | None:
+        """Return in how many seconds the first of some candidates rests no longer; None when nobody will be there."""
+        untils = [max((row.until for row in self.rows(c)), default=0.0) for c in candidates if not c.account.off]
+        return max(0.0, min(untils) - time.time()) if untils else None
+
+    def look(self, now: float) -> None:
+        """Mind leaps of the wall clock: rests end by it after a sleep, and are not longer because it was set back."""
+        apart = time.time() - now
+        if abs(leap := apart - self._apart) > _LEAP:
+            for row in (row for rows in self.resting.values() for row in rows.values() if leap < 0):
+                row.until, row.since, row.probe_at = row.until + leap, row.since + leap, row.probe_at + leap
+            self._note(None)
+        self._apart = apart
+
+    # --------------------------------------------------------------------------------------------- kept
+
+    def snapshot(self) -> bytes:
+        """Return what rests and what is switched off, to be restored later."""
+        now = time.time()
+        rows = {name: kept for name, held in self.resting.items() if (kept := {p: r for p, r in held.items() if r.until > now})}
+        self.changed = False
+        return msgspec.json.encode(_Kept(sorted(self.off), rows))
+
+    def restore(self, kept: bytes) -> None:
+        """Take up what a snapshot says. Raises `ValueError` for what is none."""
+        said = msgspec.json.decode(kept, type=_Kept)
+        self.off.update(said.off)
+        for name, rows in said.resting.items():
+            self.resting.setdefault(name, {}).update(rows)
+        self._schedule_probe(time.time())
+        self._note(None)
+
+    @staticmethod
+    def describe(account: Account) -> dict[str, Any]:
+        """Return what there is to know of an account, as plain data without secrets."""
+        held, now = account.credential, time.time()
+        rows = [{"model": p, **msgspec.to_builtins(row)} for p, row in account.resting.items() if row.until > now]
+        figures = {"in_flight": account.in_flight, "last_used": account.last_used, "latency": account.latency}
+        shown = {"id": held.id, "provider": held.provider, "label": held.label, "kind": held.kind, "origin": held.origin}
+        state = "off" if account.off else "resting" if rows else "ok"
+        return shown | {"state": state, "resting": rows, "quota": msgspec.to_builtins(account.quota), **figures}
+
+
+class _Kept(msgspec.Struct):
+    off: list[str]
+    resting: dict[str, dict[str, Cooling]]
+
+
+def passes(failed: Failure | None) -> bool:
+    """Tell whether the same attempt may succeed in a while, although nobody does anything; also where there was no failure."""
+    return failed is None or (failed.cause in _KINDS and failed.cause not in _NOT_PROBED)
+
+
+class RetryBudget:
+    """What repeated attempts are paid from: each call brings a share of one, so that in an outage they stay a share of the calls."""
+
+    def __init__(self) -> None:
+        self._left, self._since = _AT_ONCE, time.monotonic()
+
+    def earn(self, share: float) -> None:
+        """Take what one call brings, and a little for the time that has passed."""
+        now = time.monotonic()
+        self._left, self._since = min(_AT_ONCE, self._left + share + (now - self._since) * _A_SECOND), now
+
+    def spend(self) -> bool:
+        """Pay for one repeated attempt; tell whether there was enough."""
+        paid = self._left >= 1
+        self._left -= paid
+        return paid
+
+
+def clock(until: float) -> str:
+    """Return a Unix time as an operator reads it: the time of day, with the date when it is another day's."""
+    local = time.localtime(until)
+    return time.strftime("%H:%M:%S" if until - time.time() < 86400 else "%Y-%m-%d %H:%M:%S", local)
