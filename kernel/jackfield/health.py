@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable
+from contextvars import Context
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -117,7 +118,8 @@ class Health:
         account.resting[place] = row
         self.next_probe = min(self.next_probe, row.probe_at)
         self._note(account)
-        asyncio.get_running_loop().call_later(max(0.0, row.until - time.time()) + 0.001, self._note, account)
+        # Of a context of its own: that of a call would hold the call until then.
+        asyncio.get_running_loop().call_later(max(0.0, row.until - time.time()) + 0.001, self._note, account, context=Context())
 
     def answered(self, account: Account, model: str, began: float) -> None:
         """Take note of an answer to an attempt that began at a Unix time: what rested before is healed."""
