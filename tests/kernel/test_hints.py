@@ -231,7 +231,7 @@ async def test_rules_of_the_configuration_stand_before_the_providers_own() -> No
         answer=failing((429, {"oops": "your monthly limit", "code": "limited"}), (429, {"oops": "slow", "code": "limited"}))
     )
     provider.failures = (Rule(code="limited", cause="overload"),)
-    config = {"failures": {"toy": [{"status": 429, "match": "monthly", "cause": "quota", "retry_after": "2m"}]}}
+    config = {"cooldown": {"quota": 0}, "failures": {"toy": [{"status": 429, "match": "monthly", "cause": "quota", "retry_after": "2m"}]}}
     observer = Observer()
     async with toy_host(observer, provider=provider, config=config) as host:
         spent = await ask(host)
