@@ -25,6 +25,7 @@ from jackfield.api import (
     Pool,
     Reply,
     failure,
+    windows,
 )
 from jackfield.api.canonical.crossing import endpoint_for
 from jackfield.dispatch import ask, of_a_plugin, without
@@ -173,9 +174,12 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
             and 200 <= reply.status < 600
         ):
             raise TypeError(f"answered {reply!r:.200}, not a Reply with Headers and a status from 200 to 599")
-        if (told := await _judge(exchange, made, reply)) is not None:
+        if (told := await _judge(exchange, made, reply)) is None:
+            account.answered(attempt.candidate.model, time.perf_counter() - started)
+        if attempt.provider.quota:
+            account.measured(attempt.candidate.model, windows(attempt.provider.quota, reply.headers))
+        if told is not None:
             raise CallError(told)
-        account.answered(attempt.candidate.model, time.perf_counter() - started)
         return reply
     except BaseException as fault:
         if isinstance(fault, CallError | BadRequest | NotDecoded) or not of_a_plugin(fault):

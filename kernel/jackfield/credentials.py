@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from jackfield.addresses import origin_of
-from jackfield.api import Credential, CredentialSource, Provider, QuotaWindow, Secret, is_placeholder
+from jackfield.api import Cause, Credential, CredentialSource, Provider, QuotaWindow, Secret, is_placeholder
 from jackfield.config import Loaded
 from jackfield.health import ALL_MODELS, OWN_LIMIT, SAYS, Cooling, Health, clock
 from jackfield.trace import log
@@ -78,6 +78,17 @@ class Account:
                 self.health.rest(
                     self, OWN_LIMIT, Cooling("rate", (window + 1) * seconds, now, told=True, message=f"its limits.{name} is {most}")
                 )
+
+    def measured(self, model: str, found: tuple[QuotaWindow, ...]) -> None:
+        """Take what an answer says of the account's quota; what is spent makes it rest until there is new."""
+        if found:
+            self.quota = found
+        for window in found:
+            if window.spent and window.resets_at is not None and window.resets_at > (now := time.time()):
+                cause: Cause = "quota" if window.resets_at - now > self.health.probe.after else "rate"
+                place = ALL_MODELS if window.of == "credential" else model
+                probe_at, says = now + self.health.probe.after, f"{window.name} is used up"
+                self.health.rest(self, place, Cooling(cause, window.resets_at, now, 1, True, probe_at, says))
 
     def answered(self, model: str, seconds: float) -> None:
         """Take note of the time to a first byte: a decaying mean in which the latest attempt weighs a fifth. An answer heals."""

@@ -429,5 +429,5 @@ async def test_a_counter_never_passes_its_maximum_and_changes_nothing_when_it_wo
 async def test_without_a_store_state_is_away() -> None:
     async with Harness([Toy(), Keeper], bare=True) as host:
         state = next(p.object.state for p in host.host.plugins if p.id == "keeper")
-        with pytest.raises(OSError, match="no plugin keeps state"):
+        with pytest.raises(OSError, match="there is no state store"):
             await state.get("k")
