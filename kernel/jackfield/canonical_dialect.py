@@ -20,6 +20,7 @@ from jackfield.api import (
     Operation,
     Request,
     Response,
+    SessionSignals,
     StreamDecoder,
     StreamEncoder,
     Usage,
@@ -50,6 +51,7 @@ class CanonicalDialect(Dialect):
     name = "canonical"
     custom_tools = namespaces = True
     tool_name = tool_id = r"(?s:.*)"
+    session = SessionSignals(cache=(("cache_key",),))
     needles = Needles(
         terminal=(b'"type":"done"', b'"type":"error"'), usage=(b'"usage":{',), error=(b'"type":"error"',), model=(("model",),)
     )

@@ -16,6 +16,7 @@ from jackfield.api.canonical.framing import SSE, Framing
 from jackfield.api.canonical.hints import QuotaHeaders, QuotaWindow, asked_to_wait, seconds_until, windows
 from jackfield.api.canonical.models import Catalogue, ModelInfo, ThinkingSupport
 from jackfield.api.canonical.rules import Rule, classify
+from jackfield.api.canonical.sessions import Continuity, SessionSignals
 from jackfield.api.canonical.splice import Member, Path, Span, items, locate, members, splice
 from jackfield.api.credential import (
     Cooldown,
@@ -38,7 +39,6 @@ from jackfield.api.dialect import (
     Needles,
     Operation,
     Repeat,
-    SessionSignals,
     StreamDecoder,
     StreamEncoder,
     Translator,
@@ -57,8 +57,8 @@ from jackfield.api.units import Seconds, Size
 
 __all__ = [
     "CALLS", "HOOKS", "SSE", "Allow", "Alternative", "Attempt", "Auth", "BadRequest", "Bearer", "Blame", "Body", "Call",
-    "CallError", "Candidate", "Catalogue", "Cause", "Change", "CloseHandler", "Codec", "Command", "Cooldown", "Credential",
-    "CredentialLimits", "CredentialSource", "Delegate", "Deny", "Dialect", "End", "Endpoint", "Error", "Event", "Failure",
+    "CallError", "Candidate", "Catalogue", "Cause", "Change", "CloseHandler", "Codec", "Command", "Continuity", "Cooldown",
+    "Credential", "CredentialLimits", "CredentialSource", "Delegate", "Deny", "Dialect", "End", "Endpoint", "Error", "Event", "Failure",
     "Fidelity", "Fill", "Flavour", "Follower", "Framing", "Glance", "Headers", "Help", "HookInfo", "HookOptions", "Host",
     "HostCredentials", "HostHttp", "HostInfo", "HttpProvider", "HttpRequest", "HttpResponse", "KeyHeader", "LoginStep",
     "Loss", "Member", "ModelInfo", "Needles", "Nested", "NotDecoded", "Operation", "Outcome", "Pairs", "Path", "Pick",

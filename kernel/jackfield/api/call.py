@@ -89,8 +89,6 @@ class Call:
     depth = 0
     route: Route | None = None
     """What a router decided."""
-    session: str | None = None
-    """What tells this session from others, where the client said. Provisional."""
 
     def __init__(self, call_id: str, dialect: Dialect, endpoint: Endpoint, headers: Headers, query: Pairs) -> None:
         self.id, self.dialect, self.operation = call_id, dialect.name, endpoint.operation
@@ -107,6 +105,15 @@ class Call:
         Raises `BadRequest` for a body that is not valid, `NotDecoded` for one that is too large.
         """
         return self.body.canonical or _EMPTY_REQUEST
+
+    @cached_property
+    def session(self) -> str | None:
+        """What tells this session from the principal's others, where the client says: a header or field that its dialect knows.
+
+        The body is searched, not decoded.
+        """
+        source = self.body.source
+        return self._dialect.session.find(self.headers, source if isinstance(source, bytes) else source.view())
 
     @cached_property
     def headers(self) -> Headers:

@@ -11,6 +11,7 @@ import msgspec
 from jackfield.api.canonical import Begin, Delta, Error, FinishReason, Request, Response, Usage, UsageDelta
 from jackfield.api.canonical.framing import SSE, Framing
 from jackfield.api.canonical.models import ModelInfo
+from jackfield.api.canonical.sessions import SessionSignals
 from jackfield.api.canonical.splice import Path
 from jackfield.api.event import Event
 from jackfield.api.headers import Headers
@@ -60,13 +61,6 @@ class Needles(msgspec.Struct, frozen=True, kw_only=True):
     """Some of these stand before ids that the upstream minted. Provisional."""
     tagged: tuple[bytes, ...] = (b"jf1.",)
     """Some of these stand in every request with a signature that `write_signature` tagged."""
-
-
-class SessionSignals(msgspec.Struct, frozen=True, kw_only=True):
-    """What tells that requests belong to one session, in the order in which it is looked for."""
-
-    headers: tuple[str, ...] = ()
-    body: tuple[Path, ...] = ()
 
 
 class Loss(msgspec.Struct, frozen=True):

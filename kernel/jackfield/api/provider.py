@@ -10,6 +10,7 @@ from jackfield.api.canonical.flavour import Flavour
 from jackfield.api.canonical.hints import QuotaHeaders
 from jackfield.api.canonical.models import ModelInfo
 from jackfield.api.canonical.rules import Rule, classify, read_error
+from jackfield.api.canonical.sessions import Continuity
 from jackfield.api.credential import Credential, Secret
 from jackfield.api.dialect import Dialect, Operation
 from jackfield.api.failure import CallError, Failure, failure
@@ -79,6 +80,9 @@ class Provider:
     """A key is sent where there is one, and none is needed."""
     flavours: Sequence[Flavour] = ()
     """How its requests differ from its dialects'. One object that stays the same: plans are remembered by it."""
+    continuity: Sequence[Continuity] = ()
+    """Where it is told which requests continue one another, by dialect. Said by those who know, such as a scheduler that binds
+    sessions, and only where the client said nothing."""
     fallback: bool = False
     """It gives way to any other plugin's provider of its key."""
     failures: Sequence[Rule] = ()
@@ -141,10 +145,12 @@ class HttpProvider(Provider):
         timeouts: Timeouts | None = None,
         catalogue: Sequence[ModelInfo] = (),
         flavours: Sequence[Flavour] = (),
+        continuity: Sequence[Continuity] = (),
     ) -> None:
         self.key, self.base_url, self.auth, self.models, self.catalogue = key, base_url, auth, models, catalogue
-        self.streams, self.serves, self.timeouts, self.flavours = streams, serves, timeouts, tuple(flavours)
+        self.streams, self.serves, self.timeouts = streams, serves, timeouts
         self.dialects, self.patterns, self.failures, self.quota = _names(dialects), _names(patterns), tuple(failures), tuple(quota)
+        self.flavours, self.continuity = tuple(flavours), tuple(continuity)
         self.fixed_headers, self.fixed_query, self.paths = tuple((headers or {}).items()), dict(query or {}), dict(paths or {})
         self.forward = frozenset(name.lower() for name in _names(forward))
         """Client headers that go to this provider beside those of its dialect."""

@@ -11,7 +11,7 @@ from importlib import resources
 
 import msgspec
 
-from jackfield.api import Flavour, Rule, Timeouts
+from jackfield.api import Continuity, Flavour, Rule, Timeouts
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,6 +40,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     errors: str = ""
     """The page that states that."""
     flavours: tuple[Flavour, ...] = ()
+    continuity: tuple[Continuity, ...] = ()
+    """Where it is told which requests continue one another."""
 
 
 @cache

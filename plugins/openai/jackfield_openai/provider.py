@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from jackfield.api import Auth, Bearer, HttpProvider, KeyHeader, ModelInfo, Rule, Seconds, Timeouts
+from jackfield.api import Auth, Bearer, Continuity, HttpProvider, KeyHeader, ModelInfo, Rule, Seconds, Timeouts
 from jackfield.api.canonical.flavour import Flavour
 from jackfield_openai.catalogue import CATALOGUE
 from jackfield_openai.presets import Preset, preset_named, presets
@@ -103,6 +103,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flavour: FlavourSettings | None = None
     """How its requests differ from the protocol's: what is dropped, renamed or said otherwise, besides what the preset
     has; `none` for nothing, not even that."""
+    continuity: tuple[Continuity, ...] | None = None
+    """Where it is told which requests continue one another; None: as the preset has it."""
 
     def __post_init__(self) -> None:
         if self.preset is not None:
@@ -145,6 +147,7 @@ def openai(settings: OpenAISettings) -> HttpProvider:
         headers=_account_headers(settings),
         timeouts=_limits(settings.timeouts),
         flavours=_flavours(settings.flavour, presets()["openai"].flavours),
+        continuity=presets()["openai"].continuity,
         catalogue=CATALOGUE,
     )
     provider.section, provider.choose = "plugins.openai", dialects_of_openai
@@ -186,6 +189,7 @@ def compatible(key: str, settings: ServerSettings) -> Speaker:
         forward=preset.forward,
         timeouts=preset.timeouts if limits is None else limits,
         flavours=_flavours(settings.flavour, preset.flavours),
+        continuity=preset.continuity if settings.continuity is None else settings.continuity,
     )
     provider.key_optional = settings.auth is None and not preset.env
     provider.section = f"plugins.openai.providers.{key}"

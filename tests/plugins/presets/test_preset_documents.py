@@ -42,7 +42,7 @@ def changes(one: Flavour) -> Iterator[str]:
         yield f"adds `{path}`: `{msgspec.json.encode(fill.value).decode()}`" + (f" beside `{fill.beside}`" if fill.beside else "")
     for path, said in one.values.items():
         others = {old: new for old, new in said.items() if old != new and old != "*"}
-        yield from (f"`{path}`: `{old}` becomes `{text(new)}`" for old, new in others.items())
+        yield from (f"`{path}`: `{old}` " + ("is left out" if new is None else f"becomes `{text(new)}`") for old, new in others.items())
         if "*" in said:
             kept = code([old for old, new in said.items() if old == new])
             yield f"`{path}`: all but {kept} becomes `{text(said['*'])}`"

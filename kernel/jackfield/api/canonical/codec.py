@@ -13,6 +13,7 @@ import msgspec
 from jackfield.api.body import BadRequest
 from jackfield.api.canonical.memo import Memo
 from jackfield.api.canonical.parts import Extensions
+from jackfield.api.canonical.splice import raw_members
 
 _LINE_ENDS: Final = (
     (b"\xe2\x80\xa8", b"\\u2028"),
@@ -23,9 +24,6 @@ _TO_STANDARD: Final = str.maketrans("-_", "+/")
 _NOTHING: Final[dict[str, Any]] = {}
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
-_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_KEPT: Final = 1 << 20
-"""Bytes of a body up to which its scan is kept."""
 _array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 __all__ = [
@@ -146,24 +144,6 @@ def load(raw: bytes) -> Any:
         return msgspec.json.decode(raw)
     except (ValueError, RecursionError) as fault:
         raise BadRequest(f"the body is not valid JSON: {fault}", code="invalid_json") from None
-
-
-class _Latest:
-    """The body that was scanned last: one request's is scanned several times in a row."""
-
-    scanned: tuple[bytes, dict[str, msgspec.Raw]] = b"", {}
-    """It and its members, in one value: hooks in threads read requests too."""
-
-
-def raw_members(raw: bytes) -> Mapping[str, msgspec.Raw]:
-    """Return the members of a JSON object by key, each as JSON text. Raises `ValueError` when `raw` is not one JSON object."""
-    latest, found = _Latest.scanned
-    if latest is raw and raw:
-        return found
-    found = _members(raw)
-    if isinstance(raw, bytes) and len(raw) <= _KEPT:
-        _Latest.scanned = raw, found
-    return found
 
 
 def plain_members(raw: bytes) -> Mapping[str, msgspec.Raw] | None:

@@ -24,6 +24,9 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _array = msgspec.json.Decoder(list[msgspec.Raw])
 _scan = json.JSONDecoder().raw_decode
 
+_KEPT: Final = 1 << 20
+"""Bytes of a body up to which its scan is kept."""
+
 MAX_MEMBERS: Final = 10_000
 """The most members that an object may have to be edited: a bound on the work that a hostile body can ask for."""
 
@@ -40,6 +43,24 @@ class Member(msgspec.Struct, gc=False):
     value: Span
     escaped: bool = False
     """The key was written with escape sequences."""
+
+
+class _Latest:
+    """The body that was scanned last: one request's is scanned several times in a row."""
+
+    scanned: tuple[bytes, dict[str, msgspec.Raw]] = b"", {}
+    """It and its members, in one value: hooks in threads read requests too."""
+
+
+def raw_members(raw: bytes) -> Mapping[str, msgspec.Raw]:
+    """Return the members of a JSON object by key, each as JSON text. Raises `ValueError` when `raw` is not one JSON object."""
+    latest, found = _Latest.scanned
+    if latest is raw and raw:
+        return found
+    found = _object.decode(raw)
+    if isinstance(raw, bytes) and len(raw) <= _KEPT:
+        _Latest.scanned = raw, found
+    return found
 
 
 def members(raw: bytes) -> list[Member]:

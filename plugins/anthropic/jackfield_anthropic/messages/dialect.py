@@ -71,7 +71,13 @@ class MessagesDialect(Dialect):
         }
     )  # fmt: skip
     key_headers = ("x-api-key",)
-    session = SessionSignals(headers=("x-claude-code-session-id",), body=(("metadata", "user_id"),))
+    # Claude Code says in its user's id which session it is: as JSON in a text, or at the text's end before it was that. What
+    # others write there is a person and no session. The other headers are those of agents that speak several protocols.
+    session = SessionSignals(
+        headers=("x-claude-code-session-id", "x-session-id", "x-session-affinity"),
+        body=(("metadata", "user_id"),),
+        part=r'(?:"session_id"\s*:\s*"|_session_)([\w-]+)',
+    )
     stored = frozenset({"container"})
     usage_at_start = True
     # What the API says of names that it refuses: "String should match pattern".

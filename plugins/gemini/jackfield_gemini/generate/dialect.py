@@ -81,8 +81,9 @@ class GenerateDialect(Dialect):
     response_headers = frozenset({"retry-after", "server-timing"})
     key_headers = ("x-goog-api-key",)
     key_query = ("key",)
-    # A context that was cached belongs to one account; the headers are those of agents that name their session.
-    session = SessionSignals(headers=("x-session-id", "x-session-affinity"), body=(("cachedContent",), ("cached_content",)))
+    # A context that was cached belongs to one account. Google's own command line names no session; the headers are those of
+    # agents that speak several protocols.
+    session = SessionSignals(headers=("x-session-id", "x-session-affinity"), cache=(("cachedContent",), ("cached_content",)))
     stored = frozenset({"cachedContent"})
     # API reference, `FunctionDeclaration.name`. It allows 128 characters by now; older models' references say 64.
     tool_name = r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}"

@@ -64,9 +64,9 @@ class ChatDialect(Dialect):
     )  # fmt: skip
     # OpenAI's own SDKs send their key in `authorization` alone; programs that speak to several providers, and to Azure, in these.
     key_headers = ("x-api-key", "x-goog-api-key", "api-key")
-    # `prompt_cache_key` and, before it, `user` are what OpenAI itself routes by to reach a warm cache (API reference);
-    # `session_id` is OpenRouter's; the headers are those of agents that name their session (opencode).
-    session = SessionSignals(headers=("x-session-id", "x-session-affinity"), body=(("prompt_cache_key",), ("session_id",), ("user",)))
+    # `prompt_cache_key` is what OpenAI itself routes by to reach a warm cache (guide "Prompt caching"); `session_id` is
+    # OpenRouter's, with the first header (guide "Prompt caching", sticky routing); the other is opencode's. `user` is no session.
+    session = SessionSignals(headers=("x-session-id", "x-session-affinity"), body=(("session_id",),), cache=(("prompt_cache_key",),))
 
     # Which of several names or forms stood there; what they say is canonical.
     notes = frozenset(

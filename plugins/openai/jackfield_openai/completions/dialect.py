@@ -22,7 +22,6 @@ from jackfield.api import (
     Path,
     Request,
     Response,
-    SessionSignals,
     StreamDecoder,
     StreamEncoder,
 )
@@ -57,7 +56,7 @@ class CompletionsDialect(Dialect):
     request_headers = ChatDialect.request_headers
     response_headers = ChatDialect.response_headers
     key_headers = ChatDialect.key_headers
-    session = SessionSignals(headers=ChatDialect.session.headers, body=(("user",),))
+    session = ChatDialect.session
 
     def decode_request(self, raw: bytes, operation: Operation) -> Request:
         """Read a client's body. Raises `BadRequest` with the path of what is wrong."""

@@ -94,9 +94,12 @@ class ResponsesDialect(Dialect):
         }
     )  # fmt: skip
     key_headers = ("x-api-key", "x-goog-api-key", "api-key")
+    # Codex names its session in the first header, before in `session_id` and `conversation_id` (codex-rs, requests/headers.rs),
+    # and the thread in another. A conversation is what goes on from one request to the next; `previous_response_id` differs in each.
     session = SessionSignals(
-        headers=("session-id", "thread-id", "x-session-id", "x-session-affinity"),
-        body=(("prompt_cache_key",), ("safety_identifier",), ("user",)),
+        headers=("session-id", "session_id", "thread-id", "conversation_id", "x-session-id", "x-session-affinity"),
+        body=(("session_id",), ("conversation",), ("conversation", "id")),
+        cache=(("prompt_cache_key",),),
     )
     stateful = True
     stored = frozenset({"conversation", "prompt"})
