@@ -72,6 +72,7 @@ class Hook:
         info, options = HOOKS[implementation.hook], implementation.options
         said = plugin.settings.hooks.get(info.name)
         self.plugin, self.name, self.breaker, self.rank = plugin.id, info.name, breaker, (-implementation.priority, plugin.id)
+        self.selected = options.selected
         self.observes = info.shape == "observe"  # what it answers counts for nothing
         self.answer_is_examined = info.name not in ("authenticate", "pick_credential") and not self.observes  # by `guard`, later
         # An observer guards nothing, and a scheduler has the kernel's own choice behind it: neither can be closed.

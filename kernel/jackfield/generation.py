@@ -27,6 +27,7 @@ from jackfield.api import (
     matches,
     matches_any,
 )
+from jackfield.api.canonical import parse_suffix
 from jackfield.canonical_dialect import CanonicalDialect
 from jackfield.config import Loaded, Reader
 from jackfield.credentials import Account, accounts, from_config, from_environment, from_sources
@@ -99,10 +100,12 @@ class Generation:
         self._must_name_providers({"proxy.providers": self.config.proxies.providers, "failures": self.config.failures})
         asked = [(p, i) for p in found for i in p.implementations.values() if HOOKS[i.hook].shape != "objects"]
         hooks = [Hook(p, i, self.config.hooks, lasting.breakers.setdefault((p.id, i.hook), Breaker())) for p, i in asked]
+        self.schedulers = {hook.plugin: hook for hook in chain_of(hooks, "pick_credential")}
+        self._scheduler = chosen = self._chosen_scheduler()
+        selected = {chosen.default, *chosen.providers.values(), *chosen.models.values()}
+        hooks = [hook for hook in hooks if hook.plugin in selected or not hook.selected]
         self.chains = {name: chain_of(hooks, name) for name, info in HOOKS.items() if info.shape != "objects"}
         """The hooks of every stage, by name, in the order in which they are called."""
-        self.schedulers = {hook.plugin: hook for hook in self.chains["pick_credential"]}
-        self._scheduler = self._chosen_scheduler()
         if (only := self.config.access.only) is not None:
             self.chains["authenticate"] = tuple(hook for hook in self.chains["authenticate"] if hook.plugin == only)
             if not self.chains["authenticate"]:
@@ -130,7 +133,8 @@ class Generation:
         """Return the scheduler that the configuration selects: by model, by provider, in general."""
         chosen, name = self._scheduler, self._scheduler.default
         if chosen.models or chosen.providers:
-            by_model = (who for pattern, who in chosen.models.items() if matches(model, pattern))
+            plain = parse_suffix(model)[0]
+            by_model = (who for pattern, who in chosen.models.items() if matches(plain, pattern))
             name = next(by_model, None) or chosen.providers.get(provider) or name
         return self.schedulers.get(name or "")
 
@@ -185,8 +189,9 @@ class Generation:
 
     def _chosen_scheduler(self) -> Schedulers:
         said, by_id = self.config.scheduler, {plugin.id: plugin for plugin in self.plugins}
-        # What the operator named goes before what is merely installed.
-        ranked = sorted(self.schedulers, key=lambda name: (by_id[name].named != "operator", -by_id[name].priority, name))
+        # A file or object of the operator's own goes before what is installed, and what nobody named comes last.
+        rank = {name: 2 if plugin.named is None else plugin.distribution is not None for name, plugin in by_id.items()}
+        ranked = sorted(self.schedulers, key=lambda name: (rank[name], -by_id[name].priority, name))
         default = (said.default if isinstance(said, Schedulers) else said) or next(iter(ranked), None)
         chosen = msgspec.structs.replace(said if isinstance(said, Schedulers) else Schedulers(), default=default)
         for name in {*chosen.providers.values(), *chosen.models.values(), default} - self.schedulers.keys() - {None}:

@@ -203,7 +203,7 @@ def test_the_order_of_each_hook_is_shown(run: Run) -> None:
     assert result.exit_code == 0
     lines = dict(line.split(": ", 1) for line in result.output.splitlines())
     assert lines["route_model"] == "b, a"
-    assert lines["pick_credential"] == "round_robin"
+    assert lines["pick_credential"] == "round_robin, fastest, fill_first, least_busy, sticky, weighted"
     assert lines["intercept_request"] == "-"
     assert lines.keys() == {name for name in HOOKS if not name.startswith("register_")}
     order = json.loads(run("plugins", "-c", "my.yaml", "--order", "--json").output)

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import pytest
+import yaml
 
 
 class Served:
@@ -98,7 +100,7 @@ def test_a_proxy_of_the_environment_is_said_not_to_be_used_unless_the_configurat
 
 
 def test_with_nothing_plugged_in_it_says_so_and_still_answers_the_health_check(serve: object, tmp_path: Path) -> None:
-    names = ("anthropic", "api_keys", "gemini", "memory", "openai", "round_robin", "simulator", "sqlite")
+    names = yaml.safe_load(resources.files("jackfield_defaults").joinpath("jackfield.yaml").read_text())["plugins"]
     off = ", ".join(f"{name}: {{enabled: false, required: false}}" for name in names)
     (tmp_path / "my.yaml").write_text(f"plugins: {{autoload: false, {off}}}")
     served = serve("-c", "my.yaml")  # type: ignore[operator]

@@ -85,6 +85,8 @@ class HookOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Replaces the plugin's for this hook."""
     deadline: float | None = None
     """In seconds."""
+    selected: bool = False
+    """Call it only where the configuration selects the plugin as a scheduler: for hooks that go with `pick_credential`."""
 
     def __call__(self, function: Function) -> Function:
         """Mark a function with these options. Raises `ValueError` for options that are none."""

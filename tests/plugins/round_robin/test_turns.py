@@ -7,73 +7,77 @@ from typing import Any
 
 import pytest
 
-from jackfield.api import Candidate, Credential, Pool, Provider, Reply
+from jackfield.api import Reply
 from jackfield.api.testing import Harness
-from jackfield.credentials import Account
-from jackfield_round_robin import MOST_CANDIDATES, Plugin
+from jackfield_round_robin import MOST_POOLS, Plugin
 from tests.kernel.conftest import Toy, ToyProvider, talk
-
-NO_CALL: Any = None
-
-
-def pool(*labels: str, model: str = "m", tiers: dict[str, int] | None = None) -> Pool:
-    provider = Provider()
-    held = [Credential(provider="toy", id=label, label=label, priority=(tiers or {}).get(label, 0)) for label in labels]
-    return Pool(model, [Candidate(Account(one, provider), model) for one in held])
-
-
-def picks(plugin: Plugin, many: int, among: Pool) -> list[str]:
-    picked = [plugin.pick_credential(NO_CALL, among) for _ in range(many)]
-    return [one.label if one is not None else "" for one in picked]
+from tests.plugins.pools import Pooled, candidate, picks, pool
 
 
 def test_candidates_take_turns() -> None:
-    assert picks(Plugin(), 7, pool("a", "b", "c")) == ["a", "b", "c", "a", "b", "c", "a"]
+    assert picks(Plugin(), 7, pool("a", "b", "c")) == "a b c a b c a"
 
 
 def test_nobody_is_picked_where_nobody_is_eligible() -> None:
-    assert Plugin().pick_credential(NO_CALL, pool()) is None
+    assert picks(Plugin(), 1, pool()) == "-"
 
 
 def test_each_model_has_turns_of_its_own() -> None:
     plugin, one, other = Plugin(), pool("a", "b", model="m"), pool("a", "b", model="n")
-    assert [*picks(plugin, 1, one), *picks(plugin, 2, other), *picks(plugin, 1, one)] == ["a", "a", "b", "b"]
+    assert [picks(plugin, 1, one), picks(plugin, 2, other), picks(plugin, 1, one)] == ["a", "a b", "b"]
 
 
-def test_a_lower_tier_is_left_alone() -> None:
-    assert set(picks(Plugin(), 6, pool("a", "b", "c", tiers={"a": 1, "b": 1}))) == {"a", "b"}
+def test_a_name_within_one_provider_has_turns_of_its_own() -> None:
+    mixed = [candidate("a", provider="x"), candidate("b", provider="x"), candidate("c", provider="y")]
+    plugin, everybody, within = Plugin(), Pooled(*mixed), Pooled(*mixed[:2])
+    assert [picks(plugin, 2, everybody), picks(plugin, 1, within), picks(plugin, 1, everybody)] == ["a b", "a", "c"]
 
 
-def test_the_next_tier_takes_over_when_the_first_was_tried() -> None:
-    both = pool("a", "b", "c", tiers={"a": 1})
-    assert picks(Plugin(), 4, both.without(frozenset({"a/m"}))) == ["b", "c", "b", "c"]
+def test_who_cools_keeps_its_place() -> None:
+    plugin, some = Plugin(), pool("a", "b", "c", "d")
+    assert picks(plugin, 2, some) == "a b"
+    assert picks(plugin, 3, some.cool("b", "c")) == "d a d"
+    assert picks(plugin, 4, some.only()) == "a b c d"
+
+
+def test_others_go_on_where_the_one_picked_last_has_cooled() -> None:
+    plugin, some = Plugin(), pool("a", "b", "c", "d")
+    assert picks(plugin, 3, some) == "a b c"
+    assert picks(plugin, 3, some.cool("c")) == "d a b"
+
+
+def test_who_comes_later_does_not_catch_up() -> None:
+    plugin, some = Plugin(), pool("a", "b")
+    picks(plugin, 10, some)
+    assert Counter(picks(plugin, 9, some.replace(*some.all, candidate("c"))).split()) == {"a": 3, "b": 3, "c": 3}
+
+
+def test_turns_go_on_when_everybody_is_another() -> None:
+    plugin, some = Plugin(), pool("a", "b", "c")
+    picks(plugin, 1, some)
+    assert picks(plugin, 3, some.replace(candidate("x"), candidate("y"), candidate("z"))) in ("y z x", "x y z")
 
 
 def test_the_others_share_evenly_what_one_cannot_serve() -> None:
     plugin, everybody, answered = Plugin(), pool("a", "b", "c"), Counter[str]()
     for _ in range(60):
-        (picked,) = picks(plugin, 1, everybody)
+        picked = picks(plugin, 1, everybody)
         if picked == "a":  # fails each time: another has to step in
-            (picked,) = picks(plugin, 1, everybody.without(frozenset({"a/m"})))
+            picked = picks(plugin, 1, everybody.without("a"))
         answered[picked] += 1
     assert answered == {"b": 30, "c": 30}
 
 
-def test_one_that_comes_later_does_not_catch_up() -> None:
-    plugin = Plugin()
-    picks(plugin, 10, pool("a", "b"))
-    assert Counter(picks(plugin, 9, pool("a", "b", "c"))) == {"a": 3, "b": 3, "c": 3}
-
-
 def test_made_up_names_of_models_do_not_fill_the_memory() -> None:
     plugin = Plugin()
-    for number in range(MOST_CANDIDATES + 10):
-        plugin.pick_credential(NO_CALL, pool("a", model=f"m{number}"))
-    assert len(plugin._latest) <= MOST_CANDIDATES
+    for number in range(MOST_POOLS + 10):
+        picks(plugin, 1, pool("a", model=f"m{number}"))
+    assert len(plugin._turns) <= MOST_POOLS
 
 
 def test_two_hosts_do_not_share_turns() -> None:
-    assert picks(Plugin(), 1, pool("a", "b")) == picks(Plugin(), 1, pool("a", "b")) == ["a"]
+    some = pool("a", "b")
+    assert picks(Plugin(), 1, some) == picks(Plugin(), 1, some) == "a"
 
 
 class Keyed(ToyProvider):
