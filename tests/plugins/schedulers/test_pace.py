@@ -9,6 +9,7 @@ import pytest
 
 import jackfield_fastest
 import jackfield_fill_first
+import jackfield_least_busy
 import jackfield_round_robin
 import jackfield_weighted
 from jackfield.api import Candidate, Credential, Pool, Provider
@@ -39,9 +40,10 @@ def seconds_a_pick(plugin: Any, pool: Pool, among: int) -> float:
         jackfield_round_robin.Plugin,
         jackfield_weighted.Plugin,
         lambda: jackfield_fill_first,
+        lambda: jackfield_least_busy,
         jackfield_fastest.Plugin,
     ],
-    ids=["round_robin", "weighted", "fill_first", "fastest"],
+    ids=["round_robin", "weighted", "fill_first", "least_busy", "fastest"],
 )
 def test_a_pick_among_thousands_costs_little_more_than_one_among_some(make: Any) -> None:
     few, many, plugin = real_pool(50), real_pool(5000), make()
