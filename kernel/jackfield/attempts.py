@@ -166,7 +166,7 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
         if chain and await bodies.edit_request(exchange, attempt, without(chain, exchange.skipped)):  # 7 attempt interceptors
             attempt.fidelity = "edited"
         await bodies.request(exchange, attempt)  # 8 translate request
-        attempt._send = lambda request: shared.transport.request(request, account)
+        attempt._send = shared.sender(exchange, made)
         started = time.perf_counter()
         if not (
             isinstance(reply := bodies.counted(attempt) or await attempt.provider.execute(attempt), Reply)  # 9 execute

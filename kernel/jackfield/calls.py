@@ -153,6 +153,7 @@ class PluginHost:
         call = Call(self._shared.next_id(), dialect, endpoint, downstream.headers, downstream.query)
         params = {} if nested.model is None else {"model": nested.model}
         exchange = Exchange(generation, call, Match(dialect, endpoint, params), downstream)
+        exchange.timeouts = nested.timeouts
         exchange.inside, exchange.skipped = True, (around.skipped if around is not None else frozenset()) | {self._plugin}
         call.principal = Principal(name=f"plugin:{self._plugin}" if self._plugin else "embedder")
         if parent is not None:

@@ -23,6 +23,7 @@ from jackfield.api import (
     Reply,
     Route,
     Spooled,
+    Timeouts,
     Usage,
     failure,
 )
@@ -30,6 +31,7 @@ from jackfield.credentials import Account
 from jackfield.dispatch import Chain
 from jackfield.generation import Generation
 from jackfield.routes import Match
+from jackfield.settings import Limit
 from jackfield.trace import Trace
 
 if TYPE_CHECKING:
@@ -137,6 +139,10 @@ class Exchange:
         self.request_headers: dict[str, str | None] = {}
         """Headers that request interceptors set for the upstream."""
         self.tried: list[Tried] = []
+        self.timeouts: Timeouts | None = None
+        """What the call itself says of how long it may take."""
+        self.limits: dict[str, Limit] = {}
+        """How long all of it may take, by who says so."""
         self.losses: list[Loss] = []
         """What hooks said in canonical words that the client's dialect cannot say."""
 

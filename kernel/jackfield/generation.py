@@ -97,7 +97,8 @@ class Generation:
         self.sources, self.extra_models = list[tuple[str, CredentialSource]](), list[tuple[str, ModelInfo]]()
         self.accounts: list[Account] = []
         self._take_objects()
-        self._must_name_providers({"proxy.providers": self.config.proxies.providers, "failures": self.config.failures})
+        proxies, timeouts = self.config.proxies.providers, self.config.timeouts.providers
+        self._must_name_providers({"proxy.providers": proxies, "timeouts.providers": timeouts, "failures": self.config.failures})
         asked = [(p, i) for p in found for i in p.implementations.values() if HOOKS[i.hook].shape != "objects"]
         hooks = [Hook(p, i, self.config.hooks, lasting.breakers.setdefault((p.id, i.hook), Breaker())) for p, i in asked]
         self.schedulers = {hook.plugin: hook for hook in chain_of(hooks, "pick_credential")}

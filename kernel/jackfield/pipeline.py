@@ -12,6 +12,7 @@ from jackfield import answers, attempts
 from jackfield.access import authenticate, check_allowed, refuse_strangers
 from jackfield.api import CALLS, Body, Call, Reply, Route
 from jackfield.api.canonical.crossing import request_codec
+from jackfield.api.canonical.hurry import TIMEOUT, time_limit
 from jackfield.bodies import change_request
 from jackfield.dispatch import Chain, ask, without
 from jackfield.exchange import LAST, Downstream, Exchange, Refused
@@ -65,6 +66,8 @@ async def _stages(shared: Shared, exchange: Exchange) -> None:
     call, chains = exchange.call, exchange.generation.chains
     if not exchange.inside:
         call.principal = await authenticate(exchange)  # 1 authenticate
+        if (said := exchange.downstream.headers.get(TIMEOUT)) is not None:
+            exchange.limits["client"] = time_limit(said)
     call.hide_keys()
     if call.operation not in CALLS:
         check_allowed(call, model=False)

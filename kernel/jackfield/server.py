@@ -5,6 +5,7 @@ All of aiohttp's server side is here. The pipeline sees a `Downstream` alone.
 
 import asyncio
 import contextlib
+import math
 import mmap
 import tempfile
 import zlib
@@ -103,7 +104,7 @@ class HttpDownstream:
 
     async def _next(self) -> bytes:
         with contextlib.closing(Watch(self._shared.sweeper)) as watch:
-            watch.arm(self._shared.transport.timeouts.client_body, "client_body")
+            watch.arm((self._shared.generation.config.timeouts.client_body or math.inf, "timeouts.client_body"), "client_body")
             try:
                 return await self._request.content.readany()
             except asyncio.CancelledError:

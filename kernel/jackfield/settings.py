@@ -1,10 +1,12 @@
 """The kernel's own part of the configuration, as typed structs. `config` reads files into it; plugins declare their own."""
 
-from typing import Annotated, Any, Literal
+import math
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-from jackfield.api import CallError, Cooldown, Credential, ModelInfo, Rule, Seconds, Size, failure
+from jackfield.api import CallError, Cooldown, Credential, ModelInfo, Rule, Seconds, Size, failure, matches
+from jackfield.api import Timeouts as GivenTimeouts
 from jackfield.api.credential import check_proxy
 
 
@@ -40,17 +42,57 @@ class Limits(Settings, frozen=True):
     """Of one event of a stream."""
 
 
-class Timeouts(Settings, frozen=True):
-    """How long the host waits."""
+Limit = tuple[float, str]
+"""How many seconds something may take, and the setting that says so."""
+ENDLESS: Final[Limit] = (math.inf, "")
 
-    connect: Seconds = Seconds(10)
-    """For a connection to an upstream."""
-    first_byte: Seconds = Seconds(300)
+
+class SomeTimeouts(Settings, frozen=True):
+    """How long the host waits for one provider or for some models, where that differs; 0 for as long as it takes."""
+
+    connect: Seconds | None = None
+    """For a connection to an upstream: its name, a proxy and TLS included."""
+    first_byte: Seconds | None = None
     """For the first byte of an upstream's answer."""
-    idle: Seconds = Seconds(120)
+    idle: Seconds | None = None
     """Between two reads of an upstream's answer."""
+    total: Seconds | None = None
+    """From a call's beginning to the last byte of its answer, all attempts included."""
+
+
+class Timeouts(SomeTimeouts, frozen=True):
+    """How long the host waits; 0 for as long as it takes. What is said of a model goes before what is said of its provider."""
+
+    connect: Seconds | None = Seconds(10)
+    first_byte: Seconds | None = Seconds(300)
+    idle: Seconds | None = Seconds(120)
+    thinking: Seconds = Seconds(600)
+    """For the first byte where the model is known to think, and nothing more special is said."""
     client_body: Seconds = Seconds(30)
     """Between two reads of a client's body."""
+    providers: dict[str, SomeTimeouts] = {}
+    """By the provider's key."""
+    models: dict[str, SomeTimeouts] = {}
+    """By pattern of the name that the client asked for, or of the upstream's own."""
+
+    def of(self, provider: str, models: tuple[str, ...], thinks: bool, *own: GivenTimeouts | None) -> dict[str, Limit]:
+        """Return what holds for a request, by name. `own` is what the call, the request and the provider themselves say."""
+        rungs: Any = (
+            *zip(("Nested.timeouts", "HttpRequest.timeouts"), own, strict=False),
+            *((f"timeouts.models.{p}", some) for p, some in self.models.items() if any(matches(name, p) for name in models)),
+            (f"timeouts.providers.{provider}", self.providers.get(provider)),
+            (f"provider {provider!r}: timeouts", own[-1]),
+            ("timeouts", self),
+        )
+        found: dict[str, Limit] = {
+            what: next(
+                ((s or math.inf, f"{where}.{what}") for where, some in rungs if (s := getattr(some, what, None)) is not None), ENDLESS
+            )
+            for what in ("connect", "first_byte", "idle", "total")
+        }
+        if thinks and found["first_byte"][1] == "timeouts.first_byte":
+            found["first_byte"] = max(found["first_byte"], (self.thinking or math.inf, "timeouts.thinking"))
+        return found
 
 
 class Proxy(Settings, frozen=True):

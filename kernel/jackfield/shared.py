@@ -2,16 +2,18 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from itertools import count
 from typing import Final
 
-from jackfield.api import CallError, failure
+from jackfield.api import CallError, HttpRequest, HttpResponse, failure
+from jackfield.api.canonical.thinking import thinks
 from jackfield.completion import Completion
-from jackfield.exchange import Exchange
+from jackfield.exchange import Exchange, Tried
 from jackfield.generation import Generation, Lasting
-from jackfield.settings import Config
+from jackfield.settings import ENDLESS, Config
 from jackfield.sweeper import Sweeper
 from jackfield.transport import Transport
 
@@ -23,18 +25,18 @@ class Shared:
     """One host's lasting parts."""
 
     def __init__(self, config: Config) -> None:
-        times = config.timeouts
-        self.sweeper = Sweeper(times.first_byte, times.idle, times.client_body, config.server.keepalive)
+        self.sweeper = Sweeper()
         self.current: ContextVar[Exchange | None] = ContextVar("jackfield_exchange", default=None)
         """The call of this host that the running task serves: the parent of calls that plugins make in it."""
         self.completion, self.lasting = Completion(self.current), Lasting()
-        self.transport = Transport(times, config.limits, self.sweeper, self.lasting.accounts)
+        self.transport = Transport(config, self.sweeper, self.lasting.accounts)
         self.sweeper.waiting.add(self.lasting.health)
         self._generation: Generation | None = None
         self.bytes_in_flight = 0
         self.first_models: Callable[[], Awaitable[None]] = _nothing
         """Waits, for a moment at most, until providers have said what models they have."""
         self._calls: set[Exchange] = set()
+        self.sweeper.waiting.add(self)
         self._idle, self._ids, self._run = asyncio.Event(), count(1), secrets.token_hex(4)
 
     @property
@@ -66,6 +68,23 @@ class Shared:
         self.current.set(exchange)
         exchange.task = asyncio.current_task()
         self._calls.add(exchange)
+
+    def sender(self, exchange: Exchange, made: Tried) -> Callable[[HttpRequest], Awaitable[HttpResponse]]:
+        """Return what sends an attempt's requests; from now on the call may take as long as holds for this attempt."""
+        call, attempt, account, models = exchange.call, made.attempt, made.account, exchange.generation.models
+        said = attempt.candidate.thinking or getattr(call.body._canonical, "thinking", None)  # which is read only where it was already
+        thinking = thinks(said, models.thinking_of(attempt.provider, attempt.model))
+        asked = (attempt.provider.key, (call.model, attempt.model), thinking, exchange.timeouts)
+        exchange.limits["attempt"] = self.transport.waits(*asked, None, attempt.provider.timeouts)["total"]
+        return lambda request: self.transport.request(request, account, asked)
+
+    def look(self, now: float) -> None:
+        """End the calls that have taken too long. Called by the sweeper."""
+        for exchange in list(self._calls):
+            limit = min(exchange.limits.values(), default=ENDLESS)
+            if time.perf_counter() - exchange.started >= limit[0]:
+                says = "the call took longer than {:g} s ({})".format(*limit)
+                exchange.stop(failure("network", says, code="total_timeout", blame="request", help="none"))
 
     def end(self, exchange: Exchange) -> None:
         """Count a call out."""

@@ -6,6 +6,7 @@ All of aiohttp's client side is here. Providers and plugins see `HttpRequest` an
 import asyncio
 import contextlib
 import contextvars
+import math
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -21,8 +22,7 @@ from jackfield import __version__
 from jackfield.addresses import ip_of, is_public, origin_of
 from jackfield.api import CallError, Headers, HttpRequest, Timeouts, failure
 from jackfield.credentials import Account
-from jackfield.settings import Config, Limits, Proxy
-from jackfield.settings import Timeouts as DefaultTimeouts
+from jackfield.settings import Config, Limit
 from jackfield.sweeper import Sweeper, Watch, end_all
 
 _PIECE: Final = 256 << 10
@@ -35,14 +35,15 @@ _LAST_MOMENT: Final = 1.0
 """Seconds that an upstream gets to end an answer whose terminal event has come, so that its connection can be used again."""
 _FIXED: Final = (("User-Agent", f"jackfield/{__version__}"), ("Accept-Encoding", "identity"))
 _JSON: Final = ("Content-Type", "application/json")
-_NO_TIMEOUTS: Final = Timeouts()
+_SWEPT: Final = ("first_byte", "idle", "total", "client_body")
+"""Limits that the sweeper looks after."""
 _FAULTS: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 
 
 class Response:
     """An upstream's answer."""
 
-    def __init__(self, transport: "Transport", inner: aiohttp.ClientResponse, watch: Watch, idle: float) -> None:
+    def __init__(self, transport: "Transport", inner: aiohttp.ClientResponse, watch: Watch, idle: Limit) -> None:
         self._transport, self._inner, self._watch, self._idle, self._open = transport, inner, watch, idle, True
         self.status, self.headers = inner.status, Headers(inner.headers.items(), inner.headers)
 
@@ -106,6 +107,8 @@ class Response:
             (self._inner.release if self._inner.content.at_eof() else unread)()
 
 
+Asked = tuple[str, tuple[str, ...], bool, Timeouts | None]
+"""Of an attempt: its provider's key, the names of its model, whether that is known to think, what the call says of time."""
 _Way = tuple[aiohttp.ClientSession, URL | None, aiohttp.BasicAuth | None]
 """How requests leave: over which connections, and through which proxy, where aiohttp has to be told of it."""
 
@@ -113,15 +116,19 @@ _Way = tuple[aiohttp.ClientSession, URL | None, aiohttp.BasicAuth | None]
 class Transport:
     """Connection pools for the life of the host. `accounts` are those that requests may name, by their credentials' ids."""
 
-    def __init__(self, timeouts: DefaultTimeouts, limits: Limits, sweeper: Sweeper, accounts: Mapping[str, Account]) -> None:
-        self.limits, self.timeouts, self._sweeper, self._accounts = limits, timeouts, sweeper, accounts
-        self.private, self._proxy = frozenset[str](), Proxy()
+    def __init__(self, config: Config, sweeper: Sweeper, accounts: Mapping[str, Account]) -> None:
+        self._sweeper, self._accounts = sweeper, accounts
         self._ways, self._urls, self._ending = dict[str, _Way](), dict[str, URL](), set[asyncio.Task[None]]()
+        self.adopt(config, frozenset())
 
     def adopt(self, config: Config, private: frozenset[str]) -> None:
         """Go by this configuration from now on. `private` are origins that may be private addresses: it names them."""
-        self.private, self._proxy = private, config.proxies
+        self.limits, self.private, self._proxy, said = config.limits, private, config.proxies, config.timeouts
+        self.waits = lru_cache(_MAX_URLS)(said.of)
+        """Returns how long a request may take; see `Timeouts.of`."""
         self._urls.clear()
+        every = (getattr(some, what, None) for some in (said, *said.providers.values(), *said.models.values()) for what in _SWEPT)
+        self._sweeper.shortest = min(filter(None, (config.server.keepalive, *every)), default=math.inf)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -129,15 +136,21 @@ class Transport:
         for session, _, _ in self._ways.values():
             await session.close()
 
-    async def request(self, request: HttpRequest, account: Account | None = None, again: bool = True) -> Response:
+    async def request(
+        self, request: HttpRequest, account: Account | None = None, asked: Asked | None = None, again: bool = True
+    ) -> Response:
         """Send a request, with an account's credential where one is given; once more over a connection that proves stale.
+
+        `asked` tells of the attempt that it belongs to.
 
         Raises `CallError` for everything that is not an answer.
         """
-        limits, ours, body = request.timeouts or _NO_TIMEOUTS, self.timeouts, request.body
+        body, provider = request.body, account.provider if account is not None else None
+        who = asked or (provider.key if provider is not None else "", (), False, None)
+        limits = self.waits(*who, request.timeouts, provider.timeouts if provider is not None else None)
         url, (session, proxy, auth) = self._url(request.url, account), self._way(request, account)
-        watch = Watch(self._sweeper, limits.total)
-        watch.arm(limits.first_byte or ours.first_byte, "first_byte")
+        watch = Watch(self._sweeper, limits["total"])
+        watch.arm(limits["first_byte"], "first_byte")
         try:
             outgoing = aiohttp.ClientRequest(
                 request.method,
@@ -149,9 +162,9 @@ class Transport:
                 proxy=proxy,
                 proxy_auth=auth,
             )
-            inner = await _ask(session, outgoing, _connecting(limits.connect or ours.connect))
+            inner = await _ask(session, outgoing, _connecting(limits["connect"][0]))
             watch.since = None
-            return Response(self, inner, watch, limits.idle or ours.idle)
+            return Response(self, inner, watch, limits["idle"])
         except asyncio.CancelledError:
             watch.close()
             watch.settle()
@@ -160,8 +173,8 @@ class Transport:
             watch.close()
             if again and isinstance(fault, aiohttp.ServerDisconnectedError) and watch.task not in _makers:
                 # The upstream had closed a pooled connection while it lay idle: it has seen nothing yet.
-                return await self.request(request, account, again=False)
-            raise CallError(_explained(fault, request.url)) from fault
+                return await self.request(request, account, asked, again=False)
+            raise CallError(_explained(fault, request.url, limits["connect"][1])) from fault
         finally:
             _makers.discard(watch.task)
 
@@ -299,7 +312,7 @@ async def _pieces(body: Any) -> AsyncIterator[bytes]:
 @lru_cache
 def _connecting(seconds: float) -> aiohttp.ClientTimeout:
     """Return the one limit that aiohttp looks after; the others are the sweeper's."""
-    return aiohttp.ClientTimeout(total=None, sock_connect=seconds)
+    return aiohttp.ClientTimeout(total=None, sock_connect=seconds if seconds < math.inf else None)
 
 
 _makers: Final = set[asyncio.Task[Any] | None]()
@@ -328,7 +341,7 @@ class _Maker(aiohttp.TCPConnector):
             if self.proxy is None or (isinstance(fault, _TLS) and getattr(fault, "host", "") != self.proxy.host):
                 raise
             status = f": it answered {fault.status} {fault.message}" if isinstance(fault, aiohttp.ClientHttpProxyError) else ""
-            why = " in time (timeouts.connect)" if isinstance(fault, TimeoutError) else status
+            why = " in time" if isinstance(fault, TimeoutError) else status
             raise _ProxyFault(f"the proxy {self.proxy.origin()} made no connection to {req.url.origin()}{why}") from fault
 
 
@@ -368,7 +381,7 @@ _EXPLAINED: Final[tuple[tuple[tuple[type[BaseException], ...], str, str], ...]] 
     ((aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError), "bad_certificate", "the certificate of {} is not valid"),
     ((aiohttp.ClientSSLError, ssl.SSLError), "tls_failed", "no TLS connection to {}"),
     ((aiohttp.ClientConnectorDNSError,), "unknown_host", "the host name of {} cannot be resolved"),
-    ((aiohttp.ConnectionTimeoutError, TimeoutError), "connect_timeout", "no connection to {} in time (timeouts.connect)"),
+    ((aiohttp.ConnectionTimeoutError, TimeoutError), "connect_timeout", "no connection to {} in time"),
     ((aiohttp.ClientConnectorError,), "no_connection", "no connection to {}"),
     ((aiohttp.ServerDisconnectedError, ConnectionError), "no_answer", "{} closed the connection without an answer"),
     ((aiohttp.ClientResponseError,), "not_http", "{} does not answer in HTTP"),
@@ -377,7 +390,7 @@ _EXPLAINED: Final[tuple[tuple[tuple[type[BaseException], ...], str, str], ...]] 
 """Why there is no answer, by what was raised; the first row that fits."""
 
 
-def _explained(fault: BaseException, url: str) -> Any:
+def _explained(fault: BaseException, url: str, limit: str = "") -> Any:
     """Say in plain words why there is no answer."""
     told = (fault.__cause__ or fault) if isinstance(fault, _ProxyFault) else fault
     origin, detail = origin_of(url), f"{type(told).__name__}: {told}"
@@ -387,4 +400,5 @@ def _explained(fault: BaseException, url: str) -> Any:
     if code == "not_http" and url.startswith("http://") and ("\\x15" in detail or "\\x16" in detail) and "\\x03" in detail:  # TLS's records
         says = "base_url says http, but {} speaks https"
     blame = "credential" if code == "proxy_failed" else "provider"  # who has the proxy
-    return failure("network", says.format(origin, fault), code=code, detail=detail, blame=blame)
+    says = says.format(origin, fault) + (f" ({limit})" if isinstance(told, TimeoutError) else "")
+    return failure("network", says, code=code, detail=detail, blame=blame)

@@ -57,6 +57,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "server": settings.Server,
     "limits": settings.Limits,
     "timeouts": settings.Timeouts,
+    "timeouts.providers and timeouts.models": settings.SomeTimeouts,
     "proxy": settings.Proxy,
     "hooks": settings.Hooks,
     "access": settings.Access,

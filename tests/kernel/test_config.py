@@ -55,7 +55,10 @@ def test_a_file_that_says_nothing_leaves_the_defaults(read: Read, text: str) -> 
     ("text", "problem"),
     [
         ("server: {prot: 1}", "server.prot: unknown; did you mean 'port'?"),
-        ("timeouts: {qqq: 1}", "timeouts.qqq: unknown; known here: client_body, connect, first_byte, idle"),
+        (
+            "timeouts: {qqq: 1}",
+            "timeouts.qqq: unknown; known here: client_body, connect, first_byte, idle, models, providers, thinking, total",
+        ),
         ("servers: {}", "servers: unknown; did you mean 'server'?"),
         ("server: {port: many}", "server.port: expected a whole number, got 'many'"),
         ("server: {port: 70000}", "server.port: expected a whole number <= 65535, got 70000"),

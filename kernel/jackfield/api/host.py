@@ -17,7 +17,7 @@ from jackfield.api.state import StateStore
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits on waiting, in seconds; None leaves one to the host's configuration (`timeouts`)."""
+    """Limits on waiting, in seconds, 0 for none; None leaves one to the host's configuration (`timeouts`)."""
 
     connect: float | None = None
     first_byte: float | None = None
@@ -25,6 +25,7 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     idle: float | None = None
     """Between two reads of an answer."""
     total: float | None = None
+    """Of a call: from its beginning to the last byte of its answer, all attempts included. Of a request: of it alone."""
 
 
 class HttpRequest(msgspec.Struct, kw_only=True, gc=False):
@@ -35,6 +36,7 @@ class HttpRequest(msgspec.Struct, kw_only=True, gc=False):
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | Spooled | None = None
     timeouts: Timeouts | None = None
+    """For this request alone; they go before what holds for its provider."""
     credential: Credential | str | None = None
     """On whose behalf it is, as itself or by its id: the request goes through that credential's proxy. Its key is not sent
     along; an attempt's own requests need no such word."""
@@ -67,6 +69,8 @@ class Nested(msgspec.Struct, frozen=True, kw_only=True):
     operation: str = "generate"
     detached: bool = False
     """The call outlives the one that it was made in; it then belongs to the plugin."""
+    timeouts: Timeouts | None = None
+    """For this call; they go before what the configuration says of model and provider."""
 
 
 class HostHttp(Protocol):

@@ -92,6 +92,7 @@ class Provider:
     streams: Streams = "both"
     serves: Serves = "any"
     timeouts: Timeouts | None = None
+    """How long its answers may take, where that differs from most. What the configuration says of it goes before."""
 
     async def execute(self, attempt: Attempt) -> Reply:
         """Answer one attempt. Raises `CallError` where there is no answer to give.
@@ -167,7 +168,6 @@ class HttpProvider(Provider):
             url=self.url(attempt),
             headers=(*self.fixed_headers, *attempt.headers) if attempt.headers else self.fixed_headers,
             body=attempt.body.source,
-            timeouts=self.timeouts,
         )
 
     def url(self, attempt: Attempt) -> str:

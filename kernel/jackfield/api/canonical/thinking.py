@@ -67,6 +67,13 @@ def fit_thinking(config: ThinkingConfig, support: ThinkingSupport | None, *, str
     return fit.amount(config, effort, budget)
 
 
+def thinks(config: ThinkingConfig | None, support: ThinkingSupport | None) -> bool:
+    """Tell whether a model is known to think before it answers: it is told to, or cannot be told not to."""
+    if config is None or config == ThinkingConfig(summary=config.summary):
+        return support is not None and not support.off and bool(support.levels or support.max)
+    return config.mode != "off" and config.effort != "none" and config.budget != 0
+
+
 def _is_off(config: ThinkingConfig, support: ThinkingSupport) -> bool:
     named = config.effort not in (None, "auto") and bool(support.levels)
     return config.mode == "off" or config.effort == "none" or (config.budget == 0 and not named)
