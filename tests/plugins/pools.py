@@ -102,6 +102,11 @@ class Store:
         self.values: dict[str, tuple[bytes, float]] = {}
         self.writes: list[tuple[str, bytes]] = []
 
+    @property
+    def bound(self) -> list[str]:
+        """The candidates to which sessions were bound, in turn."""
+        return [value.decode() for _, value in self.writes if b"/" in value]
+
     async def get(self, key: str) -> bytes | None:
         """Return a value that has not expired."""
         self.asked += 1

@@ -55,21 +55,37 @@ class Plugin:
 
     async def _look_up(self, key: str, call: Call, pool: Pool) -> Candidate | Delegate:
         binding = await self._bindings.look_up(key)
-        if binding is not None and (candidate := _eligible(pool, binding)) is not None:
-            return candidate
-        call.state["instead"] = binding.candidate if binding is not None else None
-        return self._otherwise
+        if binding is not None:
+            call.state["instead"] = binding.to
+            return _eligible(pool, binding) or self._otherwise
+        if call.state["session"] is None:
+            return self._otherwise
+        # The account that serves the session's other models can read what it has encrypted of its thoughts.
+        home = await self._bindings.look_up(_home(call, pool.all[0].provider))
+        at_home = (candidate for candidate in pool.eligible if home is not None and candidate.credential == home.to)
+        return next(at_home, None) or self._otherwise
 
     @hook(on_error="open", selected=True)
     def intercept_attempt(self, attempt: Attempt) -> Coroutine[Any, Any, None] | None:
         """Bind the session to who was picked for it."""
-        state, candidate = attempt.call.state, attempt.candidate.id
+        state = attempt.call.state
         if (key := state.get("key")) is None:
             return None
         binding = self._bindings.held(key)
-        if binding is not None and binding.candidate == candidate:
-            return self._bindings.renew(key, binding) if state["shared"] and self._bindings.stale(binding) else None
-        return self._bindings.bind(key, candidate, state.get("instead"), shared=state["shared"])
+        if binding is not None and binding.to == attempt.candidate.id and not (state["shared"] and self._bindings.stale(binding)):
+            return None
+        return self._bind(key, attempt)
+
+    async def _bind(self, key: str, attempt: Attempt) -> None:
+        state, candidate, bindings = attempt.call.state, attempt.candidate, self._bindings
+        binding, shared = bindings.held(key), state["shared"]
+        if binding is not None and binding.to == candidate.id:
+            await bindings.put(key, candidate.id, shared=shared)
+        else:
+            await bindings.bind(key, candidate.id, state["instead"], shared=shared)
+        bound = bindings.held(key)
+        if state["session"] is not None and bound is not None and bound.to == candidate.id:
+            await bindings.put(_home(attempt.call, candidate.provider), candidate.credential, shared=shared)
 
     @hook(selected=True)
     def normalize_request(self, attempt: Attempt) -> Change | None:
@@ -94,12 +110,17 @@ class Plugin:
         return key
 
 
+def _home(call: Call, provider: str) -> str:
+    """Return the key under which it stands which of a provider's credentials a session was bound to last, whatever the model."""
+    return f"{call.principal.name}/{digest(call.state['session'], provider, 'home')}"
+
+
 def _eligible(pool: Pool, binding: Binding) -> Candidate | None:
     """Return the candidate of a binding; None where it may not be picked now."""
     here = pool.eligible
-    if binding.place < len(here) and here[binding.place].id == binding.candidate:
+    if binding.place < len(here) and here[binding.place].id == binding.to:
         return here[binding.place]
-    if pool.why(binding.candidate):
+    if pool.why(binding.to):
         return None
-    binding.place = next((at for at, candidate in enumerate(here) if candidate.id == binding.candidate), len(here))
+    binding.place = next((at for at, candidate in enumerate(here) if candidate.id == binding.to), len(here))
     return here[binding.place] if binding.place < len(here) else None

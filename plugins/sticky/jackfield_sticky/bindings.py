@@ -23,9 +23,9 @@ RENEWED: Final = 0.25
 
 
 class Binding(msgspec.Struct):
-    """To which candidate a session is bound."""
+    """To whom a session is bound: a candidate, or a credential, by its id."""
 
-    candidate: str
+    to: str
     used: float
     """When, by the host's clock."""
     read: float
@@ -63,33 +63,36 @@ class Bindings:
         """Return the binding of a session as the store has it, or as this process knows it."""
         value, now = await self._ask(key), self._clock()
         before = self.held(key)  # by now: the session may have been bound while the store was asked
-        if before is not None and value in (None, before.candidate.encode()):
+        if before is not None and value in (None, before.to.encode()):
             before.read, before.written = now, before.written if value is not None else -math.inf
             return before
-        return self._hold(key, Binding(value.decode(errors="replace"), now, now)) if value is not None else None
+        return self._hold(key, value.decode(errors="replace")) if value is not None else None
 
-    async def bind(self, key: str, candidate: str, instead: str | None, *, shared: bool = True) -> None:
+    async def bind(self, key: str, to: str, instead: str | None, *, shared: bool) -> None:
         """Bind a session that was bound to `instead`, or to nobody; what somebody else did meanwhile is left alone.
 
         One that is not `shared` is bound in this process alone.
         """
-        before, now = self.held(key), self._clock()
-        if (before.candidate if before is not None else None) != instead:
+        before = self.held(key)
+        if (before.to if before is not None else None) != instead:
             return
-        binding = self._hold(key, Binding(candidate, now, now))
+        binding = self._hold(key, to)
         if shared and not await self._write(key, binding, if_absent=instead is None) and (value := await self._ask(key)) is not None:
-            binding.candidate = value.decode(errors="replace")  # another worker was first
+            binding.to = value.decode(errors="replace")  # another worker was first
+
+    async def put(self, key: str, to: str, *, shared: bool) -> None:
+        """Bind a session, whatever it was bound to."""
+        binding = self._hold(key, to)
+        if shared:
+            await self._write(key, binding)
 
     def stale(self, binding: Binding) -> bool:
         """Tell whether the time to live of a binding should begin anew."""
         return self._clock() - binding.written > self._ttl * RENEWED
 
-    async def renew(self, key: str, binding: Binding) -> None:
-        """Let the time to live of a binding begin anew."""
-        await self._write(key, binding)
-
-    def _hold(self, key: str, binding: Binding) -> Binding:
-        self._held[key] = binding
+    def _hold(self, key: str, to: str) -> Binding:
+        now = self._clock()
+        binding = self._held[key] = Binding(to, now, now)
         self._held.move_to_end(key)
         if len(self._held) > MOST_SESSIONS:
             self._held.popitem(last=False)
@@ -111,7 +114,7 @@ class Bindings:
         if self._is_away():
             return True
         try:
-            written = await self._store.set(key, binding.candidate.encode(), ttl=self._ttl, if_absent=if_absent)
+            written = await self._store.set(key, binding.to.encode(), ttl=self._ttl, if_absent=if_absent)
         except OSError as fault:
             self._lost(fault)
             return True

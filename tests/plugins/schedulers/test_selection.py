@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from jackfield.api import Attempt, Bearer, Change, HttpProvider, Loss, apply_flavour, hook
+from jackfield.api import Attempt, Bearer, Change, HttpProvider, Loss, Reply, apply_flavour, hook
 from jackfield.api.testing import Harness, ScriptedUpstream, json_answer
 from jackfield_openai.presets import presets
-from tests.kernel.conftest import Toy, talk
+from tests.kernel.conftest import WHOLE, Toy, ToyProvider, talk
 
 FIRST_PARTY = ("fastest", "fill_first", "least_busy", "round_robin", "sticky", "weighted")
 
@@ -63,6 +63,32 @@ async def test_a_pattern_fits_the_name_without_how_much_to_think() -> None:
 
 async def test_without_the_default_one_nobody_takes_its_place_by_surprise() -> None:
     assert await selected(plugins={name: {"enabled": False} for name in FIRST_PARTY}) is None
+
+
+@pytest.mark.parametrize("name", FIRST_PARTY)
+async def test_a_model_of_several_providers_is_served_by_the_best_tier_of_all_of_them(name: str) -> None:
+    served: list[str] = []
+    broken: set[str] = set()
+
+    def answer(attempt: Any) -> Reply:
+        served.append(attempt.candidate.label)
+        return Reply(status=503 if attempt.candidate.label in broken else 200, body=msgspec.json.encode(WHOLE))
+
+    providers = [ToyProvider(answer), ToyProvider(answer)]
+    providers[1].key = "other"
+    keys = [
+        {"provider": "toy", "label": "key", "key": "key-0123456789"},
+        {"provider": "toy", "label": "account", "key": "account-0123456789", "priority": 10, "kind": "oauth"},
+        {"provider": "other", "label": "others", "key": "others-0123456789", "priority": 10},
+    ]
+    async with Harness([Toy(*providers)], {"credentials": keys, "scheduler": name}) as host:
+        for _ in range(4):
+            assert (await host.post("/toy/v1/talk", talk())).status == 200
+        assert set(served) <= {"account", "others"}
+        broken.update({"account", "others"})
+        assert (await host.post("/toy/v1/talk", talk())).status == 200
+        assert sorted(served[4:6]) == ["account", "others"]
+        assert served[6:] == ["key"]
 
 
 @pytest.mark.parametrize("scheduler", ["round_robin", "sticky", {"providers": {"toy": "sticky"}}, {"models": {"x": "sticky"}}])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -123,22 +124,50 @@ async def test_where_the_other_scheduler_is_not_there_the_host_picks_and_session
     assert len(set(upstream.keys)) == 2
 
 
-async def test_two_hosts_with_one_store_keep_a_session_together() -> None:
-    upstream, store = Upstream(), Store(Clock())
+class Shared:
+    """The plugin with a store that hosts of the test share."""
 
-    class Shared:
-        id = "shared"
+    id = "shared"
 
-        def register_state_stores(self) -> list[tuple[str, Any]]:
-            return [("shared", lambda config: store)]
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
-    settings = {"state": "shared", "plugins": {"sticky": {"over": "fill_first"}}}
-    async with house(upstream, Shared(), **settings) as one, house(upstream, Shared(), **settings, keys="three two one") as two:
+    def register_state_stores(self) -> list[tuple[str, Any]]:
+        return [("shared", lambda config: self._store)]
+
+
+async def test_two_hosts_with_one_file_keep_a_session_together(tmp_path: Path) -> None:
+    upstream = Upstream()
+    settings = {"state": {"kind": "sqlite", "path": str(tmp_path / "state.db")}, "plugins": {"sticky": {"over": "fill_first"}}}
+    async with house(upstream, **settings) as one, house(upstream, **settings, keys="three two one") as two:
         await ask(one, "s")
         await ask(two, "s")
         await ask(two, "t")
         await ask(one, "t")
     assert upstream.keys == ["one", "one", "three", "three"]
+
+
+async def test_a_session_stays_as_long_as_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    upstream, clock = Upstream(), Clock()
+    monkeypatch.setattr("jackfield.calls.PluginHost.clock", clock)
+    async with house(upstream, Shared(Store(clock)), state="shared", plugins={"sticky": {"ttl": "10m"}}) as host:
+        for minutes in (0, 9, 9, 11):
+            clock.now += 60 * minutes
+            await ask(host, "s")
+            await ask(host)  # somebody else's turn
+    assert upstream.keys[::2] == ["one", "one", "one", "two"]
+
+
+async def test_a_store_that_is_away_costs_no_call(caplog: pytest.LogCaptureFixture) -> None:
+    upstream, store = Upstream(), Store(Clock())
+    store.away = True
+    async with house(upstream, Shared(store), state="shared") as host:
+        for session in "stst":
+            await ask(host, session)
+    assert upstream.keys == ["one", "two", "one", "two"]
+    assert [record.getMessage() for record in caplog.records if record.name == "jackfield.plugins.sticky"] == [
+        "the state store is away (the state store failed: nobody answers): sessions stay together within this process alone"
+    ]
 
 
 # ------------------------------------------------------------------------------------------------- continuity
