@@ -66,6 +66,13 @@ def _nothing_left_open() -> Iterator[None]:
     assert not _children() - children, "the test left child processes"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_own_credentials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def recordings() -> Path:
     """The folder with recorded provider traffic."""

@@ -132,7 +132,7 @@ async def test_a_source_that_answers_something_else_is_a_problem_of_its_plugin(g
 def test_thousands_are_taken_anew_in_no_time() -> None:
     many = [account(subject=f"u-{n}", id=f"toy:u-{n}", origin=f"/somewhere/{n}.json") for n in range(5000)]
     before, _ = taken(*many)
-    begun = time.perf_counter()
+    begun = time.process_time()
     after, _ = taken(*many[:-1], account(subject="u-4999", id="toy:u-4999", notes="edited"), known=before)
-    assert time.perf_counter() - begun < 0.1
+    assert time.process_time() - begun < 0.1
     assert all(one is other for one, other in zip(before, after, strict=True))

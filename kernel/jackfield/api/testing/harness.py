@@ -29,7 +29,8 @@ class Answer(msgspec.Struct, kw_only=True):
 class Harness:
     """Runs a host on a free port, with the given plugins and configuration and nothing of the user's own.
 
-    First-party plugins are there as in any installation; `bare=True` leaves all installed plugins out.
+    First-party plugins are there as in any installation, but for the one that would bring the user's own credentials, unless
+    `config` names it; `bare=True` leaves all installed plugins out.
     """
 
     def __init__(
@@ -43,6 +44,8 @@ class Harness:
         overrides: dict[str, Any] = {"server": {"port": 0}}
         if bare:
             overrides["plugins"] = {"autoload": False}
+        elif "credential_files" not in (config or {}).get("plugins", {}):
+            overrides["plugins"] = {"credential_files": {"enabled": False}}
         self.host = Jackfield(dict(config or {}), plugins=plugins, overrides=overrides, defaults=not bare, **options)
         self._client: aiohttp.ClientSession | None = None
 

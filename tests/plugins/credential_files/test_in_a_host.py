@@ -1,0 +1,125 @@
+"""A host with a folder of credentials: what callers and operators notice of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from jackfield import Jackfield
+from jackfield.api import Bearer, HttpProvider
+from jackfield.api.testing import Harness, ScriptedUpstream, json_answer
+from jackfield.cli.main import main
+from tests.plugins.credential_files.kit import write, write_raw
+
+GOOD = json_answer({"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": []})
+
+
+class Acme:
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def register_providers(self) -> list[HttpProvider]:
+        return [HttpProvider(key="acme", dialects=["openai.chat"], base_url=self._url, auth=Bearer(), models=["m", "n"])]
+
+
+def house(folder: Path, url: str = "http://127.0.0.1:1", **config: Any) -> Harness:
+    return Harness([Acme(url)], {"plugins": {"credential_files": {"folder": str(folder)}}, **config})
+
+
+def keys_that_were_sent(upstream: ScriptedUpstream) -> list[str]:
+    return [(request.headers.get("authorization") or "").removeprefix("Bearer ") for request in upstream.requests]
+
+
+async def test_keys_of_files_serve_beside_those_of_the_configuration(tmp_path: Path) -> None:
+    write(tmp_path / "team.json", {"key": "sk-of-a-file-1"}, {"key": "sk-of-a-file-2"}, provider="acme", prefix="team")
+    write(tmp_path / "off.json", provider="acme", key="sk-of-a-file-3", prefix="team", disabled=True)
+    configured = [{"provider": "acme", "key": "sk-of-the-configuration"}]
+    async with ScriptedUpstream(GOOD) as upstream, house(tmp_path, upstream.url, credentials=configured) as host:
+        for model in ("m", "team/m", "team/m", "m", "m"):
+            assert (await host.post("/v1/chat/completions", {"model": model, "messages": []})).status == 200
+        sent = keys_that_were_sent(upstream)
+    assert sorted(sent[1:3]) == ["sk-of-a-file-1", "sk-of-a-file-2"]
+    assert set(sent) == {"sk-of-the-configuration", "sk-of-a-file-1", "sk-of-a-file-2"}
+
+
+async def test_a_file_may_send_its_credential_to_a_server_of_its_own(tmp_path: Path) -> None:
+    async with ScriptedUpstream(GOOD) as upstream:
+        write(tmp_path / "a.json", provider="acme", kind="oauth", key="sk-of-an-account", base_url=upstream.url)
+        async with house(tmp_path) as host:
+            assert (await host.post("/v1/chat/completions", {"model": "m", "messages": []})).status == 200
+        assert keys_that_were_sent(upstream) == ["sk-of-an-account"]
+
+
+async def test_the_host_lists_what_is_wrong_and_works_with_the_rest(tmp_path: Path) -> None:
+    write(tmp_path / "good.json", provider="acme", key="sk-of-a-file-1")
+    write_raw(tmp_path / "half.json", '{"provider": "acme", "key": "sk-')
+    write(tmp_path / "lost.json", provider="nobody", key="sk-of-a-file-2")
+    write(tmp_path / "twice.json", provider="acme", key="sk-of-the-configuration")
+    configured = [{"provider": "acme", "key": "sk-of-the-configuration"}]
+    async with ScriptedUpstream(GOOD) as upstream, house(tmp_path, upstream.url, credentials=configured) as host:
+        assert (await host.post("/v1/chat/completions", {"model": "m", "messages": []})).status == 200
+        problems = host.host.problems
+    assert len(problems) == 3
+    for name, says in (
+        ("half", "not valid JSON"),
+        ("lost", "there is no provider 'nobody'"),
+        ("twice", "is in config: credentials[0] already"),
+    ):
+        assert [says in problem for problem in problems if problem.startswith(f"{tmp_path / name}.json: ")] == [True]
+
+
+def test_the_command_that_checks_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "state" / "jackfield" / "credentials"
+    folder.mkdir(parents=True)
+    path = write(folder / "a.json", provider="simulator", pririty=1)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 1
+    assert f"{path}: pririty: unknown; did you mean 'priority'?" in result.output
+
+
+async def test_a_folder_that_cannot_be_read_is_a_problem_of_the_plugin(tmp_path: Path) -> None:
+    async with house(write_raw(tmp_path / "no folder", "")) as host:
+        assert [problem for problem in host.host.problems if "the folder cannot be read" in problem and "credential_files" in problem]
+
+
+async def test_it_brings_nothing_unless_the_configuration_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "jackfield" / "credentials"
+    folder.mkdir(parents=True)
+    write(folder / "a.json", provider="acme", key="sk-of-a-file-1")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    for defaults in (False, True):
+        host = Jackfield({}, plugins=[Acme("http://127.0.0.1:1")], listen=False, defaults=defaults)
+        try:
+            generation = await host.load()
+            assert [account.credential.label for account in generation.accounts if account.provider.key == "acme"] == ["a"] * defaults
+            assert any("register_credential_sources needs a grant" in problem for problem in host.problems) != defaults
+        finally:
+            await host.stop(grace=0)
+
+
+async def test_a_test_of_somebodys_plugin_sees_no_credentials_of_its_author(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "jackfield" / "credentials"
+    folder.mkdir(parents=True)
+    write(folder / "a.json", provider="acme", key="sk-of-a-file-1")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    async with Harness([Acme("http://127.0.0.1:1")]) as host:
+        assert not [account for account in host.host.generation.accounts if account.provider.key == "acme"]
+
+
+async def test_a_host_with_five_thousand_files_starts_soon(tmp_path: Path) -> None:
+    for number in range(5000):
+        path = tmp_path / f"{number:04}.json"
+        path.write_text(json.dumps({"provider": "acme", "kind": "oauth", "subject": f"u-{number}", "key": f"sk-token-{number}-of-many"}))
+        path.chmod(0o600)
+    begun = time.process_time()
+    async with house(tmp_path) as host:
+        took = time.process_time() - begun
+        assert len([account for account in host.host.generation.accounts if account.provider.key == "acme"]) == 5000
+        assert took < 2
