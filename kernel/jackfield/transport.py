@@ -9,6 +9,7 @@ import contextvars
 import math
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -37,6 +38,10 @@ _FIXED: Final = (("User-Agent", f"jackfield/{__version__}"), ("Accept-Encoding",
 _JSON: Final = ("Content-Type", "application/json")
 _SWEPT: Final = ("first_byte", "idle", "total", "client_body")
 """Limits that the sweeper looks after."""
+_CLOSED: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
+"""How a connection shows that nobody is there any more."""
+_SLEPT: Final = 5.0
+"""Seconds by which the clock on the wall gets ahead of the one that counts up, while the machine sleeps: connections die meanwhile."""
 _FAULTS: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 
 
@@ -117,7 +122,7 @@ class Transport:
     """Connection pools for the life of the host. `accounts` are those that requests may name, by their credentials' ids."""
 
     def __init__(self, config: Config, sweeper: Sweeper, accounts: Mapping[str, Account]) -> None:
-        self._sweeper, self._accounts = sweeper, accounts
+        self._sweeper, self._accounts, self._ahead = sweeper, accounts, math.inf
         self._ways, self._urls, self._ending = dict[str, _Way](), dict[str, URL](), set[asyncio.Task[None]]()
         self.adopt(config, frozenset())
 
@@ -149,6 +154,10 @@ class Transport:
         who = asked or (provider.key if provider is not None else "", (), False, None)
         limits = self.waits(*who, request.timeouts, provider.timeouts if provider is not None else None)
         url, (session, proxy, auth) = self._url(request.url, account), self._way(request, account)
+        ahead = time.time() - time.monotonic()
+        if ahead > self._ahead + _SLEPT:
+            self._hang_up()
+        self._ahead = ahead
         watch = Watch(self._sweeper, limits["total"])
         watch.arm(limits["first_byte"], "first_byte")
         try:
@@ -171,12 +180,20 @@ class Transport:
             raise
         except _FAULTS as fault:
             watch.close()
-            if again and isinstance(fault, aiohttp.ServerDisconnectedError) and watch.task not in _makers:
-                # The upstream had closed a pooled connection while it lay idle: it has seen nothing yet.
+            if again and isinstance(fault, _CLOSED) and watch.task not in _makers:
+                # The upstream had closed a pooled connection while it lay idle: it has seen nothing yet. Others may be no better.
+                self._hang_up(outgoing.connection_key)
                 return await self.request(request, account, asked, again=False)
             raise CallError(_explained(fault, request.url, limits["connect"][1])) from fault
         finally:
             _makers.discard(watch.task)
+
+    def _hang_up(self, kind: object = None) -> None:
+        """Close the connections that lie idle: those to one place, or all."""
+        for session, _, _ in self._ways.values():
+            idle: Any = session.connector._conns  # type: ignore[union-attr]  # aiohttp has no other word for it
+            for protocol in [one for key, held in idle.items() if kind in (None, key) for one, _ in held]:
+                protocol.close()
 
     def _way(self, request: HttpRequest, account: Account | None) -> _Way:
         """Return how a request leaves: as its credential's traffic does, or that of the credential on whose behalf it is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from io import BytesIO
 from typing import Any, Self
 
 import aiohttp
@@ -70,7 +71,7 @@ class Harness:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request and hand over the answer before its body is read."""
         assert self._client is not None
-        data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
+        data = None if body is None else BytesIO(body if isinstance(body, bytes) else msgspec.json.encode(body))  # of any size
         named = {"Content-Type": "application/json", **(headers or {})} if data is not None else dict(headers or {})
         async with self._client.request(method, self.url + path, data=data, headers=named, allow_redirects=False) as response:
             yield response
