@@ -145,8 +145,10 @@ def _own_words(exchange: Exchange, fault: CallError) -> Reply | None:
         return None
     said, raw, dialect = made.reply, bodies.error_body(made.reply), made.attempt.dialect
     if dialect is exchange.dialect:
-        return Reply(status=said.status, headers=exchange.generation.response_policy[dialect.name].passed(said.headers), body=raw)
-    error = msgspec.structs.replace(dialect.decode_error(said.status, said.headers, raw), type=None, extensions={})
+        shown = exchange.generation.response_policy[dialect.name].passed(said.headers)
+        return Reply(status=fault.failure.shown_status, headers=shown, body=raw)
+    error = dialect.decode_error(said.status, said.headers, raw)
+    error = msgspec.structs.replace(error, status=fault.failure.shown_status, type=None, extensions={})
     return _error_reply(exchange.dialect, error)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from jackfield.api import Attempt, Auth, Bearer, HttpProvider, HttpRequest, KeyHeader, ModelInfo, Rule, Seconds, Timeouts
+from jackfield.api import Attempt, Auth, Bearer, HttpProvider, HttpRequest, KeyHeader, ModelInfo, QuotaHeaders, Rule, Seconds, Timeouts
 from jackfield_anthropic.catalogue import CATALOGUE
 
 BASE_URL: Final = "https://api.anthropic.com"
@@ -24,21 +24,48 @@ _VERSION: Final = "anthropic-version"
 _BETA: Final = "anthropic-beta"
 _URL: Final = re.compile(r"https?://[^\s/?#@]+(?:[/?][^\s#]*)?")
 
+_UNIFIED: Final = "anthropic-ratelimit-unified"
+"""What the headers begin with that tell subscribers of their hours and their week."""
+
 FAILURES: Final = (
     # API reference, "Errors", and answers of the API: a spent balance or limit is told as a fault of the request.
     Rule(status=400, match="credit balance is too low", cause="quota", blame="credential"),
+    # "Rate limits": a limit that the organization set says when it ends; that of its tier ends with the month.
     Rule(
-        status=(400, 403, 429), match=r"(?:reached|exceeded) your specified API usage limits|spend limit", cause="quota", blame="credential"
+        status=(400, 403, 429),
+        match=r"(?:reached|exceeded) your specified (?:workspace )?API usage limits|spend limit",
+        cause="quota",
+        blame="credential",
+        until_match=r"regain access on (\d{4}-\d\d-\d\d(?: at \d\d:\d\d UTC)?)",
     ),
+    Rule(code="enforced_spend_limit_reached", cause="quota", blame="credential", resets="monthly 00:00 UTC"),
     Rule(status=402, cause="quota", blame="credential"),
     Rule(code="billing_error", cause="quota", blame="credential"),
-    Rule(status=(400, 403), match=r"organization has been disabled|account (?:is|has been) (?:disabled|suspended)", cause="account_action"),
+    # The account itself: closed, or a subscription that has ended, which is told so.
+    Rule(
+        status=(400, 401, 403),
+        match=r"organization has been disabled|account (?:is|has been) (?:disabled|suspended)|not allowed for this organization",
+        cause="account_action",
+    ),
+    Rule(status=(400, 403), match="only authorized for use with Claude Code", cause="unsupported", blame="request"),
     Rule(status=(400, 404), match=r"prompt is too long|exceed(?:s|ed)? (?:the )?(?:context|maximum)", cause="caller"),
     Rule(status=400, match="output blocked by content filtering", cause="content"),
+    # What another account stored.
+    Rule(status=(400, 404), match=r"\b(?:file|container|skill)s? (?:not found|.{1,80} not found)", cause="caller", help="another"),
     Rule(status=(403, 404), match=r"\bmodel: ", cause="unsupported", blame="credential_model"),
     Rule(code="authentication_error", cause="credential"),
-    # Long contexts and fast answers are sold apart: without them this request alone is refused.
+    # Long contexts, fast answers and what goes beyond a subscription are sold apart: without them this request alone is refused.
     Rule(status=429, match="long context|fast mode", cause="unsupported", blame="request"),
+    Rule(status=(400, 429), match="out of extra usage", cause="quota", blame="request"),
+    # A subscriber's hours or week are used up, of all models or of one kind.
+    Rule(
+        status=429,
+        headers={f"{_UNIFIED}-status": "^rejected$", f"{_UNIFIED}-representative-claim": r"^seven_day_\w+$"},
+        cause="quota",
+        blame="credential_model",
+        until_header=f"{_UNIFIED}-reset",
+    ),
+    Rule(status=429, headers={f"{_UNIFIED}-status": "^rejected$"}, cause="quota", blame="credential", until_header=f"{_UNIFIED}-reset"),
     Rule(code="rate_limit_error", cause="rate"),
     Rule(status=413, cause="caller"),
     Rule(code="request_too_large", cause="caller"),
@@ -49,6 +76,27 @@ FAILURES: Final = (
     Rule(status=500, code="api_error", cause="upstream"),
 )
 """What Anthropic's errors mean, by status, type and words; the first that fits decides."""
+
+QUOTA: Final = (
+    # What a subscription has used of its five hours and its seven days; weeks of one kind of model, such as `7d_opus`, are
+    # those models' own. Use beyond them is billed: it ends nothing, and is not for sale to everybody.
+    QuotaHeaders(
+        prefix=f"{_UNIFIED}-", used="{window}-utilization", reset="{window}-reset", state="{window}-status", only=("5h", "7d")
+    ),
+    QuotaHeaders(prefix=f"{_UNIFIED}-", used="{window}-utilization", reset="{window}-reset", only=("overage",), refills=True),
+    QuotaHeaders(
+        prefix=f"{_UNIFIED}-", used="{window}-utilization", reset="{window}-reset", state="{window}-status", of="credential_model"
+    ),
+    # API reference, "Rate limits", response headers: requests and tokens, filled up again all the time.
+    *(
+        QuotaHeaders(
+            prefix=prefix, limit="{window}-limit", remaining="{window}-remaining", reset="{window}-reset", refills=True,
+            name=name, of="credential_model",
+        )
+        for prefix, name in (("anthropic-ratelimit-", "{window}"), ("anthropic-priority-", "priority-{window}"))
+    ),
+)  # fmt: skip
+"""Which headers tell what is left of an account's limits."""
 
 
 class TimeoutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,7 +174,7 @@ class AnthropicProvider(HttpProvider):
 
     def __init__(self, *, version: str, beta: Sequence[str], headers: dict[str, str] | None = None, **said: Any) -> None:
         fixed = {_VERSION: version, **({_BETA: ",".join(beta)} if beta else {}), **(headers or {})}
-        super().__init__(dialects=["anthropic.messages"], failures=FAILURES, headers=fixed, **said)
+        super().__init__(dialects=["anthropic.messages"], failures=FAILURES, quota=QUOTA, headers=fixed, **said)
         self._beta = tuple(beta)
 
     def prepare(self, attempt: Attempt) -> HttpRequest:

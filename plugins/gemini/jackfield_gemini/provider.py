@@ -33,13 +33,29 @@ FAILURES: Final = (
     # Guide "API keys" and recorded answers: a key that is none is a 400 INVALID_ARGUMENT like any other, told by its reason.
     Rule(status=(400, 401, 403), code=r"API_KEY_(?:INVALID|EXPIRED|SERVICE_BLOCKED|\w+_BLOCKED)", cause="credential"),
     Rule(status=(400, 403), match=r"API key (?:not valid|expired)|reported as leaked", cause="credential"),
+    # Accounts that Google wants to see again: the error says where.
+    Rule(status=403, code="VALIDATION_REQUIRED", cause="account_action", link=r'"validation_url"\s*:\s*"([^"]+)"'),
+    Rule(status=403, match="verify your account", cause="account_action", link=r'"validation_url"\s*:\s*"([^"]+)"'),
     # Guide "Troubleshooting": 400 FAILED_PRECONDITION where the free tier is not offered or billing is off.
     Rule(status=(400, 403), match=r"location is not supported|enable billing|billing (?:is )?disabled", cause="account_action"),
     Rule(status=403, code="SERVICE_DISABLED|CONSUMER_SUSPENDED|BILLING_DISABLED|ACCOUNT_STATE_INVALID", cause="account_action"),
-    # Guide "Rate limits": quotas are named by their period, such as GenerateRequestsPerDayPerProjectPerModel.
-    Rule(status=429, match=r"PerDay|per day|limit: 0\b|prepa(?:id|yment) credits|spend(?:ing)? cap", cause="quota"),
+    # Files and caches that another account stored, or nobody: Google does not tell which.
+    Rule(status=(403, 404), match=r"permission to access the |\b(?:File|CachedContent)\b.{0,80} not found", cause="caller", help="another"),
+    # A model that there is not, or not for this project; the others are Vertex AI's words for it.
+    Rule(
+        status=(403, 404),
+        match=r"is not found for API version|not supported for \w+Content|Publisher Model .{1,200} not found"
+        r"|Permission .{1,80} denied on resource .{1,200}/models/",
+        cause="unsupported",
+        blame="credential_model",
+    ),
+    # Guide "Rate limits": a limit of none says that the model is not for this project. Quotas are named by their period, such as
+    # GenerateRequestsPerDayPerProjectPerModel; those of a day end at midnight in California, whatever the answer asks one to wait.
+    Rule(status=429, match=r"limit: 0\b", cause="unsupported", blame="credential_model"),
+    Rule(status=429, match="PerDay|per day", cause="quota", resets="daily 00:00 America/Los_Angeles"),
+    Rule(status=429, match=r"prepa(?:id|yment) credits|spend(?:ing)? cap", cause="quota", blame="credential"),
+    Rule(status=402, cause="quota", blame="credential"),
     Rule(status=429, cause="rate"),
-    Rule(status=404, match=r"is not found for API version|not supported for \w+Content", cause="unsupported", blame="credential_model"),
     Rule(status=(500, 503), match="overloaded|high demand|at capacity", cause="overload"),
     Rule(code="MALFORMED_FUNCTION_CALL|MALFORMED_RESPONSE|UNEXPECTED_TOOL_CALL|TOO_MANY_TOOL_CALLS|EMPTY_RESPONSE", cause="upstream",
          blame="request", help="another"),

@@ -16,8 +16,33 @@ from jackfield.api import Error, Headers, seconds_until
 from jackfield.api.canonical.codec import to_json
 from jackfield_openai.chat.extras import NAME, extra
 
+_STATUSES: Final = {
+    400: (
+        "invalid_request_error", "invalid_prompt", "context_length_exceeded", "string_above_max_length", "previous_response_not_found",
+        "invalid_encrypted_content", "content_policy_violation", "content_filter", "cyber_policy", "bio_policy",
+    ),
+    401: ("authentication_error", "invalid_api_key", "token_expired"),
+    403: ("permission_error", "permission_denied"),
+    404: ("not_found", "not_found_error", "model_not_found"),
+    429: (
+        "rate_limit_exceeded", "rate_limit_error", "too_many_requests", "insufficient_quota", "credit_balance_exhausted",
+        "organization_spend_limit_exceeded", "organization_usage_limit_exceeded", "project_spend_limit_exceeded",
+        "usage_limit_reached", "usage_not_included",
+    ),
+    503: (
+        "server_is_overloaded", "slow_down", "overloaded", "overloaded_error", "engine_overloaded_error", "service_unavailable",
+        "service_unavailable_error",
+    ),
+}  # fmt: skip
+_STATUS_OF: Final = {word: status for status, words in _STATUSES.items() for word in words}
+"""The status for which a code or a type stands where an error has no other: in a stream, and in an answer of status 200.
+OpenAI's guide "Error codes" and what its Codex reads in `response.failed` (openai/codex, codex-api/src/sse/responses.rs)."""
+
 _AROUND: Final = "=around"
 """The key under which an error keeps what its body said beside it."""
+
+_WAITS: Final = ("resets_in_seconds", "resets_at", "retry_after", "retry_after_seconds", "retryDelay")
+"""Members that say how long to wait, or until when: those of OpenAI for ChatGPT's accounts, then those of others."""
 
 _SHOWN: Final = 500
 """Characters of a body that is no JSON that are kept as the message."""
@@ -64,6 +89,9 @@ def read_error(value: Any, status: int = 500) -> Error | None:
     if not isinstance(value, dict):
         return Error(status=status, message=value[:_SHOWN]) if isinstance(value, str) and value else None
     inner = value.get("error")
+    response = value.get("response")
+    if not inner and isinstance(response, dict) and response.get("error"):
+        return read_error({"error": response["error"]}, status)  # the last event of a response that failed
     if isinstance(inner, dict) and inner:
         return _from_object(inner, status, {key: item for key, item in value.items() if key in ("user_id", "request_id")})
     if isinstance(inner, str) and inner:
@@ -74,6 +102,17 @@ def read_error(value: Any, status: int = 500) -> Error | None:
         return _from_object(value, status, {})
     detail = value.get("detail")
     return Error(status=status, message=_detail(detail)) if detail else None
+
+
+def with_status(error: Error, otherwise: int = 502) -> Error:
+    """Return an error that came inside of an answer with the status for which its code or type stands.
+
+    The status that the error itself names stands; one that says nothing of the kind is the provider's own trouble.
+    """
+    if error.status != 500:
+        return error
+    status = _STATUS_OF.get(error.code or "") or _STATUS_OF.get(error.type or "") or otherwise
+    return msgspec.structs.replace(error, status=status)
 
 
 def _from_object(inner: Mapping[str, Any], status: int, around: dict[str, Any]) -> Error:
@@ -93,6 +132,7 @@ def _from_object(inner: Mapping[str, Any], status: int, around: dict[str, Any]) 
         type=type_ if isinstance(type_, str) and type_ else None,
         code=str(code) if isinstance(code, str | int) and code != "" and not isinstance(code, bool) else None,
         param=param if isinstance(param, str) else None,
+        retry_after=next((s for key in _WAITS if (s := seconds_until(str(rest.get(key)))) is not None), None),
         extensions={NAME: {**kept, **({_AROUND: around} if around else {})}} if kept or around else {},
     )
 

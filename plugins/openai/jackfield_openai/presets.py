@@ -11,7 +11,7 @@ from importlib import resources
 
 import msgspec
 
-from jackfield.api import Continuity, Flavour, Rule, Timeouts
+from jackfield.api import Continuity, Flavour, QuotaHeaders, Rule, Seconds, Timeouts
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,8 +37,10 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     timeouts: Timeouts | None = None
     failures: tuple[Rule, ...] = ()
     """What its errors mean; they stand before those of the protocol."""
+    quota: tuple[QuotaHeaders, ...] = ()
+    """Which headers tell what is left of an account's limits, before those of the protocol."""
     errors: str = ""
-    """The page that states that."""
+    """The page that states these."""
     flavours: tuple[Flavour, ...] = ()
     continuity: tuple[Continuity, ...] = ()
     """Where it is told which requests continue one another."""
@@ -48,7 +50,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def presets() -> dict[str, Preset]:
     """Return all presets, by name."""
     raw = resources.files(__package__).joinpath("presets.json").read_bytes()
-    return msgspec.json.decode(raw, type=dict[str, Preset])
+    return msgspec.json.decode(raw, type=dict[str, Preset], dec_hook=lambda kind, value: Seconds(value) if kind is Seconds else value)
 
 
 def preset_named(name: str) -> Preset:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from jackfield.api import Auth, Bearer, Continuity, HttpProvider, KeyHeader, ModelInfo, Rule, Seconds, Timeouts
+from jackfield.api import Auth, Bearer, Continuity, HttpProvider, KeyHeader, ModelInfo, QuotaHeaders, Rule, Seconds, Timeouts
 from jackfield.api.canonical.flavour import Flavour
 from jackfield_openai.catalogue import CATALOGUE
 from jackfield_openai.presets import Preset, preset_named, presets
@@ -35,18 +35,93 @@ PATTERNS = (
 _URL: Final = re.compile(r"https?://[^\s/?#@]+(?:[/?][^\s#]*)?")
 
 FAILURES = (
-    # OpenAI's guide "Error codes": the same status 429 says "slow down" and "out of credit"; the code tells which.
-    Rule(status=429, code="insufficient_quota|billing_hard_limit_reached|billing_not_active|access_terminated", cause="quota"),
-    Rule(status=(400, 402, 403), code="insufficient_quota|billing_(?:hard_limit_reached|not_active)", cause="quota", blame="credential"),
-    Rule(status=(401, 403), code="account_deactivated|access_terminated", cause="account_action"),
-    Rule(status=(400, 403), match=r"must be verified|verify your (?:organization|identity)", cause="account_action"),
-    Rule(status=403, code="unsupported_country_region_territory", cause="account_action"),
-    Rule(status=(403, 404), code="model_not_found|model_not_available", cause="unsupported", blame="credential_model"),
-    Rule(status=403, match="does not have access to model", cause="unsupported", blame="credential_model"),
-    Rule(status=400, code="content_policy_violation|content_filter|moderation_blocked|invalid_prompt", cause="content"),
-    Rule(status=(500, 503), match="overloaded|slow down|at capacity", cause="overload"),
+    # Ids that another account minted, or nobody: no credential is at fault for them. Guide "Conversation state".
+    Rule(status=(400, 404), code="previous_response_not_found", cause="caller", help="another"),
+    Rule(status=(400, 404), match=r"\b(?:response|conversation|file|vector store|item)s? with id .{1,200}not found", cause="caller"),
+    # Guides "Error codes" and "Spend limits": the same status 429 says "slow down" and "out of credit"; the code tells which.
+    Rule(
+        code="insufficient_quota|credit_balance_exhausted|(?:organization|project)_(?:spend|usage)_limit_exceeded|billing_hard_limit_reached",
+        cause="quota",
+        blame="credential",
+    ),
+    # What ChatGPT's accounts are told (openai/codex, codex-api/src/api_bridge.rs).
+    Rule(code="usage_limit_reached", cause="quota", blame="credential", until_match=r'"resets_(?:at|in_seconds)"\s*:\s*(\d+)'),
+    Rule(code="usage_not_included|deactivated_workspace", cause="account_action"),
+    Rule(match=r'"code"\s*:\s*"deactivated_workspace"', cause="account_action"),
+    Rule(code="account_deactivated|access_terminated|billing_not_active", cause="account_action"),
+    # Verification is asked for model by model.
+    Rule(
+        status=(400, 403, 404),
+        match=r"must be verified to|verify your (?:organization|identity)",
+        cause="account_action",
+        blame="credential_model",
+    ),
+    Rule(code="unsupported_country_region_territory", cause="account_action"),
+    Rule(status=401, match=r"\bIP\b.{0,40}\bnot (?:authorized|allowed)", cause="account_action"),
+    # A model that there is not, or not for this account: elsewhere it may be. The second is Azure's word for it.
+    Rule(
+        status=(400, 403, 404),
+        code="model_not_found|model_not_available|DeploymentNotFound|unknown_model|invalid_model|model_not_supported",
+        cause="unsupported",
+        blame="credential_model",
+    ),
+    Rule(
+        status=(400, 403, 404),
+        match=r"does not have access to (?:the )?model|model is not supported when using"
+        r"|\bmodel [`'\"]?[^\s`'\"]+[`'\"]? (?:does not exist|is not available (?:for|on|to) (?:your|this))",
+        cause="unsupported",
+        blame="credential_model",
+    ),
+    Rule(
+        status=(400, 403),
+        code="content_policy_violation|content_filter|moderation_blocked|invalid_prompt|cyber_policy|bio_policy|image_content_policy_violation",
+        cause="content",
+    ),
+    # More tokens than the account may send in a minute: it never will. Guide "Rate limits"; Groq says it with 413.
+    Rule(status=(413, 429), match=r"request too large for|must be reduced in order to run", cause="unsupported", blame="request"),
+    # Servers that say with other statuses that a conversation is too long: Together with 403, llama.cpp with 500.
+    Rule(
+        status=(400, 403, 413, 422, 500),
+        match=r"context[ _](?:length|window|size)|maximum context|prompt (?:is )?too long|input token count",
+        cause="caller",
+    ),
+    Rule(status=429, code="slow_down", cause="rate"),
+    Rule(code="server_is_overloaded|slow_down|overloaded(?:_error)?|engine_overloaded(?:_error)?", cause="overload"),
+    Rule(status=(500, 503), match="overloaded|slow down|at capacity|high (?:demand|traffic)", cause="overload"),
+    # The words of compatible servers for an account without money.
+    Rule(status=402, cause="quota", blame="credential"),
+    Rule(
+        status=(401, 403, 429),
+        match=r"exceeded your current quota|insufficient[ _](?:balance|credits?|funds|quota)|(?:balance|credits?) (?:is |are |has been )?"
+        r"(?:insufficient|exhausted|too low)|out of credits|(?:monthly )?spending limit",
+        cause="quota",
+        blame="credential",
+    ),
 )
-"""What OpenAI's errors mean, by status, code and words; the first that fits decides."""
+"""What OpenAI's errors mean, by status, code and words; the first that fits decides. Servers that speak its protocol answer much
+the same; what they have of their own stands in `presets.json`, before these."""
+
+QUOTA: Final = (
+    # Guide "Rate limits": requests and tokens, each with its limit, what remains of it, and when it is whole again.
+    QuotaHeaders(
+        prefix="x-ratelimit-", limit="limit-{window}", remaining="remaining-{window}", reset="reset-{window}", refills=True,
+        of="credential_model",
+    ),
+    QuotaHeaders(
+        prefix="x-ratelimit-", limit="limit", remaining="remaining", reset="reset", name="requests", refills=True, of="credential_model"
+    ),
+    # What ChatGPT's accounts have used of their hours and their week (openai/codex, codex-api/src/rate_limits.rs); a further
+    # family of such headers counts for one model.
+    QuotaHeaders(
+        prefix="x-codex-", used="{window}-used-percent", full=100, minutes="{window}-window-minutes",
+        reset=("{window}-reset-at", "{window}-reset-after-seconds"), only=("primary", "secondary"),
+    ),
+    QuotaHeaders(
+        prefix="x-codex-", used="{window}-used-percent", full=100, reset=("{window}-reset-at", "{window}-reset-after-seconds"),
+        of="credential_model",
+    ),
+)  # fmt: skip
+"""Which headers tell what is left of an account's limits."""
 
 
 class AuthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -144,6 +219,7 @@ def openai(settings: OpenAISettings) -> HttpProvider:
         models="discover",
         patterns=PATTERNS,
         failures=FAILURES,
+        quota=QUOTA,
         headers=_account_headers(settings),
         timeouts=_limits(settings.timeouts),
         flavours=_flavours(settings.flavour, presets()["openai"].flavours),
@@ -183,6 +259,7 @@ def compatible(key: str, settings: ServerSettings) -> Speaker:
         models=models if models == "discover" else [_model(m) for m in models],
         patterns=preset.patterns if settings.patterns is None else settings.patterns,
         failures=(*preset.failures, *FAILURES),
+        quota=(*preset.quota, *QUOTA),
         headers={**preset.headers, **settings.headers},
         paths=settings.paths,  # type: ignore[arg-type]
         query=settings.query,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -36,6 +37,25 @@ def judged(status: int, type_: str, message: str = "words of the upstream", head
         (400, "invalid_request_error", "You have reached your specified API usage limits.", "quota", "credential", "another", 429),
         (400, "invalid_request_error", "This organization has been disabled.", "account_action", "credential", "another", 503),
         (400, "invalid_request_error", "Output blocked by content filtering policy", "content", "request", "none", 400),
+        (
+            401,
+            "authentication_error",
+            "OAuth authentication is currently not allowed for this organization.",
+            "account_action",
+            "credential",
+            "another",
+            503,
+        ),
+        (
+            400,
+            "invalid_request_error",
+            "You're out of extra usage. Add more at claude.ai/settings/usage",
+            "quota",
+            "request",
+            "another",
+            429,
+        ),
+        (404, "not_found_error", "File not found: file_011", "caller", "request", "another", 404),
         (401, "authentication_error", "invalid x-api-key", "credential", "credential", "another", 503),
         (402, "billing_error", "words", "quota", "credential", "another", 429),
         (403, "permission_error", "words", "credential", "credential", "another", 503),
@@ -56,6 +76,44 @@ def test_an_error_is_understood(status: int, type_: str, message: str, cause: st
     found = judged(status, type_, message)
     assert (found.cause, found.blame, found.help, found.shown_status) == (cause, blame, help_, shown)
     assert (found.message == message) == (cause in ("caller", "content", "unsupported"))
+
+
+UNIFIED = "anthropic-ratelimit-unified"
+
+
+@pytest.mark.parametrize(
+    ("claim", "blame"), [("five_hour", "credential"), ("seven_day", "credential"), ("seven_day_opus", "credential_model")]
+)
+def test_a_subscription_that_is_used_up_is_a_quota_until_its_window_ends(claim: str, blame: str) -> None:
+    headers = {f"{UNIFIED}-status": "rejected", f"{UNIFIED}-representative-claim": claim, f"{UNIFIED}-reset": str(int(time.time()) + 900)}
+    found = judged(429, "rate_limit_error", "This request would exceed your account's rate limit.", {**headers, "retry-after": "5"})
+    assert (found.cause, found.blame) == ("quota", blame)
+    assert found.retry_after == pytest.approx(900, abs=2)
+    long = judged(429, "rate_limit_error", "Extra usage is required for long context requests.", headers)
+    assert (long.cause, long.blame) == ("unsupported", "request")
+    assert judged(429, "rate_limit_error", headers={f"{UNIFIED}-status": "allowed"}).cause == "rate"
+
+
+def test_a_limit_that_was_set_says_when_access_comes_back() -> None:
+    then = time.gmtime(time.time() + 7200)
+    found = judged(
+        400,
+        "invalid_request_error",
+        f"You have reached your specified API usage limits. You will regain access on {time.strftime('%Y-%m-%d at %H:%M UTC', then)}.",
+    )
+    assert found.cause == "quota"
+    assert found.retry_after == pytest.approx(7200, abs=61)
+
+
+def test_the_limit_of_a_tier_ends_with_the_month() -> None:
+    body = {
+        "type": "error",
+        "error": {"type": "rate_limit_error", "message": "m", "details": {"error_code": "enforced_spend_limit_reached"}},
+    }
+    found = anthropic(AnthropicSettings()).classify(MESSAGES, 429, Headers(), msgspec.json.encode(body))
+    assert (found.cause, found.blame) == ("quota", "credential")
+    assert found.retry_after is not None
+    assert 0 < found.retry_after <= 31 * 86400
 
 
 def test_a_rate_limit_says_when_to_come_again() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -57,10 +60,14 @@ PER_DAY, PER_MINUTE = (
             "another",
             404,
         ),
+        (judged(404, "Publisher Model `projects/p/models/x` not found."), "unsupported", "another", 404),
+        (judged(403, "Permission 'predict' denied on resource '//a/publishers/google/models/x'"), "unsupported", "another", 403),
+        (judged(403, "You do not have permission to access the File abc or it may not exist."), "caller", "another", 403),
+        (judged(403, "CachedContent not found (or permission denied)"), "caller", "another", 403),
         (judged(404), "caller", "none", 404),
         (judged(429, "q", PER_DAY, RETRY), "quota", "another", 429),
         (judged(429, "q", PER_MINUTE, RETRY), "rate", "another", 429),
-        (judged(429, "Quota exceeded for metric: x, limit: 0, model: y"), "quota", "another", 429),
+        (judged(429, "Quota exceeded for metric: x, limit: 0, model: y"), "unsupported", "another", 429),
         (judged(429), "rate", "another", 429),
         (judged(500), "upstream", "another", 502),
         (judged(503, "The model is overloaded. Please try again later."), "overload", "another", 503),
@@ -82,7 +89,29 @@ def test_an_error_says_when_to_come_again() -> None:
     assert judged(429).retry_after is None
 
 
+def test_a_quota_of_a_day_ends_at_midnight_in_california_whatever_the_answer_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    evening = datetime(2026, 7, 1, 22, 30, tzinfo=ZoneInfo("America/Los_Angeles"))
+    monkeypatch.setattr(time, "time", evening.timestamp)
+    assert judged(429, "q", PER_DAY, RETRY, headers={"Retry-After": "3"}).retry_after == 5400
+    assert judged(429, "Please retry in 18.5s.").retry_after == 18.5
+
+
+def test_an_account_that_must_be_verified_is_shown_the_way() -> None:
+    details = {**info("VALIDATION_REQUIRED"), "metadata": {
+        "validation_learn_more_url": "https://support.google.com/accounts?p=al_alert",
+        "validation_url": "https://accounts.google.com/signin/continue?sarp=1&plt=AKgn",
+    }}  # fmt: skip
+    found = judged(403, "Verify your account to continue.", details)
+    assert (found.cause, found.blame, found.link) == (
+        "account_action", "credential", "https://accounts.google.com/signin/continue?sarp=1&plt=AKgn",
+    )  # fmt: skip
+    assert "accounts.google.com" not in found.message
+
+
 def test_a_failed_answer_blames_nobody() -> None:
+    raw = b'{"candidates":[{"content":{},"finishReason":"MALFORMED_FUNCTION_CALL"}]}'
+    as_it_came = gemini(BASE_URL, None).classify(GEMINI, 502, Headers(), raw)
+    assert (as_it_came.cause, as_it_came.blame, as_it_came.help) == ("upstream", "request", "another")
     error = GEMINI.glance(b'{"candidates":[{"content":{},"finishReason":"MALFORMED_FUNCTION_CALL"}]}').error
     assert error is not None
     found = gemini(BASE_URL, None).classify(GEMINI, 502, Headers(), GEMINI.encode_error(error))

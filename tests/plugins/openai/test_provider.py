@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -41,7 +42,29 @@ def judged(status: int, headers: dict[str, str] | None = None, **error: Any) -> 
         (429, {"code": "rate_limit_exceeded", "type": "tokens"}, "rate", "another", 429),
         (429, {"code": "insufficient_quota", "type": "insufficient_quota"}, "quota", "another", 429),
         (429, {"type": "insufficient_quota"}, "quota", "another", 429),
-        (429, {"code": "billing_not_active"}, "quota", "another", 429),
+        (429, {"code": "billing_not_active"}, "account_action", "another", 503),
+        (429, {"code": "credit_balance_exhausted", "type": "insufficient_quota"}, "quota", "another", 429),
+        (429, {"code": "project_spend_limit_exceeded", "type": "insufficient_quota"}, "quota", "another", 429),
+        (429, {"code": "slow_down", "type": "rate_limit_error"}, "rate", "another", 429),
+        (429, {"code": "rate_limit_exceeded", "message": "Request too large for gpt-9 on tokens per min"}, "unsupported", "another", 429),
+        (
+            429,
+            {"message": "Your team has used all available credits or reached its monthly spending limit."},
+            "quota",
+            "another",
+            429,
+        ),
+        (429, {"type": "usage_limit_reached", "resets_in_seconds": 90}, "quota", "another", 429),
+        (429, {"type": "usage_not_included"}, "account_action", "another", 503),
+        (403, {"message": "Sorry, your account balance is insufficient"}, "quota", "another", 429),
+        (400, {"code": "model_not_found", "message": "The requested model 'x' does not exist."}, "unsupported", "another", 400),
+        (404, {"message": "The model `x.5/y` does not exist.", "type": "NotFoundError"}, "unsupported", "another", 404),
+        (404, {"code": "DeploymentNotFound"}, "unsupported", "another", 404),
+        (404, {"message": "Item with id 'rs_1' not found. Items are not persisted when `store` is set to false."}, "caller", "none", 404),
+        (400, {"code": "previous_response_not_found"}, "caller", "another", 400),
+        (403, {"message": "Input token count + max_tokens must be less than the context length"}, "caller", "none", 403),
+        (500, {"message": "the request exceeds the available context size"}, "caller", "none", 400),
+        (400, {"code": "cyber_policy"}, "content", "none", 400),
         (500, {}, "upstream", "another", 502),
         (500, {"message": "The model is Overloaded right now"}, "overload", "another", 503),
         (503, {"message": "Slow down"}, "overload", "another", 503),
@@ -70,6 +93,26 @@ def test_an_error_is_understood(status: int, error: dict[str, Any], cause: str, 
 )
 def test_an_error_says_when_to_come_again(headers: dict[str, str], seconds: float | None) -> None:
     assert judged(429, headers, code="rate_limit_exceeded").retry_after == seconds
+
+
+def test_a_quota_says_in_the_body_when_it_ends() -> None:
+    spent = judged(429, {"Retry-After": "5"}, type="usage_limit_reached", resets_at=int(time.time()) + 600)
+    assert spent.retry_after == pytest.approx(600, abs=2)
+    assert (spent.blame, judged(429, type="usage_limit_reached", resets_in_seconds=90).retry_after) == ("credential", 90)
+
+
+def test_a_rate_limit_says_in_words_or_by_what_remains_when_it_ends() -> None:
+    assert judged(429, code="rate_limit_exceeded", message="Please try again in 1m2.5s. Visit https://x.example").retry_after == 62.5
+    limits = {
+        "x-ratelimit-remaining-requests": "12", "x-ratelimit-limit-requests": "60", "x-ratelimit-reset-requests": "1h",
+        "x-ratelimit-remaining-tokens": "0", "x-ratelimit-limit-tokens": "1000", "x-ratelimit-reset-tokens": "7s",
+    }  # fmt: skip
+    assert judged(429, limits, code="rate_limit_exceeded").retry_after == pytest.approx(7, abs=1)
+
+
+def test_verification_is_asked_for_model_by_model_and_says_where() -> None:
+    found = judged(400, message="Your organization must be verified to stream this model. Please go to: https://platform.example/verify.")
+    assert (found.cause, found.blame, found.link) == ("account_action", "credential_model", "https://platform.example/verify")
 
 
 @pytest.mark.parametrize("code", ["invalid_api_key", "account_deactivated"])

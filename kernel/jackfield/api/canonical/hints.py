@@ -179,7 +179,7 @@ class QuotaHeaders(msgspec.Struct, frozen=True, kw_only=True, eq=False, forbid_u
 
 
 def windows(quota: Sequence[QuotaHeaders], headers: Headers) -> tuple[QuotaWindow, ...]:
-    """Return the windows of a quota of which an answer's headers tell, each once: by the first of `quota` that knows it."""
+    """Return the windows of a quota of which an answer's headers tell, each once: as the first of `quota` that fits says it."""
     if not quota:
         return ()
     prefixes = tuple([rule.prefix for rule in quota])
@@ -223,16 +223,16 @@ class _Place(msgspec.Struct, frozen=True):
 @lru_cache(256)
 def _places(quota: tuple[QuotaHeaders, ...], there: tuple[str, ...]) -> tuple[_Place, ...]:
     """Return the places in which headers of these names tell of windows. A provider's answers have the same names each time."""
-    return tuple([_place(rule, window) for rule in quota for window in _named(rule, there)])
-
-
-def _named(rule: QuotaHeaders, there: tuple[str, ...]) -> list[str]:
-    key = rule.prefix + (rule.used or rule.remaining or _several(rule.reset)[0])
-    if _WINDOW not in key:
-        return [""] if key in there else []
-    pattern = re.compile(re.escape(key).replace(re.escape(_WINDOW), "(.+)"))
-    names = [found[1] for name in there if (found := pattern.fullmatch(name)) is not None]
-    return [name for name in names if not rule.only or name in rule.only]
+    places, free = list[_Place](), list(there)
+    for rule in quota:
+        key = rule.prefix + (rule.used or rule.remaining or _several(rule.reset)[0])
+        pattern = re.compile(re.escape(key).replace(re.escape(_WINDOW), "(?P<window>.+)"))
+        for found in [match for name in free if (match := pattern.fullmatch(name)) is not None]:
+            window = found.groupdict().get("window", "")
+            if not rule.only or window in rule.only:
+                free.remove(found[0])
+                places.append(_place(rule, window))
+    return tuple(places)
 
 
 def _place(rule: QuotaHeaders, window: str) -> _Place:

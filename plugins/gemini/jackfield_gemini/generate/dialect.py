@@ -134,8 +134,8 @@ class GenerateDialect(Dialect):
         return GenerateStreamEncoder(request, losses, self.event)
 
     def decode_error(self, status: int, headers: Headers, raw: bytes) -> Error:
-        """Read an upstream's error answer, whatever it is."""
-        return errors.decode_error(status, headers, raw)
+        """Read an upstream's error answer, whatever it is; also an answer of status 200 that failed."""
+        return reading.failure(raw) or errors.decode_error(status, headers, raw)
 
     def encode_error(self, error: Error) -> bytes:
         """Write an error answer's body."""

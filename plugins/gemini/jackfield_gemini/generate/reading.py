@@ -103,6 +103,16 @@ def glance(raw: bytes) -> Glance:
     return Glance(usage)
 
 
+def failure(raw: bytes) -> Error | None:
+    """Return the error that an answer or a chunk is although it is no error answer; None for all others."""
+    try:
+        chunk = seen_chunk(raw)
+        answers = chunk.error is None and (chunk.candidates is not None or chunk.usageMetadata is not None)
+        return glance(raw).error if answers else None
+    except ValueError:
+        return None
+
+
 def text_paths(event: Event) -> list[Path]:
     """Return where the words stand that an event adds, those of its first candidate first."""
     try:

@@ -31,7 +31,7 @@ from jackfield_openai.chat.finish import decode_finish, word_kept
 from jackfield_openai.chat.streams import ChatStreamDecoder, is_done
 from jackfield_openai.chat.usage import decode_usage, include
 from jackfield_openai.chat.wire import CallPiece, CompletionDetails, Counts, PromptDetails, SeenChoice, SeenDelta, glanced, seen_chunk
-from jackfield_openai.errors import read_error
+from jackfield_openai.errors import read_error, with_status
 
 
 def read(event: Event) -> Sequence[Delta]:
@@ -235,4 +235,4 @@ def _glance_slowly(raw: bytes) -> Glance:
     error = read_error(value)
     if error is None:
         raise ValueError("the answer has neither choices nor data")
-    return Glance(error=error)
+    return Glance(error=with_status(error, 500))

@@ -40,7 +40,7 @@ from jackfield_openai.chat.tiers import note_tier
 from jackfield_openai.chat.usage import decode_usage
 from jackfield_openai.chat.usual import UsualChunk, learn
 from jackfield_openai.chat.wire import plain_chunk
-from jackfield_openai.errors import read_error
+from jackfield_openai.errors import read_error, with_status
 
 OBJECT: Final = "chat.completion.chunk"
 """What a chunk is called."""
@@ -84,7 +84,7 @@ def error_of(chunk: Any, name: str) -> StreamError | None:
     error = read_error(chunk)
     if error is None and name == "error":
         error = read_error({"error": to_json(chunk).decode()})
-    return StreamError(error=error) if error is not None else None
+    return StreamError(error=with_status(error, 500)) if error is not None else None
 
 
 class ChatStreamDecoder:

@@ -83,7 +83,7 @@ class CompletionsDialect(Dialect):
         error = errors.read_error(value)
         if error is None:
             raise ValueError("the answer has no choices")
-        return Glance(error=error)
+        return Glance(error=errors.with_status(error, 500))
 
     def decode_stream(self) -> StreamDecoder:
         """Return a decoder for a new stream."""

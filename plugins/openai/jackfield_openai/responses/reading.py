@@ -12,7 +12,7 @@ import msgspec
 
 from jackfield.api import Event, Glance, Repeat
 from jackfield.api.canonical import ArgumentsDelta, Delta, PartEnd, PartStart, TextDelta, ThinkingDelta, ToolCall, Usage
-from jackfield_openai.errors import read_error
+from jackfield_openai.errors import read_error, with_status
 from jackfield_openai.responses import calls, events
 from jackfield_openai.responses.responses import decode_failure
 from jackfield_openai.responses.streams import ResponsesStreamDecoder, data_of
@@ -228,7 +228,7 @@ def _glance_slowly(raw: bytes) -> Glance:
     error = read_error(value)
     if error is None:
         raise ValueError("the answer has no output")
-    return Glance(error=error)
+    return Glance(error=with_status(error))
 
 
 def usage_of(event: Event) -> Usage | None:

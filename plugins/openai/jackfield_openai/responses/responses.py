@@ -15,7 +15,7 @@ import msgspec
 from jackfield.api import Error, Loss, Request, Response
 from jackfield.api.canonical import Choice, FinishReason, Logprobs, Message, Part, Refusal, ToolCall, Usage
 from jackfield.api.canonical.codec import difference, overlay, to_json
-from jackfield_openai.errors import read_error
+from jackfield_openai.errors import read_error, with_status
 from jackfield_openai.responses.extras import NAME, Losses, extra, lost, made_id
 from jackfield_openai.responses.items import collect_tokens, encode_items, lenient_item, take_carried, take_id, with_id
 from jackfield_openai.responses.settings import TIERS, encode_format
@@ -40,29 +40,6 @@ CUT: Final[frozenset[FinishReason]] = frozenset({"length", "content_filter"})
 """Reasons for which the last message is not whole."""
 _CHANGED: Final[frozenset[FinishReason]] = frozenset({"pause", "other", "refusal", "context_length", "stop_sequence"})
 """Reasons that are told in the words of others."""
-
-# OpenAI's guide "Error codes", and what its `response.failed` names; other codes count as the provider's own trouble.
-_STATUSES: Final = {
-    "rate_limit_exceeded": 429,
-    "rate_limit_error": 429,
-    "insufficient_quota": 429,
-    "usage_limit_reached": 429,
-    "usage_not_included": 429,
-    "server_is_overloaded": 503,
-    "slow_down": 503,
-    "invalid_prompt": 400,
-    "invalid_request_error": 400,
-    "context_length_exceeded": 400,
-    "cyber_policy": 400,
-    "bio_policy": 400,
-    "authentication_error": 401,
-    "invalid_api_key": 401,
-    "permission_error": 403,
-    "not_found": 404,
-    "not_found_error": 404,
-    "model_not_found": 404,
-}
-
 
 _NO_PICTURES: Final = {
     "input_tokens": 0,
@@ -185,14 +162,6 @@ def decode_failure(body: Mapping[str, Any]) -> Error:
     if found is None:
         return Error(status=502, message="the provider's answer failed without a word", code="server_error")
     return with_status(found)
-
-
-def with_status(error: Error) -> Error:
-    """Return an error that came inside of an answer with the status that its code or type stands for; others are 502."""
-    if error.status != 500:
-        return error
-    status = _STATUSES.get(error.code or "") or _STATUSES.get(error.type or "") or 502
-    return msgspec.structs.replace(error, status=status)
 
 
 # ---------------------------------------------------------------------------------------------- writing

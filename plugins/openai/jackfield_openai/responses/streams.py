@@ -25,14 +25,14 @@ from jackfield.api.canonical import (
     UsageDelta,
 )
 from jackfield.api.canonical.codec import difference, to_json
-from jackfield_openai.errors import read_error
+from jackfield_openai.errors import read_error, with_status
 from jackfield_openai.responses import events
 from jackfield_openai.responses.extras import NAME
 from jackfield_openai.responses.incoming import Item
 from jackfield_openai.responses.logprobs import decode_logprobs
 from jackfield_openai.responses.parts import Parts
 from jackfield_openai.responses.reasoning import carried
-from jackfield_openai.responses.responses import decode_failure, decode_finish, kept_echo, take_head, with_status
+from jackfield_openai.responses.responses import decode_failure, decode_finish, kept_echo, take_head
 from jackfield_openai.responses.usage import decode_usage
 from jackfield_openai.responses.wire import plain_delta
 
