@@ -23,6 +23,7 @@ from jackfield.api import (
     failure,
 )
 from jackfield.api.canonical.crossing import response_codec, told
+from jackfield.api.canonical.incoming import error_body, whole_body
 from jackfield.api.canonical.looking import played
 from jackfield.exchange import OWN_FAULT, Downstream, Exchange, Refused, error_of
 from jackfield.generation import Generation
@@ -78,7 +79,7 @@ async def _relayed(exchange: Exchange, reply: Reply, stream: AsyncIterator[Any])
 
 async def _played(exchange: Exchange, reply: Reply) -> Relay:
     """Return a whole answer as a stream, for a client that asked for one."""
-    dialect, said = exchange.dialect, bodies.whole_body(reply, exchange.dialect, "generate").canonical or Response()
+    dialect, said = exchange.dialect, whole_body(reply, exchange.dialect, "generate").canonical or Response()
     return await _relayed(exchange, reply, _iterate(played(dialect, exchange.call.request, said)))
 
 
@@ -103,7 +104,7 @@ def given(exchange: Exchange, answer: Reply | Response) -> Reply:
         raise ValueError("an answer has a status from 200 to 599, Headers, and bytes for its body")
     exchange.rejected, said = answer.status >= 400, answer.response
     if exchange.call.stream and answer.stream is None and answer.status < 300:
-        said = bodies.whole_body(answer, exchange.dialect, exchange.call.operation).canonical
+        said = whole_body(answer, exchange.dialect, exchange.call.operation).canonical
     return msgspec.structs.replace(answer, headers=bodies.sendable(answer.headers), response=said)
 
 
@@ -143,7 +144,7 @@ def _own_words(exchange: Exchange, fault: CallError) -> Reply | None:
     made = exchange.tried[-1] if exchange.tried else None
     if made is None or made.reply is None or made.failure is not fault.failure or fault.failure.cause not in OWN_FAULT:
         return None
-    said, raw, dialect = made.reply, bodies.error_body(made.reply), made.attempt.dialect
+    said, raw, dialect = made.reply, error_body(made.reply), made.attempt.dialect
     if dialect is exchange.dialect:
         shown = exchange.generation.response_policy[dialect.name].passed(said.headers)
         return Reply(status=fault.failure.shown_status, headers=shown, body=raw)
@@ -176,7 +177,7 @@ async def refuse_unmatched(generation: Generation, downstream: Downstream, fault
     """Answer a request that has no dialect, in the dialect of the route that comes nearest."""
     near = generation.routes.nearest(downstream.path)
     reply = _error_reply(near[1] if near is not None else generation.dialects["canonical"], error_of(fault.failure))
-    await downstream.send(reply.status, [_JSON, *reply.headers, *fault.headers], bodies.error_body(reply))
+    await downstream.send(reply.status, [_JSON, *reply.headers, *fault.headers], error_body(reply))
 
 
 # ------------------------------------------------------------------------------------------------ queries

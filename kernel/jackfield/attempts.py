@@ -28,6 +28,7 @@ from jackfield.api import (
     windows,
 )
 from jackfield.api.canonical.crossing import endpoint_for
+from jackfield.api.canonical.incoming import counted, error_body, judge, refuses_signature
 from jackfield.dispatch import ask, of_a_plugin, without
 from jackfield.exchange import OWN_FAULT, Exchange, Tried
 from jackfield.health import Health, passes
@@ -88,7 +89,7 @@ async def _round(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None
         except CallError as fault:
             told = fault.failure
             made.fail(told)
-        if not exchange.unsigned and made.reply is not None and bodies.refuses_signature(made.attempt, made.reply):
+        if not exchange.unsigned and made.reply is not None and refuses_signature(made.attempt, made.reply):
             exchange.unsigned = True  # once more, without any
             continue
         if told.help == "none" and not (exchange.call.operation == "resource" and told.status == 404):
@@ -169,7 +170,7 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
         attempt._send = shared.sender(exchange, made)
         started = time.perf_counter()
         if not (
-            isinstance(reply := bodies.counted(attempt) or await attempt.provider.execute(attempt), Reply)  # 9 execute
+            isinstance(reply := counted(attempt) or await attempt.provider.execute(attempt), Reply)  # 9 execute
             and isinstance(reply.headers, Headers)
             and 200 <= reply.status < 600
         ):
@@ -204,9 +205,10 @@ async def _judge(exchange: Exchange, made: Tried, reply: Reply) -> Failure | Non
     attempt = made.attempt
     if reply.status >= 300:
         made.reply = reply
-        return attempt.classify(reply.status, reply.headers, bodies.error_body(reply))
+        return attempt.classify(reply.status, reply.headers, error_body(reply))
     if reply.stream is None:
-        return bodies.judge(attempt, reply, made)
+        made.usage, told = judge(attempt, reply)
+        return told
     made.relay = Relay(exchange, reply, Source(reply.stream, attempt.dialect, exchange.generation.config.limits.event), made)
     return await made.relay.prime()
 
