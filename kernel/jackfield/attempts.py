@@ -123,7 +123,7 @@ async def _pick(exchange: Exchange, pool: Pool) -> Candidate:
     hook = generation.scheduler_for(exchange.call.model, pool.eligible[0].provider)
     for _ in range(_MOST_DELEGATIONS):
         _, picked, _ = await ask((hook,) if hook is not None else (), exchange.trace, exchange.call, pool)
-        if isinstance(picked, Candidate) and picked in pool.eligible:
+        if isinstance(picked, Candidate) and not pool.why(picked.id):
             return picked
         if isinstance(picked, Deny):
             exchange.rejected, wait = True, picked.retry_after
@@ -133,7 +133,8 @@ async def _pick(exchange: Exchange, pool: Pool) -> Candidate:
                 fault = ValueError(f"picked {picked!r}, but {pool.why(getattr(picked, 'id', ''))}")
                 hook.give_up(exchange.trace, hook.failed(fault))
             break
-        hook = generation.schedulers.get(picked.scheduler)
+        if (hook := generation.schedulers.get(picked.scheduler)) is None:
+            exchange.trace.note("pick_credential", "kernel", f"there is no scheduler {picked.scheduler!r}: takes the next in turn")
     return pool.next_in_turn()
 
 

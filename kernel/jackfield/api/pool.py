@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import chain, count, islice
 from operator import attrgetter
 from typing import Any, Final
@@ -73,6 +74,7 @@ class Pool:
     def replace(self, candidates: Sequence[Candidate]) -> None:
         """Take other candidates. For the kernel."""
         self.all = candidates
+        self.__dict__.pop("_by_id", None)
         self._health = candidates[0].account.health if candidates else None
         self._accounts = frozenset(id(candidate.account) for candidate in candidates)
         self._sort()
@@ -99,10 +101,13 @@ class Pool:
             return ""
         if candidate_id in self.tried:
             return "it was tried in this round"
-        known = next((candidate for candidate in self.all if candidate.id == candidate_id), None)
-        if known is None:
+        if (known := self._by_id.get(candidate_id)) is None:
             return "it is not a candidate for this model"
         return known.account.why(known.model) or "its tier waits until no higher one is eligible"
+
+    @cached_property
+    def _by_id(self) -> dict[str, Candidate]:
+        return {candidate.id: candidate for candidate in self.all}
 
     def least_busy(self) -> Candidate | None:
         """Return the eligible candidate with the fewest attempts in flight; of several that are idle, each in turn."""
