@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jackfield.config import ConfigError
-    from jackfield.host import Jackfield
+    from jackfield.host import Jackfield, NotReloaded
 
 __version__ = "0.1.0"
-__all__ = ["ConfigError", "Jackfield", "__version__"]
+__all__ = ["ConfigError", "Jackfield", "NotReloaded", "__version__"]
 
-_HOMES = {"ConfigError": "jackfield.config", "Jackfield": "jackfield.host"}
+_HOMES = {"ConfigError": "jackfield.config", "Jackfield": "jackfield.host", "NotReloaded": "jackfield.host"}
 
 
 def __getattr__(name: str) -> Any:

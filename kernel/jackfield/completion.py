@@ -34,10 +34,12 @@ class Completion:
         chains = exchange.generation.chains
         if (chains["request_complete"] or chains["handle_usage"]) and not self._waiting.full():
             self._waiting.put_nowait((exchange, exchange.outcome(canceled)))
-        elif chains["request_complete"] or chains["handle_usage"]:
+            return
+        if chains["request_complete"] or chains["handle_usage"]:
             self.dropped += 1
             if self.dropped % 1000 == 1:
                 log.warning("observers are too slow: %d calls were not reported to them", self.dropped)
+        exchange.generation.calls -= 1
 
     async def drain(self) -> None:
         """Complete what still waits, for some seconds at most, then stop. May be called again."""
@@ -55,6 +57,7 @@ class Completion:
             for tried in (t for t in exchange.tried if t.attempt._send is not None):  # else no provider was asked
                 await ask(chains["handle_usage"], trace, tried.attempt, tried.usage or Usage(source="absent"))
             await ask(chains["request_complete"], trace, exchange.call, outcome)
+            exchange.generation.calls -= 1
             self._waiting.task_done()
 
 

@@ -1,10 +1,12 @@
 """Credentials: read from the configuration, the environment and plugins' sources, each once, each with its live figures."""
 
+import asyncio
 import os
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from jackfield.addresses import origin_of
@@ -12,6 +14,9 @@ from jackfield.api import Cause, Credential, CredentialSource, Provider, QuotaWi
 from jackfield.config import Loaded
 from jackfield.health import ALL_MODELS, OWN_LIMIT, SAYS, Cooling, Health, clock
 from jackfield.trace import log
+
+_SOURCE_LIMIT: Final = 30.0
+"""Seconds that a source may take to say what credentials it has."""
 
 
 class Account:
@@ -119,17 +124,35 @@ def from_environment(providers: Iterable[Provider]) -> Iterable[Credential]:
                 break
 
 
-async def from_sources(sources: Iterable[tuple[str, CredentialSource]], problems: list[str]) -> list[Credential]:
-    """Return what the plugins' sources hold; a source that fails is a problem, the others still count."""
-    found: list[Credential] = []
-    for plugin, source in sources:
-        place = f"plugin {plugin!r}: credential source {source.name!r}"
-        try:
-            found += [given if given.origin else replace(given, origin=place) for given in await source.load()]
-            problems += getattr(source, "problems", ())
-        except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
-            problems.append(f"{place}: {type(fault).__name__}: {fault}")
-    return found
+class Source(Struct, kw_only=True, eq=False):
+    """A plugin's source of credentials, and what it gave last."""
+
+    plugin: str
+    object: CredentialSource
+    credentials: Sequence[Credential] = ()
+    problems: Sequence[str] = ()
+    watched: bool = False
+    """It tells by itself when it has to be asked again."""
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def load(self) -> None:
+        """Ask for its credentials. One that fails keeps what it gave last, and is a problem."""
+        place = f"plugin {self.plugin!r}: credential source {self.object.name!r}"
+        async with self._turn:
+            try:
+                async with asyncio.timeout(_SOURCE_LIMIT) as timer:
+                    found = await self.object.load()
+                self.credentials = [given if given.origin else replace(given, origin=place) for given in found]
+                self.problems = tuple(getattr(self.object, "problems", ()))
+            except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
+                what = f"took longer than {_SOURCE_LIMIT:g} s" if timer.expired() else f"{type(fault).__name__}: {fault}"
+                self.problems = (f"{place}: {what}",)
+
+    def watch(self, changed: Callable[["Source"], None]) -> None:
+        """Have it tell when it has to be asked again, if it can."""
+        if not self.watched and callable(watch := getattr(self.object, "watch", None)):
+            self.watched = True
+            watch(lambda: changed(self))
 
 
 def accounts(

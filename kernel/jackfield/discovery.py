@@ -5,7 +5,7 @@ import logging
 from functools import partial
 from typing import Final
 
-from jackfield.api import CallError
+from jackfield.api import CallError, Credential, Provider
 from jackfield.credentials import Account
 from jackfield.generation import Generation
 from jackfield.shared import Shared
@@ -20,29 +20,40 @@ _LISTING_WAITS: Final = 3.0
 
 
 class Discovery:
-    """Keeps the models of a generation's accounts up to date: one task for each whose provider has to be asked."""
+    """Keeps the models of all accounts up to date: one task for each whose provider has to be asked."""
 
-    def __init__(self, shared: Shared, generation: Generation) -> None:
-        self._shared, self._generation = shared, generation
-        loop, asked = asyncio.get_running_loop(), [a for a in generation.accounts if a.provider.models == "discover"]
-        self._first: list[asyncio.Future[None]] = [loop.create_future() for _ in asked]
-        self._tasks = [loop.create_task(self._keep(account, first)) for account, first in zip(asked, self._first, strict=True)]
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._asked: dict[str, tuple[Credential, Provider, asyncio.Future[None], asyncio.Task[None]]] = {}
+        """With which credentials providers are asked, until when listings wait for the first answer, and the task that asks."""
+
+    def follow(self, generation: Generation) -> None:
+        """Ask for the accounts of a generation from now on. Those that have not changed go on as they are."""
+        loop, wanted = asyncio.get_running_loop(), {a.credential.id: a for a in generation.accounts if a.provider.models == "discover"}
+        for id, (credential, provider, _, task) in list(self._asked.items()):
+            if id not in wanted or (wanted[id].credential, wanted[id].provider) != (credential, provider):
+                task.cancel()
+                del self._asked[id]
+                self._shared.lasting.discovered.pop(id, None)
+        for id in wanted.keys() - self._asked.keys():
+            account, first = wanted[id], loop.create_future()
+            self._asked[id] = (account.credential, account.provider, first, loop.create_task(self._keep(account, first)))
 
     async def stop(self) -> None:
         """Ask no more."""
-        await end_all(*self._tasks)
+        await end_all(*(task for *_, task in self._asked.values()))
 
     async def first_answers(self) -> None:
         """Wait until each provider has answered once, or for a moment at most."""
-        if not all(first.done() for first in self._first):
-            await asyncio.wait(self._first, timeout=_LISTING_WAITS)
+        if waiting := [first for _, _, first, _ in self._asked.values() if not first.done()]:
+            await asyncio.wait(waiting, timeout=_LISTING_WAITS)
 
     async def _keep(self, account: Account, first: asyncio.Future[None]) -> None:
         send, failures = partial(self._shared.transport.request, account=account), 0
         while True:
             try:
-                models = await account.provider.discover(account.credential, send, self._generation.dialects)
-                self._generation.models.discovered(account.credential.id, models)
+                models = await account.provider.discover(account.credential, send, self._shared.generation.dialects)
+                self._shared.generation.models.discovered(account.credential.id, models)
                 failures = 0
             except Exception as fault:  # noqa: BLE001 (a provider's own code may raise anything)
                 failures += 1

@@ -83,13 +83,14 @@ class Hook:
         self.deadline = float((said and said.deadline) or plugin.settings.deadline or options.deadline or settings.deadline)
         self.pause, self.patience, self.expected = settings.pause, settings.failures, _EXPECTED.get(info.name, _ANY)
         """Seconds for which it is passed over after so many failures in a row; what it may answer."""
-        self._pool: ThreadPoolExecutor | None = None
         self.function = _adapted(implementation)
         """The plugin's function; what it returns may have to be waited for."""
         if options.blocking and not inspect.iscoroutinefunction(implementation.function):
-            # What the threads of the pool do is the plugin's.
-            pool = ThreadPoolExecutor(_THREADS, f"jackfield-{self.plugin}", initializer=setattr, initargs=(in_thread, "who", self))
-            self._pool, function = pool, self.function
+            function, pool = self.function, plugin.memory.get((info.name, "threads"))
+            if pool is None:  # what its threads do is the plugin's
+                pool = ThreadPoolExecutor(_THREADS, f"jackfield-{self.plugin}", initializer=setattr, initargs=(in_thread, "who", self))
+                plugin.memory[info.name, "threads"] = pool
+                plugin.parts.callback(pool.shutdown, wait=False, cancel_futures=True)
             self.function = lambda *arguments: asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
 
     def guard(self, trace: Trace, function: Callable[..., Answer | None], *arguments: Any) -> Answer | None:
@@ -156,11 +157,6 @@ class Hook:
         if timer.expired():  # also where the plugin took no notice and answered all the same
             raise Late(f"took longer than {self.deadline:g} s")
         return answer
-
-    def close(self) -> None:
-        """Let go of the plugin's threads."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 Chain = tuple[Hook, ...]
@@ -273,7 +269,7 @@ async def as_plugin(plugin: str, work: Coroutine[Any, Any, Any]) -> Any:
 class Watchdog:
     """Names the plugin whose hook holds the event loop, with its stack, while it does."""
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: Callable[[], float]) -> None:
         self._limit, self._loop_thread, self._stop = limit, threading.get_ident(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="jackfield-watchdog", daemon=True)
         self._thread.start()
@@ -285,9 +281,9 @@ class Watchdog:
 
     def _watch(self) -> None:
         told = 0
-        while not self._stop.wait(min(self._limit / 4, 0.25)):
+        while not self._stop.wait(min(self._limit() / 4, 0.25)):
             who, since = running.who, running.since
-            if who is not None and since != told and (held := (perf_counter_ns() - since) / 1e9) > self._limit:
+            if who is not None and since != told and (held := (perf_counter_ns() - since) / 1e9) > self._limit():
                 told = since
                 log.error(
                     "plugin %r: %s has held the event loop for %.1f s; it stands here:\n%s",

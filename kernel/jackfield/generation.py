@@ -4,6 +4,7 @@ Building one turns configuration and plugins into what the pipeline walks: chain
 providers, models. What must outlive it (accounts, pools of connections, breakers) is handed in.
 """
 
+import asyncio
 import difflib
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,6 @@ from jackfield.addresses import origin_of
 from jackfield.api import (
     HOOKS,
     Credential,
-    CredentialSource,
     Dialect,
     Headers,
     ModelInfo,
@@ -30,7 +30,7 @@ from jackfield.api import (
 from jackfield.api.canonical import parse_suffix
 from jackfield.canonical_dialect import CanonicalDialect
 from jackfield.config import Loaded, Reader
-from jackfield.credentials import Account, accounts, from_config, from_environment, from_sources
+from jackfield.credentials import Account, Source, accounts, from_config, from_environment
 from jackfield.dispatch import Breaker, Chain, Hook, chain_of
 from jackfield.health import Health, RetryBudget
 from jackfield.models import Registry
@@ -73,7 +73,6 @@ class Policy:
 class Lasting(msgspec.Struct, kw_only=True):
     """What outlives generations, by id."""
 
-    breakers: dict[tuple[str, str], Breaker] = {}
     accounts: dict[str, Account] = {}
     state: StateStore | None = None
     """The store that plugins use now."""
@@ -81,26 +80,36 @@ class Lasting(msgspec.Struct, kw_only=True):
     """Every store that was made, as a part of its plugin, by what the configuration said of it."""
     health: Health = msgspec.field(default_factory=Health)
     retries: RetryBudget = msgspec.field(default_factory=RetryBudget)
+    discovered: dict[str, Sequence[ModelInfo]] = {}
+    """What providers listed, by the credential with which they were asked."""
 
 
 class Generation:
-    """Everything that one configuration and one set of plugins amount to. `build` makes one; then it changes no more."""
+    """Everything that one configuration and one set of plugins amount to. Once it is filled, only its credentials change."""
 
-    def __init__(self, loaded: Loaded, found: Sequence[Plugin], lasting: Lasting, problems: Sequence[str] = ()) -> None:
-        self.loaded, self.config, self.plugins = loaded, loaded.config, found
-        self.problems, self.providers = list(problems), dict[str, Provider]()
+    number = 0
+    """Which configuration it is, in the order in which they came."""
+    calls = 0
+    """Calls that hold it, until their observers have been told."""
+    invalid = ""
+    """Why a later configuration could not take its place; empty where none was refused."""
+
+    def __init__(self, loaded: Loaded, found: Sequence[Plugin], lasting: Lasting, store: tuple[StateStore | None, list[str]]) -> None:
+        self.loaded, self.config, self.plugins, self._lasting = loaded, loaded.config, found, lasting
+        self.state, self.problems = store
+        self.providers: dict[str, Provider] = {}
         self.translators: dict[tuple[str, str], Translator] = {}
         """Direct translators, by the client's dialect and the upstream's."""
         self.dialects: dict[str, Dialect] = {"canonical": CanonicalDialect()}
         self.owner: dict[str, Plugin] = {}
         """Each provider's plugin, by the provider's key."""
-        self.sources, self.extra_models = list[tuple[str, CredentialSource]](), list[tuple[str, ModelInfo]]()
+        self.sources, self.extra_models = list[Source](), list[tuple[str, ModelInfo]]()
         self.accounts: list[Account] = []
         self._take_objects()
         proxies, timeouts = self.config.proxies.providers, self.config.timeouts.providers
         self._must_name_providers({"proxy.providers": proxies, "timeouts.providers": timeouts, "failures": self.config.failures})
         asked = [(p, i) for p in found for i in p.implementations.values() if HOOKS[i.hook].shape != "objects"]
-        hooks = [Hook(p, i, self.config.hooks, lasting.breakers.setdefault((p.id, i.hook), Breaker())) for p, i in asked]
+        hooks = [Hook(p, i, self.config.hooks, p.memory.setdefault(i.hook, Breaker())) for p, i in asked]
         self.schedulers = {hook.plugin: hook for hook in chain_of(hooks, "pick_credential")}
         self._scheduler = chosen = self._chosen_scheduler()
         selected = {chosen.default, *chosen.providers.values(), *chosen.models.values()}
@@ -145,11 +154,6 @@ class Generation:
         bases += [account.credential.base_url for account in self.accounts]
         return self.loaded.origins.union(origin for base in bases if isinstance(base, str) and (origin := origin_of(base)))
 
-    def close(self) -> None:
-        """Let go of the threads of its hooks."""
-        for hook in chain.from_iterable(self.chains.values()):
-            hook.close()
-
     # --------------------------------------------------------------------------------------------- built
 
     def _take_objects(self) -> None:
@@ -157,15 +161,15 @@ class Generation:
             ("register_dialects", self._put_dialect),
             ("register_providers", self._put_provider),
             ("register_models", lambda _, pair: self.extra_models.append((str(pair[0]), msgspec.convert(pair[1], ModelInfo)))),
-            ("register_translators", lambda plugin, t: _put(self.translators, (t.source, t.target), t, plugin)),
-            ("register_credential_sources", lambda plugin, source: self.sources.append((plugin.id, source))),
+            ("register_translators", lambda p, one: _put(self.translators, (one.source, one.target), one, p, self.problems)),
+            ("register_credential_sources", self._put_source),
         ):
-            _hand_over(self.plugins, hook, put)
+            _hand_over(self.plugins, hook, put, self.problems)
 
     def _put_dialect(self, plugin: Plugin, dialect: Any) -> None:
         if not isinstance(dialect, Dialect):
             raise TypeError(f"{dialect!r} is no dialect")
-        _put(self.dialects, dialect.name, dialect, plugin)
+        _put(self.dialects, dialect.name, dialect, plugin, self.problems)
 
     def _put_provider(self, plugin: Plugin, provider: Any) -> None:
         key, spoken = getattr(provider, "key", None), list(getattr(provider, "dialects", ()))
@@ -178,7 +182,7 @@ class Generation:
             if provider.fallback:
                 return
             del self.providers[key]
-        if _put(self.providers, key, provider, plugin):
+        if _put(self.providers, key, provider, plugin, self.problems):
             self.owner[key] = plugin
 
     def _must_name_providers(self, sections: Mapping[str, Iterable[str]]) -> None:
@@ -187,6 +191,9 @@ class Generation:
             near = difflib.get_close_matches(key, self.providers, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(self.providers)) or 'none'}"
             self.problems.append(f"{self.loaded.source}: {section}.{key}: there is no provider {key!r}; {hint}")
+
+    def _put_source(self, plugin: Plugin, source: Any) -> None:
+        self.sources.append(plugin.memory.setdefault(id(source), Source(plugin=plugin.id, object=source)))
 
     def _chosen_scheduler(self) -> Schedulers:
         said, by_id = self.config.scheduler, {plugin.id: plugin for plugin in self.plugins}
@@ -211,62 +218,67 @@ class Generation:
             if taken is None:
                 yield provider
             else:
-                plugin.problems.append(
-                    f"plugin {plugin.id!r}: ${taken} belongs to {holders[taken].id!r}; name the plugin in the configuration"
-                )
+                whose = holders[taken].id
+                self.problems.append(f"plugin {plugin.id!r}: ${taken} belongs to {whose!r}; name the plugin in the configuration")
 
+    async def fill(self) -> None:
+        """Ask for credentials, and make accounts and models of them. What is wrong becomes a listed problem."""
+        await asyncio.gather(*(source.load() for source in self.sources if source.problems or not source.watched))
+        self._configured = list(from_config(self.loaded, self.problems))
+        keyless = [Credential(provider=p.key, label="none needed") for p in self.providers.values() if p.auth is None or p.key_optional]
+        self._implied = [*from_environment(self.from_environment()), *keyless]
+        self._lasting_problems = tuple(self.problems)
+        self.take()
 
-async def build(loaded: Loaded, found: Sequence[Plugin], lasting: Lasting, problems: Sequence[str] = ()) -> Generation:
-    """Make a generation of plugins that are loaded. What is wrong becomes a listed problem, after those found before."""
-    made = Generation(loaded, found, lasting, problems)
-    keyless = [Credential(provider=p.key, label="none needed") for p in made.providers.values() if p.auth is None or p.key_optional]
-    outside = await from_sources(made.sources, made.problems)
-    held = [*from_config(loaded, made.problems), *outside, *from_environment(made.from_environment()), *keyless]
-    made.accounts = accounts(held, made.providers, lasting.accounts, made.problems, lasting.health)
-    lasting.accounts.update({account.credential.id: account for account in made.accounts})
-    made.models = Registry(made.accounts, made.config.models.aliases, made.extra_models, made.config.models.catalogue)
-    return made
+    def take(self) -> None:
+        """Make accounts and models of what the sources of credentials gave last."""
+        lasting, self.problems = self._lasting, [*self._lasting_problems, *chain.from_iterable(s.problems for s in self.sources)]
+        given = [*self._configured, *chain.from_iterable(source.credentials for source in self.sources), *self._implied]
+        self.accounts = accounts(given, self.providers, lasting.accounts, self.problems, lasting.health)
+        lasting.accounts.update({account.credential.id: account for account in self.accounts})
+        named, known = self.config.models, lasting.discovered
+        self.models = Registry(self.accounts, named.aliases, self.extra_models, named.catalogue, known)
 
 
 def choose_store(loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> tuple[StateStore | None, list[str]]:
     """Return the state store that the configuration asks for, made now where there is none yet; and what is wrong."""
     said, problems, kinds = loaded.config.state, list[str](), dict[str, tuple[Plugin, Any]]()
-    _hand_over(found, "register_state_stores", lambda plugin, pair: _put(kinds, pair[0], (plugin, pair[1]), plugin))
+    _hand_over(found, "register_state_stores", lambda plugin, pair: _put(kinds, pair[0], (plugin, pair[1]), plugin, problems), problems)
     settings = {"kind": said} if isinstance(said, str) else dict(said)
     if (kind := str(settings.pop("kind", ""))) not in kinds:
         unmet = f"{loaded.source}: state: no plugin has a store of the kind {kind!r}; known: {', '.join(sorted(kinds)) or 'none'}"
-        return None, [unmet] if said != Config().state else []
+        return None, [*problems, unmet] if said != Config().state else problems
     plugin, factory = kinds[kind]
     key = repr((plugin.id, kind, sorted(settings.items())))
     own = Reader(loaded.source, problems).read(config_type_of(factory, factory) or dict[str, Any], settings, "state")
-    with _blaming(plugin, "state"):
-        if key not in lasting.stores and not problems:
+    with _blaming(plugin, "state", problems):
+        if key not in lasting.stores and own is not None:
             lasting.stores[key] = Plugin(id=plugin.id, origin=f"state: {kind}", object=factory(own))
     return (lasting.stores[key].object if key in lasting.stores else None), problems
 
 
-def _hand_over(found: Sequence[Plugin], hook: str, put: Callable[[Plugin, Any], Any]) -> None:
+def _hand_over(found: Sequence[Plugin], hook: str, put: Callable[[Plugin, Any], Any], problems: list[str]) -> None:
     """Give each object that plugins register to what puts it in its place."""
     # Named plugins go first: one that is merely installed takes no key that another holds, whatever its priority.
     for plugin in sorted((p for p in found if hook in p.implementations), key=lambda p: (not p.named, -p.priority, p.id)):
-        things: Sequence[Any] = ()
-        with _blaming(plugin, hook):
-            things = list(plugin.implementations[hook].function() or ())
-        for thing in things:
-            with _blaming(plugin, hook):
+        with _blaming(plugin, hook, problems):
+            if hook not in plugin.memory:
+                plugin.memory[hook] = list(plugin.implementations[hook].function() or ())
+        for thing in plugin.memory.get(hook, ()):
+            with _blaming(plugin, hook, problems):
                 put(plugin, thing)
 
 
 @contextmanager
-def _blaming(plugin: Plugin, hook: str) -> Iterator[None]:
-    """Make what goes wrong the plugin's problem."""
+def _blaming(plugin: Plugin, hook: str, problems: list[str]) -> Iterator[None]:
+    """Make a problem of what goes wrong, in the plugin's name."""
     try:
         yield
     except (Exception, SystemExit) as fault:  # noqa: BLE001 (a plugin may raise anything)
-        plugin.problems.append(f"plugin {plugin.id!r}: {hook}: {type(fault).__name__}: {fault}")
+        problems.append(f"plugin {plugin.id!r}: {hook}: {type(fault).__name__}: {fault}")
 
 
-def _put(table: dict[Any, Any], key: object, thing: object, plugin: Plugin) -> bool:
+def _put(table: dict[Any, Any], key: object, thing: object, plugin: Plugin, problems: list[str]) -> bool:
     if key in table:
-        plugin.problems.append(f"plugin {plugin.id!r}: {key!r} is shadowed: a plugin of higher priority has one")
+        problems.append(f"plugin {plugin.id!r}: {key!r} is shadowed: a plugin of higher priority has one")
     return table.setdefault(key, thing) is thing

@@ -6,15 +6,18 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from itertools import count
 from typing import Any, Final, Self
 
 from jackfield import config, plugins
 from jackfield.addresses import is_loopback
 from jackfield.api import CallError, Event, ModelInfo, Nested, Reply, Request, Response, canonical, failure
 from jackfield.calls import PluginHost
+from jackfield.config import ConfigError, Loaded
+from jackfield.credentials import Source
 from jackfield.discovery import Discovery
 from jackfield.dispatch import Watchdog, as_plugin, of_a_plugin
-from jackfield.generation import Generation, build, choose_store
+from jackfield.generation import Generation, choose_store
 from jackfield.plugins import Plugin, PluginLoadError
 from jackfield.server import Server
 from jackfield.shared import Shared
@@ -22,12 +25,20 @@ from jackfield.trace import log
 
 Callback = Callable[["Jackfield"], Any]
 
+_MOST_KEPT: Final = 5
+"""Configurations that can be gone back to, with the present one."""
+_LOOK_EVERY: Final = 0.25
+"""Seconds between two looks for whether a former generation still has calls."""
 _PLUGIN_LIMIT: Final = 30.0
 """Seconds that a plugin may take to start or to close: it may have to reach a service, not to wait for a person."""
 
 
 class RefusedToStart(Exception):
     """The host does not start as configured; the message says why and what to do."""
+
+
+class NotReloaded(Exception):
+    """A configuration cannot be used, and the host goes on with the one that it had; the message has a line for each problem."""
 
 
 class Jackfield:
@@ -56,12 +67,19 @@ class Jackfield:
         overrides: Mapping[str, Any] | None = None,
         defaults: bool = True,
     ) -> None:
-        self.loaded = config.load(given, overrides, defaults=defaults)
+        self._origin, self._read = given, partial(config.load, extra=overrides, defaults=defaults)
+        self.loaded = self._read(given)
         self.config = self.loaded.config
         self.port = 0
         """The port that the host listens on, once it has started."""
         self.plugins: list[Plugin] = []
         self._given, self._listen, self._before, self._after = plugins, listen, before_start, after_start
+        self.kept: dict[int, tuple[Loaded, dict[str, bytes]]] = {}
+        """Configurations by the numbers of their generations, the present one last, with what their single-file plugins said."""
+        self._living, self._numbers = list[Generation](), count(1)
+        """The generations that calls hold, and last the one that new calls will."""
+        self._turn, self._address = asyncio.Lock(), ""
+        self._discovery: Discovery | None = None
         self._shared: Shared | None = None
         self._server: Server | None = None
         self._parts = AsyncExitStack()
@@ -92,24 +110,95 @@ class Jackfield:
         self._parts.push_async_callback(shared.close)
         # After the plugins: they may still keep what they know when they close.
         self._parts.push_async_callback(lambda: asyncio.gather(*(self._run_part(s, "close") for s in shared.lasting.stores.values())))
-        self._own = self._host_for(Plugin(id="", origin="the embedding program"), shared)
+        self._own = PluginHost(shared, "")
+        self._parts.push_async_callback(self._own.close)
+        self._parts.push_async_callback(lambda: self._close([p for generation in self._living for p in generation.plugins], ()))
         self.plugins = plugins.find(self.loaded, self._given)
-        plugins.load(self.plugins, self.loaded, partial(self._host_for, shared=shared))
-        shared.lasting.state, problems = choose_store(self.loaded, self.plugins, shared.lasting)  # plugins may ask it when they start
-        for plugin in (p for p in self.plugins if start and p.state == "active"):
-            self._parts.push_async_callback(self._run_part, plugin, "close")
-            if (fault := await self._run_part(plugin, "start")) is not None:
-                if plugin.settings.required or "authenticate" in plugin.grants:  # without it the house would stand open
-                    raise PluginLoadError(fault)
-                plugin.fail(fault)
-        shared.generation = await build(self.loaded, self.plugins, shared.lasting, problems)
-        self._parts.callback(shared.generation.close)
-        return shared.generation
+        self._use(made := await self._make(self.loaded, self.plugins, start))
+        return made
 
-    def _host_for(self, plugin: Plugin, shared: Shared) -> PluginHost:
-        host = PluginHost(shared, plugin.id)
-        self._parts.push_async_callback(host.close)
+    async def _make(self, loaded: Loaded, found: list[Plugin], start: bool = True) -> Generation:
+        """Return a generation of the plugins that were found: those that run unchanged go on, the others are built and started.
+
+        Raises `PluginLoadError` for plugins that the host should not go on without: at first those that are required; where
+        there is a generation to stay with, those that it has or the configuration names, unless they failed before.
+        """
+        lasting, serving = self._running()[0].lasting, {plugin.id: plugin for plugin in (self.plugins if self._living else ())}
+        now = [old if (old := serving.get(p.id)) and old.state == "active" and old.configured == p.configured else p for p in found]
+        new = [plugin for plugin in now if plugin in found]
+        failed = {plugin.id for plugin in serving.values() if plugin.state == "failed"}
+        needed = {p.id for p in new if self._living and (p.named or p.id in serving)} - failed
+        try:
+            plugins.load(new, loaded, self._host_for, needed)
+            store, problems = stored = choose_store(loaded, now, lasting)
+            if self._living and store is None and problems:
+                raise PluginLoadError("\n".join(problems))
+            lasting.state = lasting.state or store  # plugins may ask it when they start
+            for plugin in (p for p in new if start and p.state == "active"):
+                await self._start_one(plugin, plugin.id in needed)
+            made = Generation(loaded, now, lasting, stored)
+            if self._living:
+                self._check(made)
+            await made.fill()
+        except BaseException:
+            await self._close(new, self._living)
+            raise
+        return made
+
+    def _host_for(self, plugin: Plugin) -> PluginHost:
+        plugin.parts.push_async_callback((host := PluginHost(self._running()[0], plugin.id)).close)
         return host
+
+    async def _start_one(self, plugin: Plugin, needed: bool) -> None:
+        for twin in (p for generation in self._living for p in generation.plugins if p.object is plugin.object and p.state == "active"):
+            plugin.parts = twin.parts  # a module, or an object that was handed over: it runs already
+            return
+        plugin.parts.push_async_callback(self._run_part, plugin, "close")
+        if (fault := await self._run_part(plugin, "start")) is not None:
+            if needed or plugin.settings.required or "authenticate" in plugin.grants:  # without it the house would stand open
+                raise PluginLoadError(fault)
+            plugin.fail(fault)
+
+    def _use(self, made: Generation, number: int | None = None) -> None:
+        """Let new calls begin with a generation. The one before it ends with its last call."""
+        old = self._living[-1] if self._living else None
+        kept = made.loaded, {plugin.id: plugin.code for plugin in made.plugins if plugin.code is not None}
+        same = old.number if old is not None and self.kept[old.number] == kept else None
+        made.number = number or same or next(self._numbers)
+        self.kept = dict([*((n, said) for n, said in self.kept.items() if n < made.number), (made.number, kept)][-_MOST_KEPT:])
+        self._living.append(made)
+        self._follow(made)
+        if old is not None:
+            self._own.spawn(self._end(old), "end")
+
+    def _follow(self, generation: Generation) -> None:
+        """Go by a generation, and by the credentials that it has now."""
+        self._running()[0].generation = generation
+        self.loaded, self.config, self.plugins = generation.loaded, generation.config, list(generation.plugins)
+        if self._discovery is not None:  # it has started
+            self._discovery.follow(generation)
+            for source in generation.sources:
+                source.watch(lambda source: self._own.spawn(self._load_again(source), "load"))
+
+    async def _load_again(self, source: Source) -> None:
+        await source.load()
+        if source in (generation := self.generation).sources:
+            generation.take()
+            self._follow(generation)
+
+    async def _end(self, generation: Generation) -> None:
+        while generation.calls:  # noqa: ASYNC110 (so that it costs a call next to nothing)
+            await asyncio.sleep(_LOOK_EVERY)
+        async with self._turn:
+            self._living.remove(generation)
+            await self._close(generation.plugins, self._living)
+
+    @staticmethod
+    async def _close(former: Sequence[Plugin], living: Sequence[Generation]) -> None:
+        """Close plugins, but for those that a generation holds."""
+        held = {id(plugin.parts) for generation in living for plugin in generation.plugins}
+        for plugin in (p for p in reversed(former) if id(p.parts) not in held):
+            await plugin.parts.aclose()
 
     @staticmethod
     async def _run_part(plugin: Plugin, name: str) -> str | None:
@@ -150,23 +239,68 @@ class Jackfield:
 
     async def _open(self, generation: Generation) -> None:
         shared, server = self._running()[0], self.config.server
-        if self._listen and not is_loopback(server.host) and not generation.doorkeepers():
-            raise RefusedToStart(
-                f"server.host is {server.host!r}, which others can reach, but nothing asks who calls: "
-                "set up keys (plugins.api_keys.keys), or JACKFIELD_GENERATE_KEY=1 to have one made"
-            )
-        self._parts.callback(Watchdog(self.config.hooks.blocked).stop)
+        self._address = server.host
+        self._check(generation)
+        self._parts.callback(Watchdog(lambda: self.config.hooks.blocked).stop)
         self._parts.push_async_callback(shared.completion.drain)  # before the plugins close: they are told of the last calls
-        discovery = Discovery(shared, generation)
-        shared.first_models = discovery.first_answers
-        self._parts.push_async_callback(discovery.stop)
+        self._discovery = Discovery(shared)
+        self._follow(generation)
+        shared.first_models = self._discovery.first_answers
+        self._parts.push_async_callback(self._discovery.stop)
         if self._listen:
-            self._server = Server(shared, self.config.limits)
+            self._server = Server(shared)
             self._parts.push_async_callback(self._server.stop)
             try:
                 self.port = await self._server.start(server.host, server.port)
             except OSError as fault:
                 raise RefusedToStart(f"cannot listen on {server.host}:{server.port}: {fault.strerror or fault} (server.port)") from fault
+
+    def _check(self, generation: Generation) -> None:
+        """Refuse a generation that would open the house."""
+        if self._listen and not is_loopback(self._address) and not generation.doorkeepers():
+            raise RefusedToStart(
+                f"server.host is {self._address!r}, which others can reach, but nothing asks who calls: "
+                "set up keys (plugins.api_keys.keys), or JACKFIELD_GENERATE_KEY=1 to have one made"
+            )
+
+    # ----------------------------------------------------------------------------------------- changing
+
+    async def reload(self, given: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> Generation:
+        """Read the configuration anew and let new calls use it; calls in flight finish with the one that they began with.
+
+        `given` takes the place of what the host was made with, now and for later reloads; `overrides` and `plugins` hold as
+        before. Plugins for which nothing has changed go on as they are; others are built and started before they are used.
+
+        Raises `NotReloaded`, with every problem, when the configuration cannot be used; then nothing has changed.
+        """
+        origin = self._origin = self._origin if given is None else given
+        return await self._change(lambda: (loaded := self._read(origin), plugins.find(loaded, self._given)))
+
+    async def rollback(self, number: int | None = None) -> Generation:
+        """Go back to the configuration before the present one, or to that of the generation of this number.
+
+        The last five are kept, with the text of plugins that are single files; those after the one that is gone back to are
+        forgotten. The next reload reads the configuration anew.
+
+        Raises `NotReloaded` when there is none, or it cannot be used any more; then nothing has changed.
+        """
+        earlier = {n: kept for n, kept in self.kept.items() if n != self.generation.number}
+        if (to := number or max(earlier, default=0)) not in earlier:
+            wanted, kept = number or "before this one", ", ".join(map(str, earlier)) or "none"
+            raise NotReloaded(f"there is no generation {wanted} to go back to; kept: {kept}")
+        loaded, codes = earlier[to]
+        return await self._change(lambda: (loaded, plugins.find(loaded, self._given, codes)), to)
+
+    async def _change(self, find: Callable[[], tuple[Loaded, list[Plugin]]], number: int | None = None) -> Generation:
+        async with self._turn:
+            present = self.generation
+            try:
+                self._use(made := await self._make(*await asyncio.to_thread(find)), number)
+            except (ConfigError, PluginLoadError, RefusedToStart) as fault:
+                present.invalid = str(fault)
+                log.error("the configuration cannot be used, generation %d goes on: %s", present.number, present.invalid)
+                raise NotReloaded(present.invalid) from fault
+            return made
 
     # ----------------------------------------------------------------------------------------- stopping
 
@@ -176,8 +310,9 @@ class Jackfield:
             self._server.stop_accepting()
         if self._shared is not None:
             await self._shared.let_finish(self.config.server.grace if grace is None else grace)
-        await self._parts.aclose()
-        self._shared = self._server = None
+        async with self._turn:
+            await self._parts.aclose()
+            self._shared, self._server, self._living = None, None, []
 
     def run(self) -> None:
         """Start, serve until SIGINT or SIGTERM, and stop. Blocks."""

@@ -28,9 +28,10 @@ class Registry:
         aliases: Mapping[str, str | tuple[str, ...]],
         extra: Sequence[tuple[str, ModelInfo]] = (),
         catalogue: Sequence[ModelInfo] = (),
+        discovered: dict[str, Sequence[ModelInfo]] | None = None,
     ) -> None:
         self._accounts, self._aliases, self._extra, self._catalogue = accounts, aliases, extra, catalogue
-        self._discovered: dict[str, Sequence[ModelInfo]] = {}
+        self._discovered = {} if discovered is None else discovered
         self._rebuild()
 
     def discovered(self, credential: str, models: Sequence[ModelInfo]) -> None:

@@ -8,10 +8,12 @@ import difflib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
@@ -58,6 +60,19 @@ class Plugin(msgspec.Struct, kw_only=True, eq=False):
     problems: list[str] = []
     implementations: dict[str, Implementation] = {}
     object: Any = None
+    section: dict[str, Any] = {}
+    """Its own settings: its section without what the kernel reads."""
+    code: bytes | None = None
+    """What its single file says."""
+    parts: AsyncExitStack = msgspec.field(default_factory=AsyncExitStack)
+    """What has to be closed when it is closed, and its own `close`."""
+    memory: dict[Any, Any] = {}
+    """What generations keep of it as long as it runs: what its `register_` hooks gave, and how its other hooks fail."""
+
+    @property
+    def configured(self) -> tuple[Any, ...]:
+        """All that makes it what it is. As long as that stays the same it goes on as it is."""
+        return self.origin, self.config_path, self.distribution, self.settings, self.named, self.section, self.code
 
     @property
     def priority(self) -> int:
@@ -92,14 +107,15 @@ class _Specs(pluggy.PluginManager):
         )
 
 
-def find(loaded: Loaded, given: Sequence[object] = ()) -> list[Plugin]:
-    """Find all plugins, without importing any: entry points, files, objects handed over. Sorted by id."""
+def find(loaded: Loaded, given: Sequence[object] = (), codes: Mapping[str, bytes] | None = None) -> list[Plugin]:
+    """Find all plugins, without importing any: entry points, files, objects handed over. Sorted by id.
+
+    `codes` stand in for what the files of some plugins say now.
+    """
     found: dict[str, Plugin] = {}
-    files = [
-        Plugin(id=name, origin=f"file {said.path}", object=loaded.folder / Path(said.path).expanduser())
-        for name, said in loaded.plugins.items()
-        if said.path
-    ]
+    paths = {name: loaded.folder / Path(said.path).expanduser() for name, said in loaded.plugins.items() if said.path}
+    texts = {name: path.read_bytes() for name, path in paths.items() if path.is_file() and os.access(path, os.R_OK)} | dict(codes or {})
+    files = [Plugin(id=n, origin=f"file {loaded.plugins[n].path}", object=path, code=texts.get(n)) for n, path in paths.items()]
     objects = [Plugin(id=identify(thing), origin="object", named="operator", object=thing) for thing in given]
     for plugin in (*_from_entry_points(loaded), *files, *objects):
         if plugin.origin == getattr(found.get(plugin.id), "origin", None):
@@ -108,6 +124,7 @@ def find(loaded: Loaded, given: Sequence[object] = ()) -> list[Plugin]:
     missing = [Plugin(id=name, origin="configuration") for name in loaded.plugins if name not in found]
     for plugin in (*found.values(), *missing):
         plugin.settings, plugin.config_path = loaded.plugins.get(plugin.id, plugin.settings), f"{loaded.source}: plugins.{plugin.id}"
+        plugin.section = loaded.sections.get(plugin.id, {})
         plugin.named = plugin.named or ("operator" if plugin.id in loaded.named else "defaults" if plugin.id in loaded.plugins else None)
         if plugin.state == "active" and not plugin.settings.enabled:
             plugin.state = "disabled"
@@ -150,10 +167,10 @@ def identify(thing: object) -> str:
     return own if isinstance(own, str) and own else named.__name__.rpartition(".")[2].lower()
 
 
-def load(plugins: Sequence[Plugin], loaded: Loaded, host_for: Callable[[Plugin], Host]) -> None:
+def load(plugins: Sequence[Plugin], loaded: Loaded, host_for: Callable[[Plugin], Host], needed: Container[str] = ()) -> None:
     """Import, check and build each active plugin, each in its own try. Raises `PluginLoadError` when a required one fails.
 
-    `host_for` makes the host that a plugin is handed: as that plugin sees it.
+    `host_for` makes the host that a plugin is handed: as that plugin sees it. Those whose ids are `needed` are required, too.
     """
     specs = _Specs("jackfield")
     specs.add_hookspecs(hooks)
@@ -166,7 +183,8 @@ def load(plugins: Sequence[Plugin], loaded: Loaded, host_for: Callable[[Plugin],
         except BaseException as fault:  # noqa: BLE001 (a plugin may raise anything at all, `SystemExit` included)
             kind = "" if isinstance(fault, pluggy.PluginValidationError) else f"{type(fault).__name__}: "
             plugin.fail(f"plugin {plugin.id!r}: {kind}{' '.join(str(fault).split()) or 'no message'}")
-    if lost := [p.problems[-1] for p in plugins if p.settings.required and p.settings.enabled and p.state == "failed"]:
+    required = (p for p in plugins if p.settings.enabled and (p.settings.required or p.id in needed))
+    if lost := [p.problems[-1] for p in required if p.state == "failed"]:
         raise PluginLoadError("\n".join(lost))
 
 
@@ -175,7 +193,7 @@ def _load_one(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin], Host]
     version = getattr(home, "__version__", None)
     plugin.version = plugin.version or (version if isinstance(version, str) else None)
     factory = getattr(home, "Plugin", None) if isinstance(home, ModuleType) else home
-    section, problems = loaded.sections.get(plugin.id, {}), list[str]()
+    section, problems = plugin.section, list[str]()
     if isinstance(factory, type):
         plugin.config_type = config_type_of(factory, home)
         config = Reader(loaded.source, problems).read(plugin.config_type or dict[str, Any], section, f"plugins.{plugin.id}")
@@ -199,10 +217,15 @@ def _imported(plugin: Plugin) -> object:
     if not isinstance(target, Path):
         return target
     spec = importlib.util.spec_from_file_location(f"jackfield_file_{plugin.id}", target)
-    if spec is None or spec.loader is None or not target.is_file():
-        raise ImportError(f"there is no Python file {target}")
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    if spec is None or plugin.code is None:
+        raise ImportError(f"there is no Python file {target} that can be read")
+    before, module = sys.modules.get(spec.name), importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        exec(compile(plugin.code, target, "exec", dont_inherit=True), vars(module))  # noqa: S102 (a compilation on disk may be older)
+    except BaseException:
+        sys.modules[spec.name] = before or module
+        raise
     return module
 
 

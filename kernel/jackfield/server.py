@@ -10,7 +10,6 @@ import mmap
 import tempfile
 import zlib
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +18,7 @@ from multidict import CIMultiDict
 
 from jackfield import answers, pipeline
 from jackfield.access import strangeness
+from jackfield.addresses import is_loopback
 from jackfield.api import Headers, Pairs
 from jackfield.exchange import Refused
 from jackfield.settings import Limits
@@ -202,19 +202,27 @@ def _json(said: object, status: int) -> web.Response:
 class Server:
     """Listens, and takes each request to the pipeline."""
 
-    def __init__(self, shared: Shared, limits: Limits) -> None:
-        self._shared, self._limits = shared, limits
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
         self._server = web.Server(self._handle, handler_cancellation=True)
         self._listening: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port. Raises `OSError` when the address cannot be had."""
-        loop, limit = asyncio.get_running_loop(), self._limits.headers
-        connection = partial(
-            _Connection, self._server, loop=loop, max_line_size=limit, max_field_size=limit, auto_decompress=False, access_log=_NO_LOG
-        )
-        self._listening = await loop.create_server(connection, host, port, backlog=1024, reuse_address=True)
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(self._connection, host, port, backlog=1024, reuse_address=True)
         return int(self._listening.sockets[0].getsockname()[1])
+
+    def _connection(self) -> _Connection:
+        limit = self._shared.generation.config.limits.headers
+        return _Connection(
+            self._server,
+            loop=asyncio.get_running_loop(),
+            max_line_size=limit,
+            max_field_size=limit,
+            auto_decompress=False,
+            access_log=_NO_LOG,
+        )
 
     def stop_accepting(self) -> None:
         """Take no new connections, and no new requests on those that are open."""
@@ -227,13 +235,12 @@ class Server:
         await self._server.shutdown(1.0)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        downstream = HttpDownstream(self._shared, self._limits, request)
         generation = self._shared.generation
+        downstream = HttpDownstream(self._shared, generation.config.limits, request)
         if downstream.path in _HEALTH and (generation.doorkeepers() or strangeness(downstream) is None):
-            reason = self._not_ready() if downstream.path == "/readyz" else None
-            return _json({"status": "unavailable", "reason": reason} if reason else {"status": "ok"}, 503 if reason else 200)
+            return self._readiness(downstream.peer) if downstream.path == "/readyz" else _json({"status": "ok"}, 200)
         try:
-            limit, headers = self._limits.headers, request.raw_headers
+            limit, headers = generation.config.limits.headers, request.raw_headers
             if len(headers) > _MANY_HEADERS and sum(len(name) + len(value) for name, value in headers) > limit:
                 message = f"the request's headers are over the limit of {limit} bytes (limits.headers)"
                 await answers.refuse_unmatched(generation, downstream, Refused(431, message, code="headers_too_large"))
@@ -246,9 +253,12 @@ class Server:
                 request.transport.abort()
         return downstream.response if downstream.begun else web.Response()
 
-    def _not_ready(self) -> str | None:
-        """Return why the host cannot serve calls, or None when it can."""
+    def _readiness(self, peer: str | None) -> web.Response:
+        """Tell whether the host can serve calls, and why the latest configuration is not used: in full on this machine alone."""
         generation = self._shared.generation
-        if len(generation.dialects) == 1:  # the canonical one is always there
-            return "nothing is plugged in: no plugin has a dialect"
-        return None if generation.accounts else "nothing is plugged in: no provider has a credential"
+        spoken = len(generation.dialects) > 1  # the canonical one is always there
+        lacks = "" if spoken and generation.accounts else "no provider has a credential" if spoken else "no plugin has a dialect"
+        told = {"status": "unavailable", "reason": f"nothing is plugged in: {lacks}"} if lacks else {"status": "ok"}
+        why = generation.invalid if is_loopback(peer or "") else generation.invalid and "see the log"
+        config = {"config": f"invalid: {why}"} if why else {}
+        return _json(told | {"generation": generation.number} | config, 503 if lacks else 200)

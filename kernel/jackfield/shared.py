@@ -48,7 +48,7 @@ class Shared:
 
     @generation.setter
     def generation(self, generation: Generation) -> None:
-        self._generation = generation
+        self._generation, self.lasting.state = generation, generation.state
         self.transport.adopt(generation.config, generation.private_origins())
         health, said = self.lasting.health, generation.config
         health.cooldown, health.probe = said.cooldown, said.probe
@@ -67,6 +67,7 @@ class Shared:
         """Count a call in: the running task serves it."""
         self.current.set(exchange)
         exchange.task = asyncio.current_task()
+        exchange.generation.calls += 1
         self._calls.add(exchange)
 
     def sender(self, exchange: Exchange, made: Tried) -> Callable[[HttpRequest], Awaitable[HttpResponse]]:
@@ -89,7 +90,8 @@ class Shared:
     def end(self, exchange: Exchange) -> None:
         """Count a call out."""
         self._calls.discard(exchange)
-        exchange.task = None  # the task's context holds the exchange: without this every call would be a cycle
+        exchange.task = None  # else every call would be a cycle
+        self.current.set(None)  # the task is the connection's, which may live on without another call
         if not self._calls:
             self._idle.set()
 

@@ -27,8 +27,10 @@ class Found(dict[str, Plugin]):
     """The plugins of a host by id, and what the host made of them."""
 
     def __init__(self, host: Jackfield) -> None:
-        super().__init__({plugin.id: plugin for plugin in host.plugins})
         self.generation, self.problems = host.generation, host.problems
+        for plugin in host.plugins:  # what is wrong with it among the others stands with it, as in `jackfield plugins`
+            plugin.problems += [problem for problem in self.generation.problems if problem.startswith(f"plugin {plugin.id!r}: ")]
+        super().__init__({plugin.id: plugin for plugin in host.plugins})
 
 
 async def load(sections: Any = None, *objects: object, start: bool = False, file: Path | None = None) -> Found:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,7 +18,6 @@ from rich.text import Text
 from jackfield.api import HOOKS
 from jackfield.cli.options import CANNOT_START, config_option, json_option, loaded, overrides, plugin_option
 from jackfield.host import Jackfield
-from jackfield.plugins import Plugin
 
 T = TypeVar("T")
 
@@ -36,7 +35,7 @@ def plugins(config_file: Path | None, files: tuple[Path, ...], order: bool, as_j
     if order:
         _show_order(host, as_json)
         return
-    rows = listing(host.plugins)
+    rows = listing(host)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -157,8 +156,9 @@ async def _with_host(config_file: Path | None, files: tuple[Path, ...], ask: Cal
         raise SystemExit(str(fault)) from None
 
 
-def listing(plugins: Sequence[Plugin]) -> list[dict[str, Any]]:
+def listing(host: Jackfield) -> list[dict[str, Any]]:
     """Return what there is to say of each plugin, as plain data."""
+    beside = host.generation.problems  # what is wrong with a plugin among the others
     return [
         {
             "id": p.id,
@@ -170,7 +170,7 @@ def listing(plugins: Sequence[Plugin]) -> list[dict[str, Any]]:
             "priority": p.priority,
             "grants": list(p.grants),
             "config": p.config_path,
-            "problems": list(p.problems),
+            "problems": p.problems + [problem for problem in beside if problem.startswith(f"plugin {p.id!r}: ")],
         }
-        for p in plugins
+        for p in host.plugins
     ]
