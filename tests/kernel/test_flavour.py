@@ -52,6 +52,23 @@ def applied(raw: bytes | str, *flavours: Flavour, model: str = "m", dialect: str
         ('{"a":1 }', {"fill": {"f": {"value": [1]}}}, '{"a":1,"f":[1] }', [("f", "invented")]),
         ('{"f":null,"a":1}', {"fill": {"f": {"value": ""}}}, '{"a":1,"f":""}', [("f", "invented")]),
         ('{"f":"","a":1}', {"fill": {"f": {"value": "x"}}}, '{"f":"","a":1}', []),
+        ('{"s": "Sig: 1\\nA \\u00e9", "v":1.10}', {"lines": {"s": "Sig:"}}, '{"s": "A é", "v":1.10}', [("s", "changed")]),
+        ('{"s":"Sig: 1","v":1}', {"lines": {"s": "Sig:"}}, '{"v":1}', [("s", "dropped")]),
+        ('{"s":"A\\nSig: 1"}', {"lines": {"s": "Sig:"}}, '{"s":"A\\nSig: 1"}', []),
+        ('{"s":["Sig: 1"],"t":"Sig: 1"}', {"lines": {"s": "Sig:"}}, '{"s":["Sig: 1"],"t":"Sig: 1"}', []),
+        (
+            '{"s": [ {"t":"Sig: 1"} , {"t": "A" , "c":1.0} ]}',
+            {"lines": {"s": "Sig:", "s[*].t": "Sig:"}},
+            '{"s": [{"t": "A" , "c":1.0}]}',
+            [("s[0]", "dropped")],
+        ),
+        (
+            '{"s":[{"t":"Sig: 1\\n\\nA","c":1.0}, 7]}',
+            {"lines": {"s[*].t": "Sig:"}, "drop": ["s[*].c"]},
+            '{"s":[{"t":"\\nA"}, 7]}',
+            [("s[0]", "changed"), ("s[0].c", "dropped")],
+        ),
+        ('{"s":[{"t":"Sig: 1"}],"v":1}', {"lines": {"s[*].t": "Sig:"}}, '{"v":1}', [("s[0]", "dropped")]),
         (
             '{"l":[{"t":[1]},{"t":[]},{"t":null},{}]}',
             {"fill": {"l[*].f": {"value": 0, "beside": "t"}}},

@@ -5,11 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
-from jackfield.api import Attempt, Auth, Bearer, HttpProvider, HttpRequest, KeyHeader, ModelInfo, QuotaHeaders, Rule, Seconds, Timeouts
+from jackfield.api import (
+    Attempt,
+    Auth,
+    Bearer,
+    Flavour,
+    HttpProvider,
+    HttpRequest,
+    KeyHeader,
+    ModelInfo,
+    Operation,
+    QuotaHeaders,
+    Rule,
+    Seconds,
+    Timeouts,
+)
 from jackfield_anthropic.catalogue import CATALOGUE
+from jackfield_anthropic.messages.extras import ATTRIBUTION
 
 BASE_URL: Final = "https://api.anthropic.com"
 """Anthropic's API reference, "Overview": the URL below which all paths stand."""
@@ -99,6 +115,19 @@ QUOTA: Final = (
 """Which headers tell what is left of an account's limits."""
 
 
+_WITH_SYSTEM: Final[tuple[Operation, ...]] = ("generate", "count")
+
+NO_ATTRIBUTION: Final = tuple(
+    Flavour(
+        why="it differs from request to request and is read by Anthropic alone: a cache would never find the prompt again",
+        operation=operation,
+        lines={"system": ATTRIBUTION, "system[*].text": ATTRIBUTION},
+    )
+    for operation in _WITH_SYSTEM
+)
+"""What is left out of requests to servers that are not Anthropic's."""
+
+
 class TimeoutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Limits on waiting for one server."""
 
@@ -144,6 +173,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     query: dict[str, str] = {}
     paths: dict[str, str] = {}
     """Other paths than the usual ones, by operation: `generate`, `count`, `models`."""
+    attribution: bool = False
+    """What Claude Code says of itself in the first line of the system's text is passed on: the server is a way to Anthropic."""
     timeouts: TimeoutSettings | None = None
 
     def __post_init__(self) -> None:
@@ -225,9 +256,14 @@ def compatible(key: str, settings: ServerSettings) -> HttpProvider:
         paths=settings.paths,
         query=settings.query,
         timeouts=_limits(settings.timeouts),
+        flavours=() if settings.attribution or _host(settings.base_url) == _host(BASE_URL) else NO_ATTRIBUTION,
     )
     provider.key_optional = settings.auth is None
     return provider
+
+
+def _host(url: str) -> str | None:
+    return urlsplit(url).hostname
 
 
 def _auth(said: Literal["x-api-key", "bearer", "none"] | AuthSettings | None) -> Auth | None:

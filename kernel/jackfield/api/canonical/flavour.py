@@ -75,13 +75,17 @@ class Flavour(msgspec.Struct, frozen=True, kw_only=True, eq=False, omit_defaults
     """Figures that must lie in a range, by field; those outside are moved to its end."""
     fill: dict[str, Fill] = {}
     """Fields that must be there, by path."""
+    lines: dict[str, str] = {}
+    """First lines that are taken out of texts, by field: how they begin. A text of which nothing is left goes too, together with
+    the item of an array in which it is the field: `system[*].text`."""
 
     def __post_init__(self) -> None:
-        for path in (*self.drop, *self.rename, *self.values, *self.clamp, *self.fill):
+        for path in (*self.drop, *self.rename, *self.values, *self.clamp, *self.fill, *self.lines):
             if _FIELD.fullmatch(path) is None:
                 raise ValueError(f"{path!r} names no field: expected names with '.' between them and '[*]' for the items of an array")
-            if path.endswith("[*]") and path in (*self.drop, *self.rename, *self.fill):
-                raise ValueError(f"{path!r} names the items of an array: only fields of an object can be dropped, renamed or filled")
+            if path.endswith("[*]") and path in (*self.drop, *self.rename, *self.fill, *self.lines):
+                says = "only fields of an object can be dropped, renamed, filled or shortened"
+                raise ValueError(f"{path!r} names the items of an array: {says}")
 
         for path in (*self.when, *self.unless):
             if _FIELD.fullmatch(path) is None or "[" in path:
@@ -146,6 +150,8 @@ class _Node(msgspec.Struct, eq=False):
     name: str | None = None
     values: dict[bytes, bytes | None] = {}
     range: Range | None = None
+    line: tuple[str, str] | None = None
+    """The field with a text here, `''` for a text that stands here itself, and how the line begins that is taken out of it."""
     fill: Fill | None = None
     fills: dict[str, bytes] = {}
     """What is sent for each of `fields` that may have to be filled."""
@@ -191,6 +197,10 @@ def _add(root: _Node, flavour: Flavour) -> None:
         _at(root, path, why).fill = fill
     for path, said in flavour.values.items():
         _at(root, path, why).values.update(_encoded(said))
+    for path, begins in flavour.lines.items():
+        above, _, field = path.rpartition(".")
+        within = above.endswith("[*]")
+        _at(root, above if within else path, why).line = (field if within else "", begins)
 
 
 def _encoded(said: Mapping[str, Any]) -> Iterable[tuple[bytes, bytes | None]]:
@@ -217,15 +227,20 @@ def _look_for(node: _Node) -> set[bytes]:
     for name, child in node.fields.items():
         needs = _look_for(child)
         child.always = child.dropped or child.name is not None or child.range is not None or _ANY in child.values
-        below |= {msgspec.json.encode(name)} if child.always else needs | set(child.values)
+        below |= {msgspec.json.encode(name)} if child.always else needs | set(child.values) | _line_of(child)
         if child.fill is not None:
             node.fills[name] = msgspec.json.encode(child.fill.value)
             below.add(b"" if child.fill.beside is None else msgspec.json.encode(child.fill.beside))
     if node.items is not None:
-        below |= _look_for(node.items) | ({b""} if _ANY in node.items.values else set(node.items.values))
+        below |= _look_for(node.items) | ({b""} if _ANY in node.items.values else set(node.items.values)) | _line_of(node.items)
     if node.accept is None and below and b"" not in below:
         node.hint = _search(below)
     return below
+
+
+def _line_of(node: _Node) -> set[bytes]:
+    """Return the text by which a line is found that is to be taken out here."""
+    return {msgspec.json.encode(node.line[1])[1:-1]} if node.line is not None else set()
 
 
 def _search(texts: set[bytes]) -> Callable[[bytes], object]:
@@ -281,7 +296,7 @@ def _concerns(name: str, value: bytes, root: _Node) -> bool:
     node = root.fields.get(name)
     if node is None:
         return root.accept is not None and name not in root.accept
-    if node.always or (node.values and value in node.values):
+    if node.always or (node.values and value in node.values) or any(line in value for line in _line_of(node)):
         return True
     return bool(node.fields or node.items) and (node.hint is None or bool(node.hint(value)))
 
@@ -297,13 +312,19 @@ def _rewrite(raw: bytes, node: _Node, place: _Place) -> bytes:
 
 
 def _rewrite_array(raw: bytes, node: _Node, place: _Place) -> bytes:
-    pieces, end = list[bytes](), 0
-    for index, (start, stop) in enumerate(items(raw)):
+    pieces, end, left = list[bytes](), 0, list[bytes]()
+    for index, (start, stop) in enumerate(spans := list(items(raw))):
         old = raw[start:stop]
         new = _value(old, node, place.item(index))
+        if new is None and node.line is None:
+            new = old  # an item of which nothing may be left out
+        if new is not None:
+            left.append(new)
         if new is not old and new is not None:
             pieces += (raw[end:start], new)
             end = stop
+    if len(left) < len(spans):
+        return b"[" + b",".join(left) + b"]"
     return b"".join((*pieces, raw[end:])) if pieces else raw
 
 
@@ -368,16 +389,35 @@ def _gone(node: _Node, here: _Place, names: frozenset[str]) -> bool:
 
 def _value(said: bytes, node: _Node, here: _Place) -> bytes | None:
     """Return a value as it is to leave, or None when its field is dropped because of it."""
+    if node.line is not None:
+        shorter = _without_line(said, *node.line)
+        if shorter is not said:
+            here.note("changed" if shorter is not None else "dropped", node.why)
+        if shorter is None:
+            return None
+        said = shorter
     new = node.values.get(said, node.values.get(_ANY, _KEPT)) if node.values else _KEPT
     if new is _KEPT and node.range is not None and said[:1] in b"-0123456789":
         new = _within(said, *node.range)
     if new is _KEPT or new == said:
-        return _rewrite(said, node, here) if node.fields or node.items is not None else said
+        made = _rewrite(said, node, here) if node.fields or node.items is not None else said
+        return None if made == b"[]" != said else made
     if new is None:
         here.note("dropped", f"{node.why}: {said.decode()}")
     else:
         here.note("changed", f"{node.why}: {said.decode()} is sent as {new.decode()}")
     return new
+
+
+def _without_line(said: bytes, field: str, begins: str) -> bytes | None:
+    """Return a value without the first line of its text, if that begins so; None where nothing else is left of the text."""
+    span = locate(said, (field,)) if field and said[:1] == b"{" else (0, len(said))
+    text = said[slice(*span)] if span is not None else b""
+    words = msgspec.json.decode(text) if text[:1] == b'"' else ""
+    if span is None or not words.startswith(begins):
+        return said
+    rest = words.partition("\n")[2]
+    return said[: span[0]] + msgspec.json.encode(rest) + said[span[1] :] if rest.strip() else None
 
 
 def _within(said: bytes, least: float, most: float) -> bytes:

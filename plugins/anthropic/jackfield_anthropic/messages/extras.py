@@ -17,6 +17,9 @@ NAME: Final = "anthropic.messages"
 FAMILY: Final = "anthropic"
 """The models whose signatures it carries."""
 
+ATTRIBUTION: Final = "x-anthropic-billing-header:"
+"""How the line begins in which Claude Code names itself and signs its request, at the head of what the system says."""
+
 _own: Final = Extras(NAME)
 extra: Final = _own.of
 kept: Final = _own.keep

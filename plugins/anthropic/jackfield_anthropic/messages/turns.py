@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Literal, get_args
 
+import msgspec
+from msgspec.structs import replace
+
 from jackfield.api import BadRequest
 from jackfield.api.canonical import Message, Opaque, Part, Text, ToolResult
 from jackfield.api.canonical.codec import Fields, Memo, load, missing, overlay, unknown_value
 from jackfield_anthropic.messages import blocks
 from jackfield_anthropic.messages.abilities import abilities_of
-from jackfield_anthropic.messages.extras import extra, kept
+from jackfield_anthropic.messages.extras import ATTRIBUTION, extra, kept
 from jackfield_anthropic.messages.losses import Losses, changed, dropped, invented
 from jackfield_anthropic.messages.thoughts import attached
 
@@ -39,8 +42,8 @@ _INSIDE: Final = "=inside"
 _APART: Final = "=apart"
 """The key under which a message keeps that it stood apart from one before it by the same speaker."""
 
-_ATTRIBUTION: Final = "x-anthropic-billing-header:"
-"""What the text begins with in which Claude Code names itself."""
+_LINE: Final = "billing line"
+"""The kind of what is kept of a text's first line, if that alone is for Anthropic; one that stands by itself is `billing`."""
 
 
 # ---------------------------------------------------------------------------------------------- reading
@@ -52,7 +55,8 @@ def decode_system(fields: Fields) -> list[Message]:
     if value is None:
         return []
     inner = Fields({}, "")
-    parts = blocks.take_content(value, Fields({}, "system")) if isinstance(value, str) else _system_blocks(value, inner)
+    text = isinstance(value, str)
+    parts = _attributed(value, blocks.take_content(value, Fields({}, "system"))) if text else _system_blocks(value, inner)
     if not parts:
         fields.rest["system"] = value
         return []
@@ -62,18 +66,22 @@ def decode_system(fields: Fields) -> list[Message]:
 def _system_blocks(value: Any, inner: Fields) -> tuple[Part, ...]:
     if not isinstance(value, list):
         raise BadRequest("'system' must be a text or a list of text blocks", "system", "invalid_type")
-    parts = tuple([_system_block(item, f"system[{at}]") for at, item in enumerate(value)])
-    if len(parts) == 1 and blocks.is_bare(parts[0]):
+    decoded = [(item, blocks.decode_block(item, f"system[{at}]")) for at, item in enumerate(value)]
+    parts = tuple([part for item, read in decoded for part in _attributed(item, (read,))])
+    if len(value) == 1 and blocks.is_bare(parts[-1]):
         inner.rest["content"] = []
     return parts
 
 
-def _system_block(value: Any, path: str) -> Part:
-    """Read one block of `system`. What Claude Code says of itself there is for Anthropic alone."""
-    part = blocks.decode_block(value, path)
-    if isinstance(part, Text) and part.text.startswith(_ATTRIBUTION):
-        return blocks.opaque(value, "billing")
-    return part
+def _attributed(value: Any, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Keep what Claude Code says of itself in a text's first line for Anthropic alone: it differs from request to request."""
+    part = parts[0] if parts else None
+    if not isinstance(part, Text) or not part.text.startswith(ATTRIBUTION):
+        return parts
+    line, _, rest = part.text.partition("\n")
+    if not rest.strip():
+        return (blocks.opaque({"type": "text", "text": value} if isinstance(value, str) else value, "billing"),)
+    return (blocks.opaque({"type": "text", "text": line}, _LINE), replace(part, text=rest))
 
 
 def decode_messages(fields: Fields) -> list[Message]:
@@ -190,9 +198,12 @@ def _encode_system(messages: Sequence[Message], losses: Losses) -> Any:
         return None
     placed = [(part, f"messages[{at}].parts[{place}]") for at, message in enumerate(messages) for place, part in enumerate(message.parts)]
     form = extra(messages[0].extensions).get("content") if len(messages) == 1 else None
-    texts = []
+    texts = list[tuple[Part, str]]()
     for part, path in placed:
-        if isinstance(part, Text | Opaque):
+        before = texts[-1][0] if texts else None
+        if isinstance(part, Text) and isinstance(before, Opaque) and before.kind == _LINE:
+            texts[-1] = (replace(part, text=f"{msgspec.json.decode(before.value)['text']}\n{part.text}"), path)
+        elif isinstance(part, Text | Opaque):
             texts.append((part, path))
         else:
             dropped(losses, path, "the system speaks in texts alone")
