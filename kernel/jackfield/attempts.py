@@ -235,10 +235,9 @@ def _after_attempts(exchange: Exchange, failures: Sequence[Failure], model: str)
 
 def _all_rest(health: Health, pool: Pool) -> Failure:
     """Say why nobody can be asked: `all 3 credentials for 'm' are resting: 2 rate-limited until 12:31:05, 1 switched off`."""
-    reasons = Counter(candidate.account.why(candidate.model) for candidate in pool.all)
-    causes = {row.cause for candidate in pool.all for row in health.rows(candidate)}
     wait, many = health.soonest(pool.all), len(pool.all)
+    causes = {row.cause for candidate in pool.all for row in health.rows(candidate)}
     who = f"all {many} credentials for {pool.model!r} are" if many > 1 else f"the only credential for {pool.model!r} is"
-    says = f"{who} resting: {', '.join(f'{n} {why}' if many > 1 else why for why, n in reasons.most_common())}"
+    says = f"{who} resting: {health.reasons(pool.all)}"
     waits = causes and causes <= _BUSY and not any(candidate.account.off for candidate in pool.all)
     return failure("rate" if waits else "overload", says, code="all_resting", retry_after=wait)

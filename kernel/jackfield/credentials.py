@@ -37,8 +37,7 @@ class Account:
     def take(self, credential: Credential, provider: Provider) -> None:
         """Take what was edited; figures and health stay, but for what was wrong with a key that is another now."""
         if credential.key != self.credential.key:
-            for place in [place for place, row in self.resting.items() if row.cause in ("credential", "account_action")]:
-                del self.resting[place]
+            self.health.forget(self, "credential", "account_action")
         self.credential, self.provider, self.prepared = credential, provider, {}
 
     @property
@@ -79,16 +78,15 @@ class Account:
             window, most = int(now // seconds), getattr(self.credential.limits, name, None)
             before, spent = self._spent.get(name, (window, 0))
             self._spent[name] = window, amount + (spent if before == window else 0)
-            if most is not None and self._spent[name][1] >= most:
-                self.health.rest(
-                    self, OWN_LIMIT, Cooling("rate", (window + 1) * seconds, now, told=True, message=f"its limits.{name} is {most}")
-                )
+            row, until = self.resting.get(OWN_LIMIT), float((window + 1) * seconds)
+            if most is not None and self._spent[name][1] >= most and (row is None or row.until < until):
+                self.health.rest(self, OWN_LIMIT, Cooling("rate", until, now, told=True, message=f"its limits.{name} is {most}"))
 
     def measured(self, model: str, found: tuple[QuotaWindow, ...]) -> None:
         """Take what an answer says of the account's quota; what is spent makes it rest until there is new."""
         if found:
             self.quota = found
-        for window in found:
+        for window in sorted(found, key=lambda window: window.resets_at or 0.0):  # the last to reset decides
             if window.spent and window.resets_at is not None and window.resets_at > (now := time.time()):
                 cause: Cause = "quota" if window.resets_at - now > self.health.probe.after else "rate"
                 place = ALL_MODELS if window.of == "credential" else model

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextvars import Context
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -46,6 +47,8 @@ _LENGTHS: Final = Cooldown(
 _MOST_DOUBLED: Final = 32
 _LONGEST: Final = 31 * 86400.0
 """Seconds that are believed of an upstream."""
+_MOST_ROWS: Final = 256
+"""Models of one credential that rest."""
 _REMEMBERED: Final = 1024
 """Latest changes by which pools find out whether they are concerned."""
 _LOOKS_APART: Final = 1.0
@@ -106,20 +109,31 @@ class Health:
         times = row.times + (not active) if row is not None and recent else 1
         told = failure.retry_after is not None
         seconds = failure.retry_after if failure.retry_after is not None else length * min(2 ** (times - 1), _MOST_DOUBLED)
-        if length > 0 and seconds > 0:
-            until = now + min(seconds, _LONGEST)
-            until = max(until, row.until) if row is not None and active and row.told and not told else until
+        until = now + min(seconds, _LONGEST)
+        said = row is not None and active and row.told and not told and row.until > until  # the upstream's word stands
+        if length > 0 and seconds > 0 and not said:
             first, again = now + self.probe.after, now + self.probe.interval
             probe_at = NEVER if failure.cause in _NOT_PROBED else max(row.probe_at, again) if row is not None and active else first
             self.rest(account, place, Cooling(failure.cause, until, now, times, told, probe_at, failure.message))
 
     def rest(self, account: Account, place: str, row: Cooling) -> None:
         """Let a credential rest, for a model or for all."""
-        account.resting[place] = row
+        held = account.resting
+        held[place] = row
+        if len(held) > _MOST_ROWS:  # callers can make up names of models
+            for over in sorted(held, key=lambda name: held[name].until)[: _MOST_ROWS // 2]:
+                del held[over]
         self.next_probe = min(self.next_probe, row.probe_at)
         self._note(account)
-        # Of a context of its own: that of a call would hold the call until then.
-        asyncio.get_running_loop().call_later(max(0.0, row.until - time.time()) + 0.001, self._note, account, context=Context())
+        self._await_end(account, row)
+
+    def _await_end(self, account: Account | None, row: Cooling) -> None:
+        """Take down when a rest is over, by the wall clock: that may run a little slower than the timers."""
+        if (left := row.until - time.time()) > 0:
+            # Of a context of its own: that of a call would hold the call until then.
+            asyncio.get_running_loop().call_later(left + 0.001, self._await_end, account, row, context=Context())
+        else:
+            self._note(account)
 
     def answered(self, account: Account, model: str, began: float) -> None:
         """Take note of an answer to an attempt that began at a Unix time: what rested before is healed."""
@@ -127,6 +141,12 @@ class Health:
             if (row := account.resting.get(place)) is not None and row.since < began:
                 del account.resting[place]
                 self._note(account)
+
+    def forget(self, account: Account, *causes: Cause) -> None:
+        """Let an account rest for these causes no longer."""
+        for place in [place for place, row in account.resting.items() if row.cause in causes]:
+            del account.resting[place]
+        self._note(account)
 
     def reset(self, credential: str | None = None) -> None:
         """Forget why a credential rests, or all of them."""
@@ -190,13 +210,26 @@ class Health:
         What an upstream said, a limit and an account whose owner must act are no guesses.
         """
         rested = ((c, self.rows(c)) for c in pool.all if c.id not in pool.tried and not c.account.off)
-        guessed = [(rows, c) for c, rows in rested if rows and not any(row.told or row.cause == "account_action" for row in rows)]
-        return min(guessed, key=lambda one: (one[0][0].cause in _NOT_PROBED, one[0][0].until))[1] if guessed else None
+        guessed = [(rows, c) for c, rows in rested if not any(row.told or row.cause == "account_action" for row in rows)]
+        ranked = [((rows[0].cause in _NOT_PROBED, rows[0].until), c) if rows else ((False, 0.0), c) for rows, c in guessed]
+        # Without rows its rest is over, although nobody has taken that down yet.
+        return min(ranked, key=itemgetter(0))[1] if ranked else None
 
     def soonest(self, candidates: Iterable[Candidate]) -> float | None:
         """Return in how many seconds the first of some candidates rests no longer; None when nobody will be there."""
         untils = [max((row.until for row in self.rows(c)), default=0.0) for c in candidates if not c.account.off]
         return max(0.0, min(untils) - time.time()) if untils else None
+
+    def reasons(self, candidates: Sequence[Candidate]) -> str:
+        """Say why candidates are passed over, and how many for which reason: `2 rate-limited until 12:31:05, 1 switched off`."""
+        ends: dict[str, list[str]] = {}
+        rested = [(c, next(iter(self.rows(c)), None)) for c in candidates]
+        for until, what in sorted(
+            (0.0, "switched off") if c.account.off or row is None else (row.until, SAYS[row.cause]) for c, row in rested
+        ):
+            ends.setdefault(what, []).append(f" until {clock(until)}" if until else "")
+        said = [(len(all_), what, all_[0] + " or later" * (all_[0] != all_[-1])) for what, all_ in ends.items()]
+        return ", ".join(f"{n} {what}{until}" if len(candidates) > 1 else f"{what}{until}" for n, what, until in sorted(said, reverse=True))
 
     def look(self, now: float) -> None:
         """Mind leaps of the wall clock: rests end by it after a sleep, and are not longer because it was set back."""
@@ -222,6 +255,8 @@ class Health:
         self.off.update(said.off)
         for name, rows in said.resting.items():
             self.resting.setdefault(name, {}).update(rows)
+            for row in rows.values():
+                self._await_end(None, row)
         self._schedule_probe(time.time())
         self._note(None)
 

@@ -130,8 +130,13 @@ class Probe(Settings, frozen=True):
 
     after: Seconds = Seconds(60)
     """Since it failed."""
-    interval: Annotated[Seconds, Meta(gt=0)] = Seconds(60)
+    interval: Seconds = Seconds(60)
     """Between two tries."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would try it with every call."""
+        if not self.interval > 0:
+            raise ValueError("interval: expected a time above 0")
 
 
 class Attempts(Settings, frozen=True):
