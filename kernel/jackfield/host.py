@@ -248,10 +248,16 @@ class Jackfield:
         shared.first_models = self._discovery.first_answers
         self._parts.push_async_callback(self._discovery.stop)
         if self._listen:
+            tls = None
+            if server.tls is not None:
+                from jackfield.cli.certificates import Certificates  # noqa: PLC0415 (watching files is the process's business)
+
+                shared.sweeper.waiting.add(certificates := Certificates(server.tls, self.loaded.folder))
+                tls = certificates.context
             self._server = Server(shared)
             self._parts.push_async_callback(self._server.stop)
             try:
-                self.port = await self._server.start(server.host, server.port)
+                self.port = await self._server.start(server.host, server.port, tls)
             except OSError as fault:
                 raise RefusedToStart(f"cannot listen on {server.host}:{server.port}: {fault.strerror or fault} (server.port)") from fault
 

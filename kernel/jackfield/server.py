@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import math
 import mmap
+import ssl
 import tempfile
 import zlib
 from collections.abc import Callable, Coroutine, Sequence
@@ -28,6 +29,8 @@ from jackfield.trace import log
 from jackfield.transport import LARGE
 
 _HEALTH: Final = frozenset({"/healthz", "/readyz"})
+_HANDSHAKE: Final = 10.0
+"""Seconds that a client may take for the handshake of TLS."""
 _MANY_HEADERS: Final = 16
 """Fewer headers are not added up: the parser bounds each one."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -187,6 +190,8 @@ class _Connection(web.RequestHandler):
         if status >= 500:
             log.error("a request failed inside the host", exc_info=exc)
         said = (message or "the request failed").partition("\n")[0].rstrip(":")
+        if "HTTPS traffic" in said:
+            log.info("a client speaks HTTPS to a port that serves plain HTTP: it should say http://, or server.tls is missing")
         if "Got more than" in said or "Too many headers" in said:
             status, said = 431, f"the request's headers are too many, or over the limit of {self.max_field_size} bytes (limits.headers)"
         return _json(
@@ -207,10 +212,11 @@ class Server:
         self._server = web.Server(self._handle, handler_cancellation=True)
         self._listening: asyncio.Server | None = None
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; return the port. Raises `OSError` when the address cannot be had."""
         loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self._connection, host, port, backlog=1024, reuse_address=True)
+        times: dict[str, Any] = {} if tls is None else {"ssl_handshake_timeout": _HANDSHAKE, "ssl_shutdown_timeout": 1.0}
+        self._listening = await loop.create_server(self._connection, host, port, backlog=1024, reuse_address=True, ssl=tls, **times)
         return int(self._listening.sockets[0].getsockname()[1])
 
     def _connection(self) -> _Connection:

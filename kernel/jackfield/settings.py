@@ -14,6 +14,15 @@ class Settings(Struct, forbid_unknown_fields=True, frozen=True):
     """A section of the configuration."""
 
 
+class Tls(Settings, frozen=True):
+    """With what the host serves HTTPS."""
+
+    cert: str
+    """The file with the certificate and those that it rests upon, in the form PEM; relative to the configuration file."""
+    key: str | None = None
+    """The file with its key; None when that is in the same file."""
+
+
 class Server(Settings, frozen=True):
     """Where the host listens, and how it treats its connections."""
 
@@ -23,6 +32,7 @@ class Server(Settings, frozen=True):
     """Quiet time in a stream after which a comment keeps the connection alive, where the dialect has one."""
     grace: Seconds = Seconds(25)
     """How long calls may take to finish when the host stops."""
+    tls: Tls | None = None
 
 
 class Limits(Settings, frozen=True):

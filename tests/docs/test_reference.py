@@ -55,6 +55,7 @@ def test_the_shapes_and_options_of_hooks_are_all_explained() -> None:
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "All sections": settings.Config,
     "server": settings.Server,
+    "server.tls": settings.Tls,
     "limits": settings.Limits,
     "timeouts": settings.Timeouts,
     "timeouts.providers and timeouts.models": settings.SomeTimeouts,

@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 
 from jackfield.addresses import is_loopback
+from jackfield.cli.certificates import Certificates
 from jackfield.cli.options import config_option, overrides, plugin_option
 from jackfield.config import ConfigError
-from jackfield.host import Jackfield
+from jackfield.host import Jackfield, RefusedToStart
 from jackfield.plugins import PluginLoadError
 
 
@@ -51,4 +52,9 @@ def _kept_from_serving(host: Jackfield) -> list[str]:
     config, generation, found = host.config, host.generation, list[str]()
     if not is_loopback(config.server.host) and not generation.doorkeepers():
         found.append(f"{host.loaded.source}: server.host: others can reach {config.server.host!r}, but nothing asks who calls")
+    if config.server.tls is not None:
+        try:
+            Certificates(config.server.tls, host.loaded.folder)
+        except RefusedToStart as fault:
+            found.append(f"{host.loaded.source}: {fault}")
     return found

@@ -59,7 +59,7 @@ def _announce(host: Jackfield) -> None:
         log.warning("%s", problem)
     if host.config.proxy is None and (name := next(filter(os.environ.get, _PROXIES), None)) is not None:
         log.info("$%s is not used: to go through that proxy, write `proxy: ${%s}`", name, name)
-    address = f"http://{_shown(host.config.server.host)}:{host.port}"
+    address = f"http{'s' if host.config.server.tls else ''}://{_shown(host.config.server.host)}:{host.port}"
     click.echo(f"jackfield listens on {address}")
     active = [plugin.id for plugin in host.plugins if plugin.state == "active"]
     click.echo(f"plugins: {', '.join(active) or 'none: nothing is plugged in, so nothing but /healthz is served'}")

@@ -62,8 +62,8 @@ class Harness:
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:port`."""
-        return f"http://127.0.0.1:{self.host.port}"
+        """`http://127.0.0.1:port`, or `https` where the configuration says so."""
+        return f"http{'s' if self.host.config.server.tls else ''}://127.0.0.1:{self.host.port}"
 
     @asynccontextmanager
     async def open(
