@@ -153,8 +153,10 @@ def _attempt(exchange: Exchange, candidate: Candidate) -> Attempt:
         attempt.query = Pairs(pair for pair in call.query if pair[0] in attempt.dialect.request_query) if call.query else call.query
     if attempt.endpoint is None or attempt.endpoint.upstream is None:
         attempt.endpoint = endpoint_for(attempt.dialect, call.operation, call.stream)
-    if exchange.request_headers:
-        attempt.headers = bodies.sendable(attempt.headers.with_changes(exchange.request_headers))
+    copied = generation.copied.get(candidate.credential, {})
+    if copied or exchange.request_headers:
+        said = {name: call._full_headers.get(client) for name, client in copied.items()}
+        attempt.headers = bodies.sendable(attempt.headers.with_changes(said | exchange.request_headers))
     return attempt
 
 

@@ -236,8 +236,18 @@ class Generation:
         given = [*self._configured, *chain.from_iterable(source.credentials for source in self.sources), *self._implied]
         self.accounts = accounts(given, self.providers, lasting.accounts, self.problems, lasting.health)
         lasting.accounts.update({account.credential.id: account for account in self.accounts})
+        self.copied = {a.credential.id: names for a in self.accounts if (names := self._copied(a.credential))}
+        """By credential: the client's headers that its requests copy, by the names that they have there."""
         named, known = self.config.models, lasting.discovered
         self.models = Registry(self.accounts, named.aliases, self.extra_models, named.catalogue, known)
+
+    def _copied(self, credential: Credential) -> dict[str, str]:
+        said = {name: value[1:] for name, value in credential.headers.items() if value.startswith("$")}
+        never = NEVER_SENT.union(*(dialect.key_headers for dialect in self.dialects.values())) if said else NEVER_SENT
+        wrong = [name for name, client in said.items() if {name.lower(), client.lower()} & never]
+        says = "{}: headers.{}: ${} is not copied: keys, cookies and what concerns a connection never are; it is left out"
+        self.problems += [says.format(credential.origin, name, said.pop(name)) for name in wrong]
+        return said
 
 
 def choose_store(loaded: Loaded, found: Sequence[Plugin], lasting: Lasting) -> tuple[StateStore | None, list[str]]:

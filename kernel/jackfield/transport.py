@@ -315,7 +315,7 @@ def _fixed(bodiless: bool, account: Account | None) -> CIMultiDict[str]:
     made = CIMultiDict(_FIXED if bodiless else (*_FIXED, _JSON))
     if account is not None:
         auth, key = account.provider.auth, account.credential.key
-        made.update(account.credential.headers)
+        made.update({name: value for name, value in account.credential.headers.items() if not value.startswith("$")})
         made.update(auth.headers(key) if auth is not None and key is not None else ())
     return made
 
