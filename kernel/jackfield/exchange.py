@@ -90,8 +90,8 @@ class Tried(msgspec.Struct, kw_only=True):
 
     def explain(self) -> dict[str, object]:
         """Return the attempt, and how it failed if it did, as plain data."""
-        failed, shown = self.failure, ("cause", "status", "message", "detail")
-        why = {} if failed is None else {name: getattr(failed, name) for name in shown}
+        failed, shown = self.failure, ("cause", "status", "message", "detail", "link")
+        why = {} if failed is None else {name: said for name in shown if (said := getattr(failed, name)) is not None}
         return {"candidate": self.attempt.candidate.id, "model": self.attempt.model, **why}
 
     def fail(self, told: Failure) -> None:

@@ -114,7 +114,8 @@ class Health:
         if length > 0 and seconds > 0 and not said:
             first, again = now + self.probe.after, now + self.probe.interval
             probe_at = NEVER if failure.cause in _NOT_PROBED else max(row.probe_at, again) if row is not None and active else first
-            self.rest(account, place, Cooling(failure.cause, until, now, times, told, probe_at, failure.message))
+            says = failure.message if failure.link is None else f"{failure.message}; its owner must go to {failure.link}"
+            self.rest(account, place, Cooling(failure.cause, until, now, times, told, probe_at, says))
 
     def rest(self, account: Account, place: str, row: Cooling) -> None:
         """Let a credential rest, for a model or for all."""

@@ -255,7 +255,8 @@ class Relay:
             self._made.usage = self._exchange.usage = usage_at(self._up, seen)
             for event in found(self._up, self._up.needles.error, seen):
                 if (error := event.error) is not None:
-                    told = self._made.attempt.provider.classify(self._up, max(error.status, 500), self._reply.headers, event.data)
+                    status = error.status if error.status >= 400 else 502
+                    told = self._made.attempt.classify(status, self._reply.headers, event.data)
                     self._failed(msgspec.structs.replace(told, message="the provider's stream ended with an error"))
 
     # ------------------------------------------------------------------------------------------- as a whole

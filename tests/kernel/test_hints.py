@@ -246,3 +246,17 @@ async def test_rules_for_a_provider_that_is_not_there_are_a_problem() -> None:
     config = {"failures": {"tooy": [{"status": 429, "cause": "quota"}]}}
     async with toy_host(config=config, provider=ToyProvider()) as host:
         assert host.host.problems == ["config: failures.tooy: there is no provider 'tooy'; did you mean 'toy'?"]
+
+
+async def test_where_an_accounts_owner_must_go_is_told_the_operator_and_not_the_client() -> None:
+    provider = ToyProvider(answer=failing((403, {"oops": "verify at https://accounts.example/verify"})))
+    config = {"failures": {"toy": [{"status": 403, "match": "verify", "cause": "account_action"}]}}
+    observer = Observer()
+    async with toy_host(observer, provider=provider, config=config) as host:
+        refused = await ask(host)
+        explained = await observer.explained()
+        rows = str(host.host.generation.accounts[0].resting)
+    assert refused.status == 503
+    assert b"accounts.example" not in refused.body
+    assert "'link': 'https://accounts.example/verify'" in explained
+    assert "its owner must go to https://accounts.example/verify" in rows

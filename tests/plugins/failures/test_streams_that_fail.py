@@ -123,3 +123,18 @@ async def test_a_stream_that_begins_with_an_error_is_answered_by_another_credent
     assert len({request.headers["authorization"] for request in upstream.requests}) == 2
     last = max((attempt for attempt, _ in observer.usages), key=lambda attempt: attempt.number)
     assert [failure.cause for failure in last.before] == ["quota"]
+
+
+async def test_an_error_after_the_first_word_marks_the_credential_with_its_own_cause() -> None:
+    words = chunk(delta={"role": "assistant", "content": "Hel"})
+    slow = CHAT.event(error(code="rate_limit_exceeded", message="Please try again in 30s.")).raw
+    observer = Observer()
+    async with ScriptedUpstream(sse_answer([words, slow])) as upstream:
+        server = {"base_url": f"{upstream.url}/v1", "models": ["m"], "auth": "bearer"}
+        config = {"credentials": [{"provider": "acme", "key": "key-1"}], "plugins": {"openai": {"providers": {"acme": server}}}}
+        async with Harness([observer], config) as host:
+            body = {"model": "acme/m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+            answered = await host.post("/v1/chat/completions", body)
+            assert b"Hel" in answered.body
+            [outcome] = await observer.completed()
+    assert (outcome.status, outcome.cause) == ("failed", "rate")
