@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import jackfield.api
-from jackfield import settings, transport
+from jackfield import health, settings, transport
 from jackfield.api import HOOKS, Cause, Credential, Error, Failure, Headers, Rule, Seconds, Size, classify, failure, hooks
 from jackfield.api.units import read_unit
 from jackfield.cli.main import main
@@ -158,6 +158,16 @@ def test_the_table_of_statuses_is_that_of_the_code() -> None:
     for status in range(300, 600):
         other = "unknown" if 400 <= status < 500 else "upstream"
         assert of_status(status).cause == named.get(status, other), status
+
+
+def test_the_table_of_what_rests_is_that_of_the_code() -> None:
+    rows = {plain(cause): row for row in ERRORS.table("What rests") for cause in row[0].split(", ")}
+    assert set(rows) == set(typing.get_args(Cause))
+    for cause, (_, length, what, tried) in rows.items():
+        kind = health._KINDS.get(cause)
+        assert length == "none" if kind is None else read_unit(Seconds, length.replace("min", "m")) == getattr(health._LENGTHS, kind), cause
+        assert tried == ("" if kind is None else "no" if cause in health._NOT_PROBED else "yes"), cause
+        assert what.startswith("nothing" if kind is None else "the credential"), cause
 
 
 def codes_in_the_kernel() -> Iterator[str]:
