@@ -41,46 +41,51 @@ from jackfield.trace import log
 _BUSY: Final[frozenset[Cause]] = frozenset({"rate", "quota"})
 _UNFIT: Final[frozenset[Cause]] = frozenset({"overload", "credential", "account_action"})
 _MOST_DELEGATIONS: Final = 8
+_MEASURED_APART: Final = 1.0
+"""Seconds between two looks at what answers say of an account's quota: it does not change that fast."""
 _JITTER: Final = 0.1
 """Seconds at most that a call waits longer than it must, so that not all come back at once."""
 
 
 async def answer(shared: Shared, exchange: Exchange, targets: Sequence[Target]) -> Reply:
     """Return the first answer that an attempt gives, target after target. Raises `CallError` when none does."""
-    shared.lasting.retries.earn(exchange.generation.config.attempts.budget)
+    shared.lasting.retries.calls += 1
     for pool, on in targets:
         causes = {tried.failure.cause for tried in exchange.tried if tried.failure is not None}
-        wanted = not causes or (causes & set(on) if on else not causes & {"caller", "content"})
-        if wanted and (reply := await _rounds(shared, exchange, pool)) is not None:
-            return reply
+        if not causes or (causes & set(on) if on else not causes & {"caller", "content"}):
+            reply = await _round(shared, exchange, pool) or await _further_rounds(shared, exchange, pool)
+            if reply is not None:
+                return reply
     raise exhausted(shared.lasting.health, exchange, targets)
 
 
-async def _rounds(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None:
-    """Try the candidates of a pool, and again those that rest for a moment only, until one answers or nothing can help."""
+async def _further_rounds(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None:
+    """Try again those who rest for a moment only, until one answers, nothing can help, or the call has waited long enough."""
     health, settings = shared.lasting.health, exchange.generation.config.attempts
-    end = time.monotonic() + settings.wait
-    while True:
+    end, reply = time.monotonic() + settings.wait, None
+    while reply is None and not pool.direct:
         before = len(exchange.tried)
-        if (reply := await _round(shared, exchange, pool)) is not None:
-            return reply
-        if exchange.tried and (told := exchange.tried[-1].failure) is not None and told.help == "none":
-            return None
+        if before and (told := exchange.tried[-1].failure) is not None and told.help == "none":
+            break
         latest = {tried.attempt.candidate.id: tried.failure for tried in exchange.tried if tried.failure is not None}
         times = Counter(tried.attempt.candidate.id for tried in exchange.tried)
         again = (c for c in pool.all if times[c.id] < settings.per_credential and passes(latest.get(c.id)))
-        pause = None if pool.direct or len(exchange.tried) == before > 0 else health.soonest(again)
-        if pause is None or time.monotonic() + pause > end:
-            return None
+        if (pause := health.soonest(again)) is None or time.monotonic() + pause > end:
+            break
         await asyncio.sleep(pause + random.random() * _JITTER)  # noqa: S311 (not so that all come back at once)
+        reply = await _round(shared, exchange, pool)
+        if len(exchange.tried) == before > 0:
+            break
+    return reply
 
 
 async def _round(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None:
     """Try the candidates of a pool, each at most once, until one answers or what went wrong cannot be helped by another."""
-    settings = exchange.generation.config.attempts
-    times = Counter(tried.attempt.candidate.id for tried in exchange.tried)
-    tried = frozenset(name for name, n in times.items() if n >= settings.per_credential)
-    left = pool.without(tried) if tried else pool
+    settings, tried, left = exchange.generation.config.attempts, frozenset[str](), pool
+    if exchange.tried:
+        times = Counter(tried.attempt.candidate.id for tried in exchange.tried)
+        tried = frozenset(name for name, n in times.items() if n >= settings.per_credential)
+        left = pool.without(tried)
     while len(exchange.tried) < settings.most and (candidate := await _next(shared, exchange, left)) is not None:
         made = Tried(attempt=_attempt(exchange, candidate), account=candidate.account)
         exchange.tried.append(made)
@@ -102,19 +107,24 @@ async def _round(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None
 
 async def _next(shared: Shared, exchange: Exchange, pool: Pool) -> Candidate | None:
     """Return who is tried next: one who is due to be probed, else the scheduler's pick, else one whose rest is a guess."""
-    health = shared.lasting.health
+    health, share = shared.lasting.health, exchange.generation.config.attempts.budget
     if (due := health.due(pool)) is not None:
         exchange.trace.note("pick_credential", "kernel", f"probes {due.id}: {due.health}")
         return due
     if pool.eligible:
-        before = {made.attempt.candidate.id for made in exchange.tried}
-        if before and all(candidate.id in before for candidate in pool.eligible) and not shared.lasting.retries.spend():
+        if exchange.tried and not _anybody_new(exchange, pool) and not shared.lasting.retries.spend(share):
             return None
         return pool.eligible[0] if pool.direct else await _pick(exchange, pool)
-    if (resort := health.last_resort(pool)) is not None and (not exchange.tried or shared.lasting.retries.spend()):
+    if (resort := health.last_resort(pool)) is not None and (not exchange.tried or shared.lasting.retries.spend(share)):
         exchange.trace.note("pick_credential", "kernel", f"nobody is eligible: tries {resort.id} all the same: {resort.health}")
         return resort
     return None
+
+
+def _anybody_new(exchange: Exchange, pool: Pool) -> bool:
+    """Tell whether somebody is eligible whom the call has not tried yet."""
+    before = {made.attempt.candidate.id for made in exchange.tried}
+    return any(candidate.id not in before for candidate in pool.eligible)
 
 
 async def _pick(exchange: Exchange, pool: Pool) -> Candidate:
@@ -180,7 +190,7 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
             raise TypeError(f"answered {reply!r:.200}, not a Reply with Headers and a status from 200 to 599")
         if (told := await _judge(exchange, made, reply)) is None:
             account.answered(attempt.candidate.model, time.perf_counter() - started)
-        if attempt.provider.quota:
+        if attempt.provider.quota and (reply.status >= 400 or account.last_used - account.measured_at > _MEASURED_APART):
             account.measured(attempt.candidate.model, windows(attempt.provider.quota, reply.headers))
         if told is not None:
             raise CallError(told)

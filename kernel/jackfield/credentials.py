@@ -27,6 +27,8 @@ class Account:
         self.in_flight, self.last_used = 0, 0.0
         self.latency: float | None = None
         self.quota: Sequence[QuotaWindow] = ()
+        self.measured_at = 0.0
+        """Unix time of the latest look at what an answer says of the quota."""
         self.prepared: dict[Any, Any] = {}
         """What the transport made once for this credential."""
         self.resting = self.health.resting.setdefault(credential.id, {})
@@ -84,8 +86,7 @@ class Account:
 
     def measured(self, model: str, found: tuple[QuotaWindow, ...]) -> None:
         """Take what an answer says of the account's quota; what is spent makes it rest until there is new."""
-        if found:
-            self.quota = found
+        self.measured_at, self.quota = time.time(), found or self.quota
         for window in sorted(found, key=lambda window: window.resets_at or 0.0):  # the last to reset decides
             if window.spent and window.resets_at is not None and window.resets_at > (now := time.time()):
                 cause: Cause = "quota" if window.resets_at - now > self.health.probe.after else "rate"

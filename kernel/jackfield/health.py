@@ -285,16 +285,17 @@ def passes(failed: Failure | None) -> bool:
 class RetryBudget:
     """What repeated attempts are paid from: each call brings a share of one, so that in an outage they stay a share of the calls."""
 
+    calls = 0
+    """Calls that have brought their share, and are not counted yet."""
+
     def __init__(self) -> None:
         self._left, self._since = _AT_ONCE, time.monotonic()
 
-    def earn(self, share: float) -> None:
-        """Take what one call brings, and a little for the time that has passed."""
+    def spend(self, share: float) -> bool:
+        """Pay for one repeated attempt; tell whether what the calls brought, each a share, is enough."""
         now = time.monotonic()
-        self._left, self._since = min(_AT_ONCE, self._left + share + (now - self._since) * _A_SECOND), now
-
-    def spend(self) -> bool:
-        """Pay for one repeated attempt; tell whether there was enough."""
+        earned = self.calls * share + (now - self._since) * _A_SECOND
+        self._left, self._since, self.calls = min(_AT_ONCE, self._left + earned), now, 0
         paid = self._left >= 1
         self._left -= paid
         return paid
