@@ -42,7 +42,7 @@ _BUSY: Final[frozenset[Cause]] = frozenset({"rate", "quota"})
 _UNFIT: Final[frozenset[Cause]] = frozenset({"overload", "credential", "account_action"})
 _MOST_DELEGATIONS: Final = 8
 _MEASURED_APART: Final = 1.0
-"""Seconds between two looks at what answers say of an account's quota: it does not change that fast."""
+"""Seconds between two looks at what the answers of a busy account say of its quota: it does not change that fast."""
 _JITTER: Final = 0.1
 """Seconds at most that a call waits longer than it must, so that not all come back at once."""
 
@@ -190,7 +190,8 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
             raise TypeError(f"answered {reply!r:.200}, not a Reply with Headers and a status from 200 to 599")
         if (told := await _judge(exchange, made, reply)) is None:
             account.answered(attempt.candidate.model, time.perf_counter() - started)
-        if attempt.provider.quota and (reply.status >= 400 or account.last_used - account.measured_at > _MEASURED_APART):
+        busy = account.in_flight > 1 and account.last_used - account.measured_at < _MEASURED_APART
+        if attempt.provider.quota and (reply.status >= 400 or not busy):
             account.measured(attempt.candidate.model, windows(attempt.provider.quota, reply.headers))
         if told is not None:
             raise CallError(told)
