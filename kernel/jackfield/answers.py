@@ -192,7 +192,9 @@ async def query(exchange: Exchange, first_models: Callable[[], Awaitable[None]])
         case "ping":
             body = b""
         case "models":
-            body = dialect.encode_models(generation.models.listing(call.principal))
+            asked, allow = {e.operation for e in dialect.endpoints}, call.principal.allow
+            usable = {operation for operation in asked if allow is None or allow.refusal(None, call.dialect, operation) is None}
+            body = dialect.encode_models(generation.models.listing(call.principal, usable))
         case _:
             body = dialect.encode_model(_one_model(exchange, exchange.params.get("id") or exchange.params.get("model") or ""))
     exchange.http_status = 200

@@ -1,6 +1,5 @@
 """Bodies: how a hook's change is applied, and stages 8 and 10 with the hooks that take part in them."""
 
-from functools import partial
 from typing import TypeVar
 
 from jackfield.api import (
@@ -71,7 +70,8 @@ async def request(exchange: Exchange, attempt: Attempt) -> None:
         return
     generation, rest = exchange.generation, exchange.generation.chains["normalize_request"]
     way = Way(source=exchange.dialect, endpoint=exchange.endpoint, touched=exchange.body_touched, signed=not exchange.unsigned)
-    way.translators, way.support = generation.translators, partial(generation.models.thinking_of, attempt.provider, attempt.model)
+    way.translators = generation.translators
+    way.support = lambda: generation.models.known(attempt.provider, attempt.model).thinking
     write(attempt, way)
     _judge_losses(exchange, attempt)
     if rest and await edit_request(exchange, attempt, rest) and attempt.fidelity == "bytes":

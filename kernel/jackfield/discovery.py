@@ -2,68 +2,81 @@
 
 import asyncio
 import logging
+import random
+from collections.abc import Container
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from jackfield.api import CallError, Credential, Provider
-from jackfield.credentials import Account
+from jackfield.api import CallError
 from jackfield.generation import Generation
+from jackfield.models import Registry, list_of
 from jackfield.shared import Shared
 from jackfield.sweeper import end_all
+from jackfield.trace import log
 
-log = logging.getLogger("jackfield")
-
+_AT_ONCE: Final = 8
+"""Lists that are asked for at the same time."""
 _PAUSES: Final = (3600.0, 5.0, 30.0, 120.0, 600.0)
-"""Seconds until a provider's list is looked at again: after a success, after one failure, two, and so on."""
+"""Seconds until a list may be asked for again: after a success, after one failure in a row, two, and so on."""
 _LISTING_WAITS: Final = 3.0
-"""Seconds that a listing waits for the first answers."""
+"""Seconds that a listing waits for the answers."""
 
 
 class Discovery:
-    """Keeps the models of all accounts up to date: one task for each whose provider has to be asked."""
+    """Keeps the lists of those accounts up to date whose providers have to be asked.
+
+    Each is asked once. Then nothing happens until somebody looks for models: those are asked anew whose lists are old
+    by then. To call what is known causes no questions.
+    """
 
     def __init__(self, shared: Shared) -> None:
-        self._shared = shared
-        self._asked: dict[str, tuple[Credential, Provider, asyncio.Future[None], asyncio.Task[None]]] = {}
-        """With which credentials providers are asked, until when listings wait for the first answer, and the task that asks."""
+        self._shared, self._models, self._clock = shared, Registry(), asyncio.get_running_loop().time
+        self._queue, self._failures, self._due = asyncio.Queue[str](), dict[str, int](), dict[str, float]()
+        self._tasks = [asyncio.get_running_loop().create_task(self._work()) for _ in range(_AT_ONCE)]
 
     def follow(self, generation: Generation) -> None:
-        """Ask for the accounts of a generation from now on. Those that have not changed go on as they are."""
-        loop, wanted = asyncio.get_running_loop(), {a.credential.id: a for a in generation.accounts if a.provider.models == "discover"}
-        for id, (credential, provider, _, task) in list(self._asked.items()):
-            if id not in wanted or (wanted[id].credential, wanted[id].provider) != (credential, provider):
-                task.cancel()
-                del self._asked[id]
-                self._shared.lasting.discovered.pop(id, None)
-        for id in wanted.keys() - self._asked.keys():
-            account, first = wanted[id], loop.create_future()
-            self._asked[id] = (account.credential, account.provider, first, loop.create_task(self._keep(account, first)))
+        """Ask for the accounts of a generation from now on. What earlier ones were told holds."""
+        if (models := generation.models) is not self._models:
+            self._models, models.looked = models, self._look
+            self._look({name for name, account in models.accounts.items() if list_of(account) not in models.lists})
 
     async def stop(self) -> None:
         """Ask no more."""
-        await end_all(*(task for *_, task in self._asked.values()))
+        await end_all(*self._tasks)
 
     async def first_answers(self) -> None:
-        """Wait until each provider has answered once, or for a moment at most."""
-        if waiting := [first for _, _, first, _ in self._asked.values() if not first.done()]:
-            await asyncio.wait(waiting, timeout=_LISTING_WAITS)
+        """Wait until everybody has answered who was never asked or whose list was old, or for a moment at most."""
+        self._look()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._queue.join(), _LISTING_WAITS)
 
-    async def _keep(self, account: Account, first: asyncio.Future[None]) -> None:
-        send, failures = partial(self._shared.transport.request, account=account), 0
+    def _look(self, edited: Container[str] = ()) -> None:
+        """Have those asked whose lists are old, or were not asked for since the credential was edited."""
+        now, accounts = self._clock(), self._models.accounts.items()
+        asked = [n for n, account in accounts if account.provider.models == "discover" and not account.off]
+        for name in [n for n in asked if n in edited or self._due.get(n, 0.0) <= now]:
+            self._due[name] = float("inf")
+            self._queue.put_nowait(name)
+
+    async def _work(self) -> None:
         while True:
+            name = await self._queue.get()
+            account, failures = self._models.accounts.get(name), 0
             try:
-                models = await account.provider.discover(account.credential, send, self._shared.generation.dialects)
-                self._shared.generation.models.discovered(account.credential.id, models)
-                failures = 0
+                if account is not None:
+                    send = partial(self._shared.transport.request, account=account)
+                    listed = await account.provider.discover(account.credential, send, self._shared.generation.dialects)
+                    self._models.discovered(name, listed)
             except Exception as fault:  # noqa: BLE001 (a provider's own code may raise anything)
-                failures += 1
+                failures = self._failures.get(name, 0) + 1
                 log.log(
                     logging.WARNING if failures == 1 else logging.DEBUG,
                     "the models of %s (%s) cannot be listed: %s",
-                    account.provider.key,
-                    account.credential.label,
+                    account.provider.key,  # type: ignore[union-attr]
+                    account.credential.label,  # type: ignore[union-attr]
                     fault.failure.message if isinstance(fault, CallError) else f"{type(fault).__name__}: {fault}",
                 )
-            if not first.done():
-                first.set_result(None)
-            await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
+            pause = _PAUSES[min(failures, len(_PAUSES) - 1)] * random.uniform(0.9, 1.1)  # noqa: S311
+            self._failures[name], self._due[name] = failures, self._clock() + pause
+            self._queue.task_done()

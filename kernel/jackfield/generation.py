@@ -33,7 +33,7 @@ from jackfield.config import Loaded, Reader
 from jackfield.credentials import Account, Source, accounts, from_config, from_environment
 from jackfield.dispatch import Breaker, Chain, Hook, chain_of
 from jackfield.health import Health, RetryBudget
-from jackfield.models import Registry
+from jackfield.models import Lists, Registry
 from jackfield.plugins import Plugin, PluginLoadError, config_type_of
 from jackfield.routes import Routes
 from jackfield.settings import Config, HeaderRule, Schedulers
@@ -74,14 +74,13 @@ class Lasting(msgspec.Struct, kw_only=True):
     """What outlives generations, by id."""
 
     accounts: dict[str, Account] = {}
+    lists: Lists = {}
     state: StateStore | None = None
     """The store that plugins use now."""
     stores: dict[str, Plugin] = {}
     """Every store that was made, as a part of its plugin, by what the configuration said of it."""
     health: Health = msgspec.field(default_factory=Health)
     retries: RetryBudget = msgspec.field(default_factory=RetryBudget)
-    discovered: dict[str, Sequence[ModelInfo]] = {}
-    """What providers listed, by the credential with which they were asked."""
 
 
 class Generation:
@@ -125,7 +124,7 @@ class Generation:
         rules, spoken = self.config.headers, self.dialects.items()
         self.request_policy = {name: Policy(d.request_headers, rules.request, d.key_headers) for name, d in spoken}
         self.response_policy = {name: Policy(d.response_headers, rules.response, d.key_headers) for name, d in spoken}
-        self.models = Registry((), {})
+        self.models = Registry(self.config.models, self.extra_models, lasting.lists)
 
     # --------------------------------------------------------------------------------------------- asked
 
@@ -178,10 +177,16 @@ class Generation:
         if not self.dialects.keys() & set(spoken):
             raise ValueError(f"provider {key!r}: no plugin has its dialect {', '.join(spoken)}; known: {', '.join(sorted(self.dialects))}")
         before = self.providers.get(key)
-        if before is not None and self.owner[key] is not plugin and (before.fallback or provider.fallback):
-            if provider.fallback:
+        if before is not None and self.owner[key] is not plugin:
+            weaker = (before.fallback, before.configured > "") > (provider.fallback, provider.configured > "")
+            gives_way, other = (before, plugin) if weaker else (provider, self.owner[key])
+            if gives_way.configured:
+                place = f"{self.loaded.source}: {gives_way.configured}"
+                self.problems.append(f"{place}: the key {key!r} belongs to plugin {other.id!r}; give yours another")
+            if weaker:
+                del self.providers[key]
+            elif provider.fallback or provider.configured:
                 return
-            del self.providers[key]
         if _put(self.providers, key, provider, plugin, self.problems):
             self.owner[key] = plugin
 
@@ -238,8 +243,7 @@ class Generation:
         lasting.accounts.update({account.credential.id: account for account in self.accounts})
         self.copied = {a.credential.id: names for a in self.accounts if (names := self._copied(a.credential))}
         """By credential: the client's headers that its requests copy, by the names that they have there."""
-        named, known = self.config.models, lasting.discovered
-        self.models = Registry(self.accounts, named.aliases, self.extra_models, named.catalogue, known)
+        self.models.update(self.accounts)
 
     def _copied(self, credential: Credential) -> dict[str, str]:
         said = {name: value[1:] for name, value in credential.headers.items() if value.startswith("$")}

@@ -3,8 +3,10 @@
 import msgspec
 
 from jackfield.api import Alternative, Candidate, Cause, Credential, Pool, Provider, Route, matches_any
+from jackfield.api.canonical.names import for_others, serves
 from jackfield.credentials import Account
 from jackfield.exchange import Exchange, Refused
+from jackfield.models import AUTO
 
 Target = tuple[Pool, tuple[Cause, ...]]
 """A pool that may answer, and the causes of failure before it that it serves; none for all but the caller's own."""
@@ -27,8 +29,15 @@ def resolve(exchange: Exchange) -> list[Target]:
     ways: list[tuple[Route | Alternative, tuple[Cause, ...]]] = [(route, ())]
     ways += [(way, way.on if isinstance(way, Alternative) else ()) for way in route.otherwise]
     targets = [(pool, on) for way, on in ways if (pool := _pool(exchange, way)) is not None]
+    name = route.model or exchange.call.model
     if not targets:
-        raise _unknown(exchange, route.model or exchange.call.model)
+        raise _unknown(exchange, name)
+    if name.startswith(AUTO) and (found := targets[0][0].model) != name:
+        exchange.trace.note("resolve", "models", f"{name!r} stands for {found!r}, the newest model that can be called")
+    infos = (exchange.generation.models.known(c.account.provider, c.model) for pool, _ in targets for c in pool.all)
+    if not any(serves(last := info, exchange.call.operation) for info in infos):
+        endpoints = (e for dialect in (exchange.dialect, *exchange.generation.dialects.values()) for e in dialect.endpoints)
+        raise Refused(400, for_others(name, exchange.call.operation, last, endpoints), code="wrong_endpoint", param="model")
     return targets
 
 

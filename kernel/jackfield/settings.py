@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-from jackfield.api import CallError, Cooldown, Credential, ModelInfo, Rule, Seconds, Size, failure, matches
+from jackfield.api import Alias, CallError, Cooldown, Credential, ModelInfo, Rule, Seconds, Size, failure, matches
 from jackfield.api import Timeouts as GivenTimeouts
 from jackfield.api.credential import check_proxy
 
@@ -207,10 +207,16 @@ class HeaderPolicy(Settings, frozen=True):
 class Models(Settings, frozen=True):
     """Names of models."""
 
-    aliases: dict[str, str | tuple[str, ...]] = {}
+    aliases: dict[str, str | tuple[str, ...] | Alias] = {}
     """Further names, and the model or models meant."""
     catalogue: tuple[ModelInfo, ...] = ()
     """What is known of models, by the names that providers use, with `*` for any text. Goes before what providers say."""
+    excluded: tuple[str, ...] = ()
+    """Patterns of models that nobody serves here, with or without `provider/` before them."""
+    force_prefix: bool = False
+    """Credentials with a prefix serve names with that prefix alone."""
+    list_variants: tuple[Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"], ...] = ()
+    """Levels of thought at which lists show models once more: `model(high)`."""
 
 
 class Translation(Settings, frozen=True):

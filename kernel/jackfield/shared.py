@@ -74,7 +74,7 @@ class Shared:
         """Return what sends an attempt's requests; from now on the call may take as long as holds for this attempt."""
         call, attempt, account, models = exchange.call, made.attempt, made.account, exchange.generation.models
         said = attempt.candidate.thinking or getattr(call.body._canonical, "thinking", None)  # which is read only where it was already
-        thinking = thinks(said, models.thinking_of(attempt.provider, attempt.model))
+        thinking = thinks(said, models.known(attempt.provider, attempt.model).thinking)
         asked = (attempt.provider.key, (call.model, attempt.model), thinking, exchange.timeouts)
         exchange.limits["attempt"] = self.transport.waits(*asked, None, attempt.provider.timeouts)["total"]
         return lambda request: self.transport.request(request, account, asked)

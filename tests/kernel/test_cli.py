@@ -213,9 +213,107 @@ def test_the_order_of_each_hook_is_shown(run: Run) -> None:
 def test_models_are_listed_as_a_table_and_as_json(run: Run) -> None:
     result = run("models")
     assert result.exit_code == 0
-    assert any(line.split()[:2] == ["sim/echo", "simulator"] for line in result.output.splitlines())
-    listed = json.loads(run("models", "--json").output)
-    assert "sim/echo" in {info["id"] for info in listed}
+    heading, *lines = result.output.splitlines()
+    assert heading.split() == ["model", "providers", "credentials", "tiers", "context", "output", "modalities", "name"]
+    echo = next(line.split() for line in lines if line.startswith("sim/echo "))
+    assert echo == ["sim/echo", "sim", "1", "0", "200000", "100000", "text", ">", "text", "Simulator:", "echo"]
+    listed = {info["id"]: info for info in json.loads(run("models", "--json").output)}
+    assert listed["sim/echo"]["providers"] == ["sim"]
+    assert listed["sim/echo"]["credentials"] == {"able": 1, "all": 1}
+
+
+SHOPS = """
+plugins:
+  openai:
+    providers:
+      acme: {base_url: "http://127.0.0.1:9/v1", models: [large, {name: small, upstream: small-2026}]}
+      other: {base_url: "http://127.0.0.1:9/v1", models: [large]}
+credentials:
+  - {provider: acme, key: k-one-1f2e, label: one, priority: 5}
+  - {provider: acme, key: k-two-1f2e, label: two, prefix: team, aliases: {own: large}}
+  - {provider: acme, key: k-three-1f2e, label: three, excluded: [large]}
+  - {provider: acme, key: k-four-1f2e, label: four, models: [small]}
+  - {provider: acme, key: k-five-1f2e, label: five, disabled: true}
+  - {provider: other, key: k-six-1f2e, label: six}
+models:
+  aliases: {fast: small, only: {model: small, fork: false}, big: acme/large}
+"""
+
+
+def test_the_table_of_models_counts_credentials_by_tier(run: Run) -> None:
+    rows = {line.split()[0]: line for line in run("models", "-c", "my.yaml", my_yaml=SHOPS).output.splitlines()}
+    assert rows["large"].split(None, 1)[1].startswith("acme, other  3            5: 1, 0: 2")
+    assert rows["own"].split()[:4] == ["own", "acme", "1", "0"]
+    assert "team/large" in rows
+    assert "small" not in rows
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        (
+            "large",
+            [
+                "acme (one) as large, in openai.chat, tier 5",
+                "acme (two) as large, in openai.chat",
+                "other (six) as large, in openai.chat",
+                "not acme (three): it is among what the credential is excluded from",
+                "not acme (four): it is not among the credential's `models`",
+                "not acme (five): it is disabled",
+            ],
+        ),
+        ("acme://large", ["not other (six): the name is of another provider"]),
+        ("own", ["acme (two) as large, in openai.chat", "not acme (one): the provider lists no such model for it"]),
+        ("big", ["not acme (three): acme/large: it is among what the credential is excluded from"]),
+    ],
+)
+def test_who_serves_a_model_is_shown_and_why_the_others_do_not(run: Run, name: str, lines: list[str]) -> None:
+    shown = run("models", "show", name, "-c", "my.yaml", my_yaml=SHOPS).output.splitlines()
+    assert [line for line in lines if line not in shown] == []
+
+
+def test_prefixes_that_are_forced_and_replaced_names_are_shown_as_reasons(run: Run) -> None:
+    forced = run("models", "show", "large", "-c", "my.yaml", my_yaml=SHOPS + "  force_prefix: true\n").output
+    assert "not acme (two): it serves team/large: models.force_prefix" in forced
+    result = run("models", "show", "small", "-c", "my.yaml", my_yaml=SHOPS)
+    assert result.exit_code == 1
+    assert "not acme (one): an alias of models.aliases replaces the name" in result.output + result.stderr
+
+
+def test_what_auto_stands_for_is_shown(run: Run) -> None:
+    result = run("models", "show", "auto")
+    assert result.output.startswith("auto stands for sim/")
+
+
+def test_check_names_what_is_said_of_names_that_cannot_all_be_meant(run: Run) -> None:
+    said = """
+plugins: {openai: {providers: {acme: {base_url: "http://127.0.0.1:9/v1", models: [m, n]}}}}
+credentials:
+  - {provider: acme, key: k-one-1f2e, aliases: {fast: m, same: n}}
+  - {provider: acme, key: k-two-1f2e, prefix: acme}
+models:
+  aliases: {fast: n, same: n, a: b, b: [m, a], n: [n, m], "acme://x": m}
+"""
+    result = run("check", "-c", "my.yaml", my_yaml=said)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "my.yaml: credentials[0]: aliases.fast: means n in models.aliases and m here, which goes first for this credential; "
+        "choose another name for one",
+        "my.yaml: models.aliases.a: leads back to itself (a > b > a); let one of them name a model",
+        "my.yaml: models.aliases.b: leads back to itself (b > a > b); let one of them name a model",
+        "my.yaml: models.aliases.acme://x: never found, as '://' stands after a provider's key; choose another name",
+        "my.yaml: credentials[1]: prefix: 'acme' is the key of a provider, which goes first; choose another",
+    ]
+
+
+def test_check_names_a_provider_whose_key_another_plugin_has(run: Run) -> None:
+    said = "plugins: {openai: {providers: {sim: {base_url: 'http://127.0.0.1:9/v1', models: [m]}, anthropic: {base_url: 'http://127.0.0.1:9/v1'}}}}"
+    result = run("check", "-c", "my.yaml", my_yaml=said)
+    assert result.stderr.splitlines() == [
+        "my.yaml: plugins.openai.providers.anthropic: the key 'anthropic' belongs to plugin 'anthropic'; give yours another",
+        "my.yaml: plugins.openai.providers.sim: the key 'sim' belongs to plugin 'simulator'; give yours another",
+    ]
+    assert run("models", "show", "sim/echo", "-c", "my.yaml", my_yaml=said).exit_code == 0
 
 
 # ------------------------------------------------------------------------------------------------ added commands
@@ -396,7 +494,7 @@ def test_what_is_known_of_a_model_is_shown_with_who_says_so(run: Run) -> None:
     assert result.exit_code == 0
     assert "context: 5 (models.catalogue in the configuration)" in result.output
     assert 'owner: "simulator" (the models of sim)' in result.output
-    assert json.loads(run("models", "show", "sim/echo", "--json").output)[0]["model"] == "sim/echo"
+    assert json.loads(run("models", "show", "sim/echo", "--json").output)["served"][0]["model"] == "sim/echo"
 
 
 def test_a_model_that_nobody_could_serve_is_told_in_one_line(run: Run) -> None:

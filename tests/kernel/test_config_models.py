@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jackfield import Jackfield
-from jackfield.api import Allow, Bearer, HttpProvider, ModelInfo, Principal
+from jackfield.api import Allow, Bearer, HttpProvider, ModelInfo, Principal, Provider, ThinkingSupport
 from jackfield.calls import EVERYTHING
 from jackfield.generation import Generation
 from tests.kernel.conftest import Toy, http_toy
@@ -20,10 +20,10 @@ def provider(key: str, *models: Any, patterns: tuple[str, ...] = ()) -> HttpProv
 PROVIDERS = (provider("aa", "small", "large", ModelInfo(id="nick", upstream="nick-2025")), provider("bb", "large", patterns=("b-*",)))
 
 
-async def generation(*credentials: dict[str, Any], aliases: dict[str, Any] | None = None) -> Generation:
-    """Return what a host makes of these credentials."""
-    config = {"plugins": {"autoload": False}, "models": {"aliases": aliases or {}}, "credentials": list(credentials)}
-    host = Jackfield(config, plugins=[Toy(*PROVIDERS)], listen=False, defaults=False)
+async def generation(*credentials: dict[str, Any], providers: tuple[Provider, ...] = PROVIDERS, **models: Any) -> Generation:
+    """Return what a host makes of these credentials, and of what the configuration says of models."""
+    config = {"plugins": {"autoload": False}, "models": models, "credentials": list(credentials)}
+    host = Jackfield(config, plugins=[Toy(*providers)], listen=False, defaults=False)
     try:
         return await host.load()
     finally:
@@ -112,6 +112,178 @@ async def test_priority_makes_tiers_and_a_disabled_credential_serves_nothing() -
 
 async def test_the_same_key_twice_is_one_credential() -> None:
     assert served(await generation(A, {**A, "label": "again"}), "small") == ["a:small"]
+
+
+def listed(made: Generation) -> dict[str, ModelInfo]:
+    return {info.id: info for info in made.models.listing(EVERYTHING)}
+
+
+OTHERS = (provider("aa", "m", "aa/n"), provider("bb", "aa/m", "aa/o", "aa/n"))
+
+
+@pytest.mark.parametrize(("name", "who"), [("aa/m", ["a:m"]), ("aa/o", ["b:aa/o"]), ("aa/n", ["a:aa/n", "b:aa/n"]), ("aa/p", ["a:p"])])
+async def test_the_provider_that_is_named_goes_before_one_that_lists_such_a_name_if_it_has_the_model(name: str, who: list[str]) -> None:
+    assert served(await generation(A, B, providers=OTHERS), name) == who
+
+
+@pytest.mark.parametrize(
+    ("own", "everywhere", "name", "who"),
+    [
+        ("small", "bb/large", "fast", ["a:small", "b:large"]),
+        ("small", "large", "fast", ["a:small", "b:large"]),
+        ("nick", None, "fast", ["a:nick-2025"]),
+        (["small", "nick"], None, "fast", ["a:small", "a:nick-2025"]),
+        ("unlisted", None, "fast", ["a:unlisted"]),
+        ("small", None, "aa/fast", ["a:small"]),
+        ("small", None, "aa://fast", ["a:small"]),
+    ],
+)
+async def test_a_credentials_own_alias_goes_before_that_of_all(own: Any, everywhere: Any, name: str, who: list[str]) -> None:
+    aliases = {} if everywhere is None else {"fast": everywhere}
+    assert served(await generation({**A, "aliases": {"fast": own}}, B, aliases=aliases), name) == who
+
+
+async def test_an_own_alias_goes_before_the_listed_model_of_that_name_and_may_say_how_much_to_think() -> None:
+    made = await generation({**A, "aliases": {"large": "small", "deep": "small(high)"}}, B)
+    assert served(made, "large") == ["a:small", "b:large"]
+    deep = made.models.resolve("deep")
+    assert deep is not None
+    assert [(c.model, c.thinking and c.thinking.effort) for c in deep.all] == [("small", "high")]
+
+
+async def test_an_alias_may_replace_the_names_that_it_leads_to() -> None:
+    made = await generation(A, B, aliases={"fast": {"model": ["small", "nick"], "fork": False}, "big": {"model": "large"}})
+    assert served(made, "fast") == ["a:small", "a:nick-2025"]
+    assert [served(made, name) for name in ("small", "small(high)", "nick")] == [[], [], []]
+    assert served(made, "aa://small") == ["a:small"]
+    assert listed(made).keys() == {"fast", "big", "large"}
+
+
+async def test_an_own_alias_may_replace_a_name_for_its_credential_alone() -> None:
+    made = await generation({**A, "aliases": {"one": {"model": "large", "fork": False}}}, B)
+    assert served(made, "large") == ["b:large"]
+    assert served(made, "one") == ["a:large"]
+
+
+async def test_an_alias_has_a_display_name_of_its_own() -> None:
+    providers = (provider("aa", ModelInfo(id="m", display_name="The Model", context=9)),)
+    own = {**A, "aliases": {"mine": {"model": "m", "display_name": "My Own"}}}
+    made = await generation(own, providers=providers, aliases={"a": "m", "b": {"model": "m", "display_name": "Model B"}})
+    assert {name: (info.display_name, info.context) for name, info in listed(made).items()} == {
+        "m": ("The Model", 9), "a": ("The Model", 9), "b": ("Model B", 9), "mine": ("My Own", 9),
+    }  # fmt: skip
+
+
+TEAM = {**A, "prefix": "team", "aliases": {"quick": "small"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "who"),
+    [
+        ("large", ["b:large"]), ("small", []), ("quick", []), ("team/large", ["a:large"]), ("team/quick", ["a:small"]),
+        ("team/made-up", ["a:made-up"]), ("aa/large", []), ("aa://small", []), ("aa://team/small", ["a:small"]),
+        ("aa/team/nick", ["a:nick-2025"]),
+        ("aa://team/made-up", ["a:made-up"]), ("aa/made-up", []), ("bb/large", ["b:large"]), ("team/small(low)", ["a:small"]),
+    ],
+)  # fmt: skip
+async def test_where_prefixes_are_forced_other_names_do_not_reach_who_has_one(name: str, who: list[str]) -> None:
+    made = await generation(TEAM, B, force_prefix=True)
+    assert served(made, name) == who
+    assert "small" not in listed(made)
+    assert {"team/small", "team/quick", "large"} <= listed(made).keys()
+
+
+async def test_models_may_be_excluded_for_all_with_or_without_their_provider() -> None:
+    made = await generation(A, B, excluded=["aa/l*", "nick", "b-bad*"])
+    assert served(made, "large") == ["b:large"]
+    assert served(made, "nick") == served(made, "aa/large") == served(made, "aa://large") == served(made, "b-bad-1") == []
+    assert served(made, "b-good") == ["b:b-good"]
+
+
+async def test_a_model_is_served_by_all_of_its_providers_whose_accounts_can_be_used() -> None:
+    broken = [{"provider": "gone", "key": "sk-g"}, {"provider": "bb", "key": ""}, {"provider": "bb", "key": "sk-x", "disabled": True}]
+    made = await generation({**B, "priority": 3}, *broken, A, {**A, "key": "sk-a2", "label": "a2", "priority": 3})
+    pool = made.models.resolve("large")
+    assert pool is not None
+    assert [(c.label, c.provider, c.tier) for c in pool.all] == [("b", "bb", 3), ("a", "aa", 0), ("a2", "aa", 3)]
+    assert [c.label for c in pool.eligible] == ["b", "a2"]
+
+
+# --------------------------------------------------------------------------------------------------- auto
+
+
+Aged = tuple[str, int | None, str]
+"""A name, when it was created, and what it is known to answer with."""
+
+
+def aged(*rows: Aged) -> tuple[ModelInfo, ...]:
+    return tuple(ModelInfo(id=name, created=created, output_modalities=(says,) if says else ()) for name, created, says in rows)
+
+
+async def newest(
+    *of_a: tuple[str, int | None, str], b: tuple[tuple[str, int | None, str], ...] = (), name: str = "auto", **models: Any
+) -> list[str]:
+    made = await generation(A, B, providers=(provider("aa", *aged(*of_a)), provider("bb", *aged(*b))), **models)
+    return served(made, name)
+
+
+async def test_auto_is_the_newest_model_that_writes_text() -> None:
+    assert await newest(("old", 5, ""), ("new", 9, ""), ("mid", 7, "")) == ["a:new"]
+    assert await newest(("old", 5, "text"), ("paints", 9, "image"), ("unknown", 9, "")) == ["a:old"]
+    assert await newest(("old", 5, "text"), b=(("new", 8, ""), ("undated", None, ""))) == ["b:new"]
+    assert await newest(("old", 5, ""), b=(("old", 5, ""),)) == ["a:old", "b:old"]
+    assert await newest(("only", None, "")) == ["a:only"]
+    assert await newest() == []
+
+
+async def test_auto_may_say_how_much_to_think_and_be_excluded_or_given_to_something_else() -> None:
+    rows = (("old", 5, ""), ("new", 9, ""))
+    made = await generation(A, providers=(provider("aa", *aged(*rows)),))
+    pool = made.models.resolve("auto(high)")
+    assert pool is not None
+    assert [(c.model, c.thinking and c.thinking.effort) for c in pool.all] == [("new", "high")]
+    assert await newest(*rows, excluded=["new"]) == ["a:old"]
+    assert await newest(*rows, aliases={"auto": "old"}) == ["a:old"]
+    assert await newest(*rows, aliases={"best": "auto"}, name="best") == ["a:new"]
+    assert await newest(*rows, aliases={"x": {"model": "new", "fork": False}}) == ["a:old"]
+    assert await newest(*rows, ("auto", 1, "")) == ["a:auto"]
+
+
+async def test_auto_passes_over_accounts_that_are_off() -> None:
+    made = await generation(A, B, providers=(provider("aa", *aged(("new", 9, ""))), provider("bb", *aged(("old", 5, "")))))
+    switch(made, "a", on=False)
+    assert served(made, "auto") == ["b:old"]
+    switch(made, "a", on=True)
+    assert served(made, "auto") == ["a:new"]
+
+
+def switch(made: Generation, label: str, *, on: bool) -> None:
+    [account] = [account for account in made.accounts if account.credential.label == label]
+    account.health.switch(account.credential.id, on)
+
+
+# ------------------------------------------------------------------------------------------------- listed
+
+
+async def test_what_only_accounts_serve_that_are_off_is_not_listed() -> None:
+    made = await generation(A, B, aliases={"fast": "small"})
+    switch(made, "a", on=False)
+    assert listed(made).keys() == {"large"}
+    assert listed(made)["large"].owner == "bb"
+
+
+async def test_models_are_listed_once_more_for_levels_at_which_they_are_known_to_think() -> None:
+    infos = [
+        ModelInfo(id="levels", thinking=ThinkingSupport(levels=("low", "high"), off=False), display_name="Levels"),
+        ModelInfo(id="budget", thinking=ThinkingSupport(min=0, max=9)),
+        ModelInfo(id="never", thinking=ThinkingSupport()),
+        ModelInfo(id="unknown"),
+    ]
+    made = await generation(A, providers=(provider("aa", *infos),), list_variants=["none", "high", "max"])
+    shown = listed(made)
+    assert [name for name in shown if "(" in name] == ["levels(high)", "budget(none)", "budget(high)", "budget(max)"]
+    assert shown["levels(high)"].display_name == "Levels (high)"
+    assert served(made, "levels(high)") == ["a:levels"]
 
 
 async def test_listings_and_near_names_show_only_what_a_principal_may_call() -> None:

@@ -15,6 +15,7 @@ from jackfield.api.canonical.flavour import Fill, Flavour, apply_flavour
 from jackfield.api.canonical.framing import SSE, Framing
 from jackfield.api.canonical.hints import QuotaHeaders, QuotaWindow, asked_to_wait, seconds_until, windows
 from jackfield.api.canonical.models import Catalogue, ModelInfo, ThinkingSupport
+from jackfield.api.canonical.names import Alias
 from jackfield.api.canonical.rules import Rule, classify
 from jackfield.api.canonical.sessions import Continuity, SessionSignals
 from jackfield.api.canonical.splice import Member, Path, Span, items, locate, members, splice
@@ -56,7 +57,7 @@ from jackfield.api.state import StateStore
 from jackfield.api.units import Seconds, Size
 
 __all__ = [
-    "CALLS", "HOOKS", "SSE", "Allow", "Alternative", "Attempt", "Auth", "BadRequest", "Bearer", "Blame", "Body", "Call",
+    "CALLS", "HOOKS", "SSE", "Alias", "Allow", "Alternative", "Attempt", "Auth", "BadRequest", "Bearer", "Blame", "Body", "Call",
     "CallError", "Candidate", "Catalogue", "Cause", "Change", "CloseHandler", "Codec", "Command", "Continuity", "Cooldown",
     "Credential", "CredentialLimits", "CredentialSource", "Delegate", "Deny", "Dialect", "End", "Endpoint", "Error", "Event", "Failure",
     "Fidelity", "Fill", "Flavour", "Follower", "Framing", "Glance", "Headers", "Help", "HookInfo", "HookOptions", "Host",

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, NoReturn, Protocol
 import msgspec
 
 from jackfield.api.canonical.hints import QuotaWindow
+from jackfield.api.canonical.names import Alias
 from jackfield.api.units import Seconds
 
 _PLACEHOLDER: Final = re.compile(
@@ -147,8 +148,8 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Patterns of the models that it may serve; None for all of its provider's."""
     excluded: tuple[str, ...] = ()
     """Patterns of those that it may not."""
-    aliases: dict[str, str | tuple[str, ...]] = {}
-    """Further names: what callers say, and the upstream model or models meant."""
+    aliases: dict[str, str | tuple[str, ...] | Alias] = {}
+    """Further names: what callers say, and the model or models meant, by the names in the list or those of the upstream."""
     limits: CredentialLimits | None = None
     """Requests and tokens that it may be used for."""
     cooldown: Cooldown | None = None

@@ -85,6 +85,8 @@ class Provider:
     sessions, and only where the client said nothing."""
     fallback: bool = False
     """It gives way to any other plugin's provider of its key."""
+    configured: str = ""
+    """Where the configuration made it up, `plugins.acme.providers.shop`: its key must be nobody else's."""
     failures: Sequence[Rule] = ()
     """What its errors mean; the first rule that fits decides."""
     quota: Sequence[QuotaHeaders] = ()

@@ -6,10 +6,12 @@ from pathlib import Path
 import click
 
 from jackfield.addresses import is_loopback
+from jackfield.api.canonical.names import alias_of
 from jackfield.cli.certificates import Certificates
 from jackfield.cli.options import config_option, overrides, plugin_option
 from jackfield.config import ConfigError
 from jackfield.host import Jackfield, RefusedToStart
+from jackfield.models import Registry
 from jackfield.plugins import PluginLoadError
 
 
@@ -57,4 +59,31 @@ def _kept_from_serving(host: Jackfield) -> list[str]:
             Certificates(config.server.tls, host.loaded.folder)
         except RefusedToStart as fault:
             found.append(f"{host.loaded.source}: {fault}")
+    return found + _conflicts(host.loaded.source, generation.models)
+
+
+def _conflicts(source: str, models: Registry) -> list[str]:
+    """Return what is said of models' names that cannot all be meant."""
+    found, keys = list[str](), {account.provider.key for account in models.accounts.values()}
+    for name, alias in models.aliases.items():
+        if "://" in name:
+            found.append(f"{source}: models.aliases.{name}: never found, as '://' stands after a provider's key; choose another name")
+        if (circle := _circle(models, name)) is not None:
+            found.append(f"{source}: models.aliases.{name}: leads back to itself ({' > '.join(circle)}); let one of them name a model")
+        for held in (account.credential for account in models.accounts.values() if name in account.credential.aliases):
+            if (own := alias_of(held.aliases[name])).models != alias.models:
+                says = f"{', '.join(alias.models)} in models.aliases and {', '.join(own.models)} here, which goes first for this credential"
+                found.append(f"{held.origin}: aliases.{name}: means {says}; choose another name for one")
+    for held in (account.credential for account in models.accounts.values() if account.credential.prefix in keys):
+        found.append(f"{held.origin}: prefix: {held.prefix!r} is the key of a provider, which goes first; choose another")
     return found
+
+
+def _circle(models: Registry, name: str) -> list[str] | None:
+    """Return the way on which an alias leads back to itself; None where there is none. One may stand for the model of its name."""
+    ways = [[name, model] for model in models.aliases[name].models if model != name]
+    for way in ways:
+        if way[-1] == name:
+            return way
+        ways += [[*way, model] for model in (models.aliases[way[-1]].models if way[-1] in models.aliases else ()) if model not in way[1:]]
+    return None

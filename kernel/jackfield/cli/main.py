@@ -14,7 +14,7 @@ help, where it has any, stands after a colon in the extra of the entry point's d
 _OWN: Final = {
     "serve": ("jackfield.cli.serve:serve", "Start the host."),
     "plugins": ("jackfield.cli.listings:plugins", "List the plugins and what became of them."),
-    "models": ("jackfield.cli.listings:models", "List the models that can be called."),
+    "models": ("jackfield.cli.models:models", "List the models that can be called."),
     "check": ("jackfield.cli.check:check", "Check a configuration and name every problem."),
     "translate": ("jackfield.cli.translate:translate", "Translate a body to another dialect."),
     "schema": ("jackfield.cli.schema:schema", "Print JSON Schemas."),

@@ -269,7 +269,7 @@ def compatible(key: str, settings: ServerSettings) -> Speaker:
         continuity=preset.continuity if settings.continuity is None else settings.continuity,
     )
     provider.key_optional = settings.auth is None and not preset.env
-    provider.section = f"plugins.openai.providers.{key}"
+    provider.section = provider.configured = f"plugins.openai.providers.{key}"
     named = {m.upstream or m.name: m.dialect for m in models if isinstance(m, ModelSettings) and m.dialect is not None}
     if named:
         # What it lists comes first: a list of models is asked for in the first dialect.
@@ -288,7 +288,7 @@ def known(key: str, *, env: bool) -> Speaker:
     Another plugin's provider of that name goes before it.
     """
     provider = compatible(key, ServerSettings(preset=key))
-    provider.fallback = True
+    provider.fallback, provider.configured = True, ""
     if not env:
         provider.auth = Bearer()
     return provider

@@ -16,7 +16,6 @@ import msgspec
 from jackfield.api import ModelInfo, Reply, Response
 from jackfield_simulator import answers, delivery
 from jackfield_simulator.answers import Ask, Said
-from jackfield_simulator.composing import CREATED
 from jackfield_simulator.tokens import count
 
 PREFIX: Final = "sim/"
@@ -160,7 +159,6 @@ def _info(name: str, scenario: Scenario) -> ModelInfo:
         id=PREFIX + name,
         display_name=f"Simulator: {name}",
         owner="simulator",
-        created=CREATED,
         dialects=() if scenario.dialects == ("canonical",) else scenario.dialects,
         operations=(scenario.operation,),
         context=CONTEXT,

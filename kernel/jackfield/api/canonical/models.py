@@ -1,9 +1,9 @@
 """What is known of models, in words that no vendor owns."""
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Final, Literal, Protocol, overload
 
 import msgspec
 
@@ -124,3 +124,54 @@ def merged(name: str, known: Iterable[ModelInfo]) -> ModelInfo:
             if value not in (None, (), {}):
                 told.setdefault(field, value)
     return ModelInfo(**(told | {"id": name}))
+
+
+_SOURCES: Final = ("models.catalogue in the configuration", "the models of {}", "the list of {}", "the catalogue of {}")
+"""Who tells of models; what stands first counts."""
+_MOST_REMEMBERED: Final = 8192
+
+
+class Described(Protocol):
+    """A provider, as far as it tells of models."""
+
+    key: str
+    models: Sequence[ModelInfo | str] | Literal["discover"]
+    catalogue: Sequence[ModelInfo]
+
+
+class Knowledge:
+    """What is known of models, from all who tell of them.
+
+    `configured` is what the operator says, `added` are pairs of a provider's key and a model that plugins add.
+    """
+
+    def __init__(self, configured: Sequence[ModelInfo] = (), added: Sequence[tuple[str, ModelInfo]] = ()) -> None:
+        self._configured, self._added, self._told = configured, added, dict[tuple[str, str], ModelInfo]()
+        self.known = lru_cache(_MOST_REMEMBERED)(self._known)
+        """Returns what is known of a provider's model, given the provider and the provider's name of the model."""
+
+    def hear(self, provider: str, models: Iterable[ModelInfo]) -> tuple[ModelInfo, ...]:
+        """Take in a provider's list, and return it; equal entries of several lists are the same objects."""
+        told = ((self._told.get((provider, info.id)), info) for info in models)
+        listed = tuple(info if before != info or before is None else before for before, info in told)
+        for info in listed:
+            if self._told.get((provider, info.id)) is not info:
+                self._told[provider, info.id] = info
+                self.known.cache_clear()
+        return listed
+
+    def listed(self, provider: Described, told: Sequence[ModelInfo]) -> list[ModelInfo]:
+        """Return all models of a provider that somebody lists: its plugin, else its own list, and those that plugins add."""
+        named = told if provider.models == "discover" else provider.models
+        infos = [model if isinstance(model, ModelInfo) else ModelInfo(id=model) for model in named]
+        return [*infos, *(info for key, info in self._added if key == provider.key)]
+
+    def facts(self, provider: Described, model: str) -> Facts:
+        """Return who knows what of a provider's model."""
+        added = [info for key, info in self._added if key == provider.key]
+        given = [m for m in (*provider.models, *added) if isinstance(m, ModelInfo) and model in (m.id, m.upstream)]
+        listed = [info] if (info := self._told.get((provider.key, model))) is not None else []
+        return facts_of(model, zip(_SOURCES, (self._configured, given, listed, provider.catalogue), strict=True), provider.key)
+
+    def _known(self, provider: Described, model: str) -> ModelInfo:
+        return merged(model, [info for _, info in self.facts(provider, model)])
