@@ -132,6 +132,13 @@ async def test_of_several_in_a_file_those_that_are_right_count(tmp_path: Path) -
     assert source.problems == [f"{path}: credentials[1]: wieght: unknown; did you mean 'weight'?"]
 
 
+async def test_one_that_stands_twice_in_a_file_counts_once(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", {"subject": "u-1", "label": "first"}, {"subject": "u-1", "label": "second"}, provider="toy")
+    source = folder_at(tmp_path)
+    assert await labels(source) == ["first"]
+    assert source.problems == [f"{path}: credentials[1]: 'toy:u-1' is in {path}: credentials[0] already; it is not used twice"]
+
+
 async def test_a_copied_file_counts_once_and_its_problem_names_both(tmp_path: Path) -> None:
     first, second = (write(tmp_path / name, key=SECRET, label=name) for name in ("a.json", "copy of a.json"))
     source = folder_at(tmp_path)

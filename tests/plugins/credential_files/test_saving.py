@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,16 @@ async def test_one_of_several_is_removed_and_the_file_with_the_last(tmp_path: Pa
     assert (names(tmp_path), await source.load()) == ([], [])
 
 
+async def test_those_that_stay_keep_their_ids_when_one_before_them_goes(tmp_path: Path) -> None:
+    keys = [{"kind": "oauth", "key": f"sk-token-{number}"} for number in range(3)]  # known by their places in the file
+    write(tmp_path / "team.json", *keys, provider="toy")
+    source = folder_at(tmp_path)
+    gone, *others = await source.load()
+    await source.remove(gone.id)
+    assert [(c.id, c.key) for c in await source.load()] == [(c.id, c.key) for c in others]
+    assert [(c.id, c.key) for c in await folder_at(tmp_path).load()] == [(c.id, c.key) for c in others]
+
+
 async def test_an_entry_that_is_wrong_is_left_when_the_others_are_removed(tmp_path: Path) -> None:
     path = write(tmp_path / "team.json", {"subject": "a"}, {"subjekt": "b"}, provider="toy")
     await folder_at(tmp_path).remove("toy:a")
@@ -204,13 +215,12 @@ async def test_nobody_of_that_id_is_an_error(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------- unwilling systems
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, name: str, number: int, times: int = 1000) -> None:
-    """Let a function of the system fail some times, then work."""
-    left, really = [None] * times, getattr(os, name)
+def failing(monkeypatch: pytest.MonkeyPatch, name: str, number: int, only: int | None = None) -> None:
+    """Let a function of the system fail: always, or only when it is called for that time."""
+    calls, really = count(1), getattr(os, name)
 
     def fail(*given: Any, **more: Any) -> Any:
-        if left:
-            left.pop()
+        if only in (None, next(calls)):
             raise OSError(number, os.strerror(number))
         return really(*given, **more)
 
@@ -236,9 +246,9 @@ async def test_a_file_that_is_mounted_by_itself_is_written_in_place(tmp_path: Pa
 @pytest.mark.parametrize(
     ("unwilling", "number"),
     [
-        (lambda m: failing(m, "fsync", errno.EIO, 1), errno.EIO),
+        (lambda m: failing(m, "fsync", errno.EIO), errno.EIO),
         (lambda m: failing(m, "replace", errno.ENOSPC), errno.ENOSPC),
-        (lambda m: (failing(m, "replace", errno.EBUSY), failing(m, "fsync", errno.EIO, 2)), errno.EIO),
+        (lambda m: (failing(m, "replace", errno.EBUSY), failing(m, "fsync", errno.EIO, only=2)), errno.EIO),
     ],
     ids=["on the disk", "of the name", "in place"],
 )

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from watchdog.events import DirModifiedEvent, FileModifiedEvent, FileMovedEvent, FileOpenedEvent, FileSystemEvent
 
 from jackfield_credential_files import watching
 from jackfield_credential_files.folder import GRACE
-from tests.plugins.credential_files.kit import labels, looks, watched, write, write_raw
+from tests.plugins.credential_files.kit import PATIENCE, labels, looks, watched, write, write_raw
 
 
 @pytest.fixture
@@ -64,13 +65,30 @@ async def test_a_change_is_seen_within_a_second(tmp_path: Path) -> None:
     assert min(took) < 1
 
 
-async def test_a_burst_is_told_once_and_its_last_state_counts(tmp_path: Path) -> None:
+async def test_a_burst_is_told_once_and_its_last_state_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_QUIET", 0.5)  # a machine that is busy may pause for a moment within a burst
+    monkeypatch.setattr(watching, "_BURST", 5.0)
     async with watched(tmp_path) as (source, told, _):
         for number in range(100):
             write(tmp_path / f"{number % 10}.json", label=f"{number % 10} of {number}")
+            await asyncio.sleep(0.002)
         await told.again()
         assert await labels(source) == [f"{number} of 9{number}" for number in range(10)]
         assert told.times == 1
+
+
+async def test_a_burst_without_an_end_does_not_keep_the_host_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_QUIET", 60.0)
+    monkeypatch.setattr(watching, "_BURST", 0.1)
+    async with watched(tmp_path) as (_, told, _):
+        write(tmp_path / "a.json")
+        await told.again()
+        for number in range(1000):
+            write(tmp_path / "a.json", notes=str(number))
+            await asyncio.sleep(0.005)
+            if told.times > 1:
+                break
+        assert told.times > 1
 
 
 async def test_what_changes_nothing_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ways: str) -> None:
@@ -102,6 +120,7 @@ async def test_a_mistake_is_told_like_any_other_change(tmp_path: Path) -> None:
 async def test_a_file_that_stays_half_written_is_told_when_it_has_had_its_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hasty: None
 ) -> None:
+    monkeypatch.setattr("jackfield_credential_files.folder._SHARE", 10**9)  # as if there were so many that they are seldom looked at
     path = write(tmp_path / "a.json", label="a")
     whole = path.read_text()
     async with watched(tmp_path) as (source, told, host):
@@ -262,10 +281,49 @@ async def test_what_the_host_has_loaded_by_itself_is_not_told_again(tmp_path: Pa
         assert told.times == before
 
 
+async def test_a_new_folder_is_watched_also_where_the_file_system_takes_it_for_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching.Lookout, "_folder", lambda self: (1, 1))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    lookout = watching.Lookout(folder, logging.getLogger("test"))
+    try:
+        assert [lookout.arm(), lookout.arm()] == [True, False]
+        folder.rmdir()
+        folder.mkdir()
+        async with asyncio.timeout(PATIENCE):
+            while not lookout.arm():
+                await asyncio.sleep(0.01)
+        write(folder / "a.json")
+        async with asyncio.timeout(PATIENCE):
+            while not await lookout.wait():
+                pass
+    finally:
+        lookout.close()
+
+
+@pytest.mark.parametrize(
+    ("event", "counts"),
+    [
+        (FileModifiedEvent("a.json"), True),
+        (FileMovedEvent("..data_tmp", "..data"), True),
+        (FileOpenedEvent("a.json"), False),
+        (DirModifiedEvent("."), False),
+        (FileMovedEvent(".a.json.xyz.saving", "a.json"), False),
+    ],
+    ids=lambda value: getattr(value, "event_type", value),
+)
+async def test_neither_reading_nor_what_was_saved_is_a_reason_to_look(
+    tmp_path: Path, event: FileSystemEvent, counts: bool, hasty: None
+) -> None:
+    lookout = watching.Lookout(tmp_path, logging.getLogger("test"))
+    lookout.dispatch(event)
+    assert await lookout.wait() == counts
+
+
 def test_a_loop_that_is_closed_is_told_nothing(tmp_path: Path) -> None:
     async def lookout() -> watching.Lookout:
         return watching.Lookout(tmp_path, logging.getLogger("test"))
-
-    from watchdog.events import FileModifiedEvent
 
     asyncio.run(lookout()).dispatch(FileModifiedEvent(str(tmp_path / "a.json")))
