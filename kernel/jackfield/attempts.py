@@ -67,10 +67,8 @@ async def _further_rounds(shared: Shared, exchange: Exchange, pool: Pool) -> Rep
         before = len(exchange.tried)
         if before and (told := exchange.tried[-1].failure) is not None and told.help == "none":
             break
-        latest = {tried.attempt.candidate.id: tried.failure for tried in exchange.tried if tried.failure is not None}
-        times = Counter(tried.attempt.candidate.id for tried in exchange.tried)
-        again = (c for c in pool.all if times[c.id] < settings.per_credential and passes(latest.get(c.id)))
-        if (pause := health.soonest(again)) is None or time.monotonic() + pause > end:
+        done = _done(exchange)
+        if (pause := health.soonest(c for c in pool.all if c.id not in done)) is None or time.monotonic() + pause > end:
             break
         await asyncio.sleep(pause + random.random() * _JITTER)  # noqa: S311 (not so that all come back at once)
         reply = await _round(shared, exchange, pool)
@@ -83,8 +81,7 @@ async def _round(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None
     """Try the candidates of a pool, each at most once, until one answers or what went wrong cannot be helped by another."""
     settings, tried, left = exchange.generation.config.attempts, frozenset[str](), pool
     if exchange.tried:
-        times = Counter(tried.attempt.candidate.id for tried in exchange.tried)
-        tried = frozenset(name for name, n in times.items() if n >= settings.per_credential)
+        tried = _done(exchange)
         left = pool.without(tried)
     while len(exchange.tried) < settings.most and (candidate := await _next(shared, exchange, left)) is not None:
         made = Tried(attempt=_attempt(exchange, candidate), account=candidate.account)
@@ -103,6 +100,13 @@ async def _round(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None
         tried |= {s.id for s in pool.all if s is candidate or (told.blame == "credential" and s.account is candidate.account)}
         left = pool.without(tried)
     return None
+
+
+def _done(exchange: Exchange) -> frozenset[str]:
+    """Return the candidates that this call does not try again: often enough, or for what does not pass."""
+    times = Counter(tried.attempt.candidate.id for tried in exchange.tried)
+    lasting = {tried.attempt.candidate.id for tried in exchange.tried if not passes(tried.failure)}
+    return frozenset(lasting.union(name for name, n in times.items() if n >= exchange.generation.config.attempts.per_credential))
 
 
 async def _next(shared: Shared, exchange: Exchange, pool: Pool) -> Candidate | None:
