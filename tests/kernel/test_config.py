@@ -79,6 +79,27 @@ def test_a_file_that_says_nothing_leaves_the_defaults(read: Read, text: str) -> 
         ("limits: {body: .nan}", "limits.body: expected a number of bytes, got nan"),
         ("limits: {body: .inf}", "limits.body: expected a number of bytes, got inf"),
         ("limits: {body: 1.5}", "limits.body: expected a number of bytes, got 1.5"),
+        (
+            "failures: {a: [{status: 429}]}",
+            "failures.a[0].cause: missing; expected one of "
+            "'caller', 'credential', 'account_action', 'quota', 'rate', 'overload', 'upstream', 'network', 'content', 'unsupported', "
+            "'plugin', 'unknown'",
+        ),
+        ("failures: {a: [{cause: quota, untl_header: x}]}", "failures.a[0].untl_header: unknown; did you mean 'until_header'?"),
+        (
+            "failures: {a: [{cause: quota, match: '('}]}",
+            "failures.a[0]: match: '(' is no regular expression: missing ), unterminated subpattern at position 0",
+        ),
+        (
+            "failures: {a: [{cause: quota, until_match: soon}]}",
+            "failures.a[0]: until_match: 'soon' needs one group, in parentheses, around what is to be read",
+        ),
+        (
+            "failures: {a: [{cause: quota, resets: daily}]}",
+            "failures.a[0]: 'daily' is no turn of the calendar such as 'daily 00:00 America/Los_Angeles' or 'monthly 00:00 UTC'",
+        ),
+        ("failures: {a: [{cause: quota, retry_after: soon}]}", "failures.a[0].retry_after: expected a number of seconds, got 'soon'"),
+        ("failures: {a: {cause: quota}}", "failures.a: expected a list, got a mapping"),
         ("hooks: {failures: 0}", "hooks.failures: expected a whole number >= 1, got 0"),
         ("scheduler: {defalt: a}", "scheduler.defalt: unknown; did you mean 'default'?"),
         ("scheduler: [a]", "scheduler: expected a text or a mapping, got a list"),
