@@ -48,6 +48,8 @@ class Downstream(Protocol):
     peer: str | None
     begun: bool
     """Part of the answer has been sent."""
+    committed: bool
+    """White space stands where a whole answer is to come: its status and headers are sent, whatever they will be."""
 
     async def read(self) -> bytes | Spooled:
         """Return the request's body. Raises `CallError`, cause `caller`, for one that is too large, broken or too slow."""
@@ -123,6 +125,8 @@ class Exchange:
     refused the signatures of earlier answers, so that none are sent."""
     http_status = 0
     """What the client was sent."""
+    kept_alive = 0
+    """How often white space has gone out while there was no answer."""
     skipped: frozenset[str] = frozenset()
     """Plugins whose routers and interceptors are skipped: they made an ancestor of this call."""
     sees_answer: tuple[int, str] | None = None
@@ -158,6 +162,14 @@ class Exchange:
         if self._stop is None and self.task is not None:
             self._stop = reason
             self.task.cancel()
+
+    def keep_alive(self, interval: float) -> None:
+        """Write white space in place of a whole answer that takes long; called from time to time."""
+        whole = self.call.model and not self.call.stream and not self.downstream.begun  # without a model the request is not read yet
+        if interval and whole and (time.perf_counter() - self.started) // interval > self.kept_alive:
+            self.kept_alive += 1
+            self.downstream.write_now(b" ")
+            self.http_status = 200 * self.downstream.committed
 
     def stopped(self) -> CallError | None:
         """Return why the running task was cancelled when it was `stop` that did it; None when it was somebody else."""

@@ -35,6 +35,7 @@ _MANY_HEADERS: Final = 16
 """Fewer headers are not added up: the parser bounds each one."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SERVER: Final = ("Server", "jackfield")
+_JSON: Final = ("Content-Type", "application/json")
 _NO_PAIRS: Final = Pairs()
 _NO_LOG: Final[Any] = None
 """aiohttp takes None for no access log, though its annotation does not say so."""
@@ -71,7 +72,7 @@ class HttpDownstream:
 
     def __init__(self, shared: Shared, limits: Limits, request: web.BaseRequest) -> None:
         self._shared, self._limits, self._request, self._held = shared, limits, request, 0
-        self.begun = self.complete = False
+        self.begun = self.committed = self.complete = False
         self.response: web.StreamResponse
         """The answer, once it has begun."""
         self.write: Callable[[bytes], Coroutine[Any, Any, None]]
@@ -136,9 +137,12 @@ class HttpDownstream:
 
     async def send(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
         """Send a whole answer."""
-        self.response = web.Response(status=status, headers=CIMultiDict((_SERVER, *headers)), body=body)
-        await self.response.prepare(self._request)
+        if not self.committed:
+            self.response = web.Response(status=status, headers=CIMultiDict((_SERVER, *headers)), body=body)
+            await self.response.prepare(self._request)
         self.begun = True
+        if self.committed:
+            await self.response.write(body)
         await self.finish()
 
     async def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
@@ -151,14 +155,23 @@ class HttpDownstream:
     def write_now(self, data: bytes) -> None:
         """Send what keeps the connection alive, unless the client is so slow that it has enough to read."""
         transport, writer = self._request.transport, self._request._payload_writer
-        if transport is not None and not transport.is_closing() and not transport.get_write_buffer_size():
-            with contextlib.suppress(StopIteration, ConnectionError):
-                writer.write(data, drain=False).send(None)  # type: ignore[call-arg]  # without waiting it never suspends
+        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
+            return
+        if not self.begun and not self.committed:
+            self.committed, self.response = True, web.StreamResponse(headers=CIMultiDict((_SERVER, _JSON)))
+            _at_once(self.response.prepare(self._request))
+        _at_once(writer.write(data, drain=False))  # type: ignore[call-arg]
 
     async def finish(self) -> None:
         """End the answer."""
         await self.response.write_eof()
         self.complete = True
+
+
+def _at_once(work: Coroutine[Any, Any, Any]) -> None:
+    """Do what never has to wait."""
+    with contextlib.suppress(StopIteration, ConnectionError):
+        work.send(None)
 
 
 def _unpacker(encoding: str | None, limit: int) -> Callable[[bytes], bytes]:
@@ -201,7 +214,7 @@ class _Connection(web.RequestHandler):
 
 
 def _json(said: object, status: int) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(said), headers=(("Content-Type", "application/json"), _SERVER))
+    return web.Response(status=status, body=msgspec.json.encode(said), headers=(_JSON, _SERVER))
 
 
 class Server:
@@ -254,7 +267,7 @@ class Server:
                 await pipeline.serve(self._shared, generation, downstream)
         finally:
             downstream.release()
-            if downstream.begun and not downstream.complete and request.transport is not None:
+            if (downstream.begun or downstream.committed) and not downstream.complete and request.transport is not None:
                 # An answer that broke off must not look like one that ended: the client has to see a broken connection.
                 request.transport.abort()
         return downstream.response if downstream.begun else web.Response()

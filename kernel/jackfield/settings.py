@@ -30,6 +30,9 @@ class Server(Settings, frozen=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 8317
     keepalive: Seconds = Seconds(15)
     """Quiet time in a stream after which a comment keeps the connection alive, where the dialect has one."""
+    nonstream_keepalive: Seconds = Seconds(0)
+    """Time without a whole answer after which white space keeps the connection alive, and again each time as much; 0 for never.
+    The first sends the status 200 and takes from the answer its own status and headers."""
     grace: Seconds = Seconds(25)
     """How long calls may take to finish when the host stops."""
     tls: Tls | None = None

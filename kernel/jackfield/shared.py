@@ -80,12 +80,13 @@ class Shared:
         return lambda request: self.transport.request(request, account, asked)
 
     def look(self, now: float) -> None:
-        """End the calls that have taken too long. Called by the sweeper."""
+        """End the calls that have taken too long, and keep the connections of others alive. Called by the sweeper."""
         for exchange in list(self._calls):
             limit = min(exchange.limits.values(), default=ENDLESS)
             if time.perf_counter() - exchange.started >= limit[0]:
                 says = "the call took longer than {:g} s ({})".format(*limit)
                 exchange.stop(failure("network", says, code="total_timeout", blame="request", help="none"))
+            exchange.keep_alive(exchange.generation.config.server.nonstream_keepalive)
 
     def end(self, exchange: Exchange) -> None:
         """Count a call out."""

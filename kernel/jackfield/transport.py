@@ -133,7 +133,7 @@ class Transport:
         """Returns how long a request may take; see `Timeouts.of`."""
         self._urls.clear()
         every = (getattr(some, what, None) for some in (said, *said.providers.values(), *said.models.values()) for what in _SWEPT)
-        self._sweeper.shortest = min(filter(None, (config.server.keepalive, *every)), default=math.inf)
+        self._sweeper.shortest = min(filter(None, (config.server.keepalive, config.server.nonstream_keepalive, *every)), default=math.inf)
 
     async def close(self) -> None:
         """Close all connections."""
