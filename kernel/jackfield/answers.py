@@ -196,8 +196,8 @@ async def query(exchange: Exchange, first_models: Callable[[], Awaitable[None]])
         case "ping":
             body = b""
         case "models":
-            asked, allow = {e.operation for e in dialect.endpoints}, call.principal.allow
-            usable = {operation for operation in asked if allow is None or allow.refusal(None, call.dialect, operation) is None}
+            allow, asked = call.principal.allow, {e.operation for e in dialect.endpoints}
+            usable = {o for o in asked if allow is None or allow.refusal(None, call.dialect, o) is None}
             body = dialect.encode_models(generation.models.listing(call.principal, usable))
         case _:
             body = dialect.encode_model(_one_model(exchange, exchange.params.get("id") or exchange.params.get("model") or ""))

@@ -154,8 +154,7 @@ async def _pick(exchange: Exchange, pool: Pool) -> Candidate:
 
 def _attempt(exchange: Exchange, candidate: Candidate) -> Attempt:
     generation, call, provider = exchange.generation, exchange.call, candidate.account.provider
-    told = candidate.model and (generation.models.known(provider, candidate.model).dialects or provider.dialects_of(candidate.model))
-    dialects = told or provider.dialects
+    dialects = generation.models.knowledge.dialects_of(provider, candidate.model) if candidate.model else provider.dialects
     name = call.dialect if call.dialect in dialects else next((n for n in dialects if n in generation.dialects), "canonical")
     attempt = Attempt(call, provider, candidate, generation.dialects[name])
     attempt.base_url, attempt.rulings = candidate.account.credential.base_url, generation.config.failures.get(provider.key, ())

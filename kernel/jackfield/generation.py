@@ -180,9 +180,8 @@ class Generation:
         if before is not None and self.owner[key] is not plugin:
             weaker = (before.fallback, before.configured > "") > (provider.fallback, provider.configured > "")
             gives_way, other = (before, plugin) if weaker else (provider, self.owner[key])
-            if gives_way.configured:
-                place = f"{self.loaded.source}: {gives_way.configured}"
-                self.problems.append(f"{place}: the key {key!r} belongs to plugin {other.id!r}; give yours another")
+            if place := gives_way.configured:
+                self.problems.append(f"{self.loaded.source}: {place}: the key {key!r} belongs to plugin {other.id!r}; give yours another")
             if weaker:
                 del self.providers[key]
             elif provider.fallback or provider.configured:

@@ -1,6 +1,5 @@
 """Which models can be called, by which names, and who serves them: the pools of candidates that schedulers see."""
 
-import difflib
 from collections.abc import Callable, Container, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
@@ -11,7 +10,7 @@ from typing import Any, Final
 from jackfield.api import CALLS, Candidate, Credential, ModelInfo, Pool, Principal, Provider, matches_any
 from jackfield.api.canonical import parse_suffix
 from jackfield.api.canonical.models import Knowledge
-from jackfield.api.canonical.names import Index, Naming, alias_of, at_levels, has_alias, newest_first, replaced_by, shown_as
+from jackfield.api.canonical.names import Index, Naming, alias_of, as_listed, has_alias, near_names, newest_first, replaced_by, shown_as
 from jackfield.credentials import Account
 from jackfield.settings import Models
 
@@ -59,7 +58,8 @@ class Registry:
         before, self.accounts = self._entered, {account.credential.id: account for account in accounts}
         self._entered = now = {name: (account, account.provider, account.credential) for name, account in self.accounts.items()}
         others = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-        edited = {name for name in others if _decisive(before.get(name)) != _decisive(now.get(name))}
+        known = [(name, before[name], now[name]) for name in others if name in before and name in now]
+        edited = set(others).difference(n for n, was, is_ in known if was[:2] == is_[:2] and _names_of(was[2]) == _names_of(is_[2]))
         if edited or list(before) != list(now):
             self._revision, self._places = self._revision + 1, {name: place for place, name in enumerate(now)}
         for name in edited:
@@ -101,11 +101,10 @@ class Registry:
             pool, candidates = slot[1], self._candidates(name, provider, 0)
             if pool is None or not candidates:
                 slot[1] = Pool(name, candidates) if candidates else None
-            elif not _alike(pool.all, candidates):
+            elif pool.all != candidates and [*map(_shown_of, pool.all)] != [*map(_shown_of, candidates)]:
                 pool.replace(candidates)
             slot[0] = self._revision
-        found: Pool | None = slot[1]
-        return found
+        return slot[1]  # type: ignore[no-any-return]
 
     def _candidates(self, name: str, provider: str | None, depth: int) -> list[Candidate]:
         base, thinking = parse_suffix(name)
@@ -156,8 +155,7 @@ class Registry:
         """Return the models that a principal can call now for some of these operations, in the order in which they were found."""
         allow, names = principal.allow, dict.fromkeys((*self._named.names, *self.aliases))
         infos = [info for name in names if (allow is None or allow.model(name)) and (info := self.info(name)) is not None]
-        shown = [info for info in infos if not info.operations or not operations.isdisjoint(info.operations)]
-        return [*shown, *at_levels(shown, self.said.list_variants)]
+        return as_listed(infos, operations, self.said.list_variants)
 
     def info(self, name: str) -> ModelInfo | None:
         """Return what is known of one model; None when nobody can serve it now."""
@@ -170,17 +168,7 @@ class Registry:
     def near(self, name: str, principal: Principal) -> list[str]:
         """Return names that a caller may have meant."""
         self.looked(())  # it may be new
-        names = {info.id.lower(): info.id for info in self.listing(principal)}
-        return [names[n] for n in difflib.get_close_matches(name.lower()[:200], names, 3)]
-
-
-def _alike(some: Sequence[Candidate], others: Sequence[Candidate]) -> bool:
-    pairs = zip(some, others, strict=False)
-    return len(some) == len(others) and all(one is other or _shown_of(one) == _shown_of(other) for one, other in pairs)
-
-
-def _decisive(entered: tuple[Account, Provider, Credential] | None) -> object:
-    return entered and (*entered[:2], *_names_of(entered[2]))
+        return near_names(name, [info.id for info in self.listing(principal)])
 
 
 def list_of(account: Account) -> tuple[str, str | None]:

@@ -34,10 +34,9 @@ def resolve(exchange: Exchange) -> list[Target]:
         raise _unknown(exchange, name)
     if name.startswith(AUTO) and (found := targets[0][0].model) != name:
         exchange.trace.note("resolve", "models", f"{name!r} stands for {found!r}, the newest model that can be called")
-    infos = (exchange.generation.models.known(c.account.provider, c.model) for pool, _ in targets for c in pool.all)
-    if not any(serves(last := info, exchange.call.operation) for info in infos):
-        endpoints = (e for dialect in (exchange.dialect, *exchange.generation.dialects.values()) for e in dialect.endpoints)
-        raise Refused(400, for_others(name, exchange.call.operation, last, endpoints), code="wrong_endpoint", param="model")
+    known, asked, spoken = exchange.generation.models.known, exchange.call.operation, exchange.generation.dialects.values()
+    if not any(serves(last := known(c.account.provider, c.model), asked) for pool, _ in targets for c in pool.all):
+        raise Refused(400, for_others(name, asked, last, (exchange.dialect, *spoken)), code="wrong_endpoint", param="model")
     return targets
 
 

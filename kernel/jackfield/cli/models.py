@@ -155,7 +155,7 @@ def _described(registry: Registry, candidate: Candidate) -> dict[str, Any]:
         "model": candidate.model,
         "priority": candidate.tier,
         "health": candidate.health,
-        "dialects": list(registry.known(provider, candidate.model).dialects or provider.dialects_of(candidate.model)),
+        "dialects": list(registry.knowledge.dialects_of(provider, candidate.model)),
         "facts": facts,
     }
 

@@ -138,6 +138,9 @@ class Described(Protocol):
     models: Sequence[ModelInfo | str] | Literal["discover"]
     catalogue: Sequence[ModelInfo]
 
+    def dialects_of(self, model: str) -> Sequence[str]:
+        """Return the dialects in which a model can be called, best first."""
+
 
 class Knowledge:
     """What is known of models, from all who tell of them.
@@ -175,3 +178,8 @@ class Knowledge:
 
     def _known(self, provider: Described, model: str) -> ModelInfo:
         return merged(model, [info for _, info in self.facts(provider, model)])
+
+    def dialects_of(self, provider: Described, model: str) -> Sequence[str]:
+        """Return the dialects in which a provider's model can be called: as somebody says of it, else as the provider does."""
+        told: ModelInfo = self.known(provider, model)  # type: ignore[arg-type]  # a provider can be hashed
+        return told.dialects or provider.dialects_of(model)

@@ -1,6 +1,8 @@
 """Names of models: what callers may call them, with aliases, prefixes and levels of thought."""
 
+import difflib
 from collections.abc import Iterable, KeysView, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
@@ -170,6 +172,12 @@ def serves(info: ModelInfo, operation: str) -> bool:
     return not info.operations or ("embed" if operation == "embed" else "generate") in info.operations
 
 
+def near_names(name: str, names: Iterable[str]) -> list[str]:
+    """Return which of some names are near to one that is none of them, whatever the case."""
+    lower = {known.lower(): known for known in names}
+    return [lower[near] for near in difflib.get_close_matches(name.lower()[:200], lower, 3)]
+
+
 class Place(Protocol):
     """A route, as far as it is told to a caller."""
 
@@ -186,8 +194,17 @@ class Place(Protocol):
         """What it is for."""
 
 
-def for_others(name: str, operation: str, info: ModelInfo, places: Iterable[Place]) -> str:
+class Spoken(Protocol):
+    """A dialect, as far as its routes are told to a caller."""
+
+    @property
+    def endpoints(self) -> Sequence[Place]:
+        """Its routes."""
+
+
+def for_others(name: str, operation: str, info: ModelInfo, dialects: Iterable[Spoken]) -> str:
     """Return what to tell a caller whose operation a model is not fit for: which it serves, and where these are asked for."""
+    places = (place for dialect in dialects for place in dialect.endpoints)
     place = next((f"call it at {p.method} {p.path}" for p in places if p.operation in info.operations), "nothing here serves that")
     return f"the model {name!r} is for {' and '.join(info.operations)}, not for {operation}: {place}"
 
@@ -206,11 +223,12 @@ def newest_first(known: Mapping[str, tuple[str, ModelInfo]]) -> list[str]:
     return sorted(fit, key=fit.__getitem__, reverse=True)
 
 
-def at_levels(infos: Iterable[ModelInfo], levels: Sequence[str]) -> list[ModelInfo]:
-    """Return models once more for each of some levels at which they are known to think: `model(high)`."""
-    return [
+def as_listed(infos: Iterable[ModelInfo], operations: AbstractSet[str], levels: Sequence[str]) -> list[ModelInfo]:
+    """Return the models that may be fit for one of some operations, then once more for each level at which they are known to think."""
+    fit = [info for info in infos if not info.operations or not operations.isdisjoint(info.operations)]
+    return fit + [
         msgspec.structs.replace(info, id=f"{info.id}({level})", display_name=info.display_name and f"{info.display_name} ({level})")
-        for info in infos
+        for info in fit
         for level in levels
         if (can := info.thinking) is not None
         and ((can.off and bool(can.levels or can.max)) if level == "none" else level in can.levels if can.levels else can.max is not None)
