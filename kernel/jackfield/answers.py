@@ -46,10 +46,7 @@ async def prepare(exchange: Exchange, reply: Reply) -> Relay | None:
     if made is None and reply.stream is not None:
         relay = await _relayed(exchange, reply, reply.stream)
     if relay is not None and not call.stream:
-        dialect = made.attempt.dialect if made is not None else exchange.dialect
-        reply.body, relay = Body(canonical=await relay.assemble(), codec=response_codec(dialect, call.operation)), None
-        if made is not None:
-            made.usage = reply.body.canonical.usage if reply.body.canonical else None
+        reply.body, relay = Body(canonical=await relay.assemble(), codec=response_codec(exchange.dialect, call.operation)), None
     if made is not None:
         reply.headers = exchange.generation.response_policy[exchange.dialect.name].passed(reply.headers)
         if relay is None:

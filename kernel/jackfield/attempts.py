@@ -13,6 +13,7 @@ from jackfield import bodies
 from jackfield.api import (
     Attempt,
     BadRequest,
+    Body,
     CallError,
     Candidate,
     Cause,
@@ -27,7 +28,7 @@ from jackfield.api import (
     failure,
     windows,
 )
-from jackfield.api.canonical.crossing import endpoint_for
+from jackfield.api.canonical.crossing import endpoint_for, response_codec
 from jackfield.api.canonical.incoming import counted, error_body, judge, refuses_signature
 from jackfield.dispatch import ask, of_a_plugin, without
 from jackfield.exchange import OWN_FAULT, Exchange, Tried
@@ -227,8 +228,11 @@ async def _judge(exchange: Exchange, made: Tried, reply: Reply) -> Failure | Non
     if reply.stream is None:
         made.usage, told = judge(attempt, reply)
         return told
-    made.relay = Relay(exchange, reply, Source(reply.stream, attempt.dialect, exchange.generation.config.limits.event), made)
-    return await made.relay.prime()
+    made.relay = relay = Relay(exchange, reply, Source(reply.stream, attempt.dialect, exchange.generation.config.limits.event), made)
+    if (told := await relay.prime()) is None and not exchange.call.stream:
+        said, codec = await relay.assemble(), response_codec(attempt.dialect, attempt.call.operation)
+        reply.body, reply.stream, made.usage = Body(canonical=said, codec=codec), None, said.usage
+    return told
 
 
 def exhausted(health: Health, exchange: Exchange, targets: Sequence[Target]) -> CallError:

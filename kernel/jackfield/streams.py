@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from jackfield.api import Attempt, CallError, Failure, Reply, Request, Response, StreamHead, failure
+from jackfield.api import Attempt, CallError, Event, Failure, Reply, Request, Response, StreamHead, failure
 from jackfield.api.canonical import Assembler
 from jackfield.api.canonical.crossing import StreamWay, named_event, stream_way
 from jackfield.api.canonical.looking import edges, events_of, found, sound, usage_at
@@ -254,10 +254,15 @@ class Relay:
             seen = edges(self._up, self._source.first, self._source.tail)
             self._made.usage = self._exchange.usage = usage_at(self._up, seen)
             for event in found(self._up, self._up.needles.error, seen):
-                if (error := event.error) is not None:
-                    status = error.status if error.status >= 400 else 502
-                    told = self._made.attempt.classify(status, self._reply.headers, event.data)
-                    self._failed(msgspec.structs.replace(told, message="the provider's stream ended with an error"))
+                if event.error is not None:
+                    self._failed(msgspec.structs.replace(self._classified(event), message="the provider's stream ended with an error"))
+
+    def _classified(self, event: Event) -> Failure:
+        """Return what an error event means, by its own words."""
+        status = event.error.status if event.error is not None and event.error.status >= 400 else 502
+        if self._made is None:
+            return failure("upstream", "the stream ended with an error", status=status)
+        return self._made.attempt.classify(status, self._reply.headers, event.data)
 
     # ------------------------------------------------------------------------------------------- as a whole
 
@@ -267,14 +272,16 @@ class Relay:
         whole: bytes | None = self._source.first
         try:
             while whole is not None:
-                assembler.feed(d for event in events_of(self._up, self._cut(whole)) for d in decoder.feed(event))
+                for event in events_of(self._up, self._cut(whole)):
+                    assembler.feed(decoder.feed(event))
+                    if assembler.error is not None:
+                        raise CallError(self._classified(event))
                 whole = None if self._over else await self._source.next()
             assembler.feed(decoder.close())
         except ValueError as fault:
             raise CallError(failure("upstream", "the provider's stream cannot be read", code="bad_answer", detail=str(fault))) from fault
         finally:
             await self.close()
-        if assembler.error is not None or not assembler.done:
-            said = assembler.error.message if assembler.error else ""
-            raise CallError(failure("upstream", "the provider's answer broke off before its end", code="broken_off", detail=said))
+        if not assembler.done:
+            raise CallError(failure("network", "the provider's answer broke off before its end", code="broken_off"))
         return assembler.response()

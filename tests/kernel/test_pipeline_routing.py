@@ -395,3 +395,16 @@ async def test_what_breaks_outside_of_any_attempt_is_answered_in_the_clients_dia
         assert (answer.status, answer.json["code"]) == (503, "internal_error")
         assert (await ask(host, model="b")).status == 200
         assert [said.status for said in await observer.completed(2)] == ["failed", "succeeded"]
+
+
+async def test_a_stream_that_breaks_off_before_a_whole_answer_was_sent_is_met_with_another_attempt() -> None:
+    def only_streams(key: str, raw: bytes) -> Any:
+        made = provider(key, "a")
+        made.streams, made._answer = "only", lambda attempt: Reply(stream=pieces(raw, 30))
+        return made
+
+    cut, good = only_streams("cut", begun_stream("one")), provider("good", "b")
+    router = Made("router", route_model=lambda: Route(model="a", otherwise=(Route(model="b"),)))
+    async with toy_host(router, provider=[cut, good]) as host:
+        answer = await ask(host, model="a")
+    assert (answer.status, answer.json["blocks"][0]["text"]) == (200, "good")

@@ -115,7 +115,8 @@ class Client:
 @pytest.mark.parametrize(("client", "upstream"), WAYS)
 async def test_texts_thoughts_tools_and_errors_cross_a_running_host(client: str, upstream: str, stream: bool) -> None:
     provider = Upstream(upstream)
-    async with Harness([Plugin(provider)], {"plugins": {"simulator": {"enabled": False}}}) as host:
+    config = {"plugins": {"simulator": {"enabled": False}}, "attempts": {"wait": 0}}
+    async with Harness([Plugin(provider)], config) as host:
         asker = Client(host, client, provider, stream)
         await says_text(asker)
         await runs_a_tool(asker)
