@@ -205,6 +205,7 @@ async def test_a_key_goes_neither_upstream_nor_to_plugins_nor_to_the_log(caplog:
                 "openai": {"providers": {"acme": {"base_url": f"{upstream.url}/v1", "models": ["m9"]}}},
             },
             "headers": {"request": {"allow": ["*"]}},
+            "attempts": {"wait": 0},
         }
         async with Harness([Toy(http_toy(upstream.url)), callers], config) as host:
             for headers in PLACES[:6]:
