@@ -88,11 +88,11 @@ async def _iterate(events: Sequence[Event]) -> AsyncIterator[bytes]:
 async def send(exchange: Exchange, reply: Reply) -> None:
     """Let the response interceptors change a whole answer in turn, and send it."""
     body = await bodies.edit_response(exchange, exchange.call, reply, exchange.dialect)
-    exchange.http_status, raw = reply.status, body.raw  # written before its losses are told
-    if exchange.downstream.committed:
-        says = "200 had been sent: the status {} and the headers came too late (server.nonstream_keepalive)"
-        exchange.trace.note("answer", "kernel", says.format(reply.status))
-        exchange.http_status = 200
+    late, raw = exchange.http_status, body.raw  # written before its losses are told
+    exchange.http_status = late or reply.status
+    if late:
+        says = f"{late} had been sent: the status {reply.status} and the headers came too late (server.nonstream_keepalive)"
+        exchange.trace.note("answer", "kernel", says)
     await exchange.downstream.send(reply.status, [_JSON, *_with_losses(exchange, reply.headers)], raw)
     exchange.first_byte = time.perf_counter() - exchange.started
 

@@ -58,7 +58,6 @@ class MemoryDownstream:
     """The client's side of a call without HTTP."""
 
     method, path, headers, query = "POST", "/", Headers({"content-type": "application/json"}), Pairs()
-    committed = False
 
     def __init__(self, body: bytes) -> None:
         self.peer: str | None = None

@@ -48,8 +48,6 @@ class Downstream(Protocol):
     peer: str | None
     begun: bool
     """Part of the answer has been sent."""
-    committed: bool
-    """White space stands where a whole answer is to come: its status and headers are sent, whatever they will be."""
 
     async def read(self) -> bytes | Spooled:
         """Return the request's body. Raises `CallError`, cause `caller`, for one that is too large, broken or too slow."""
@@ -63,8 +61,11 @@ class Downstream(Protocol):
     async def write(self, data: bytes, /) -> None:
         """Send whole events; waits while the client reads slowly."""
 
-    def write_now(self, data: bytes) -> None:
-        """Send what keeps the connection alive, without waiting."""
+    def write_now(self, data: bytes) -> bool | None:
+        """Send what keeps the connection alive, without waiting.
+
+        Before an answer has begun, tell whether the status 200 is out with it, whatever will come.
+        """
 
     async def finish(self) -> None:
         """End a streamed answer."""
@@ -168,8 +169,7 @@ class Exchange:
         whole = self.call.model and not self.call.stream and not self.downstream.begun  # without a model the request is not read yet
         if interval and whole and (time.perf_counter() - self.started) // interval > self.kept_alive:
             self.kept_alive += 1
-            self.downstream.write_now(b" ")
-            self.http_status = 200 * self.downstream.committed
+            self.http_status = 200 if self.downstream.write_now(b" ") else 0
 
     def stopped(self) -> CallError | None:
         """Return why the running task was cancelled when it was `stop` that did it; None when it was somebody else."""

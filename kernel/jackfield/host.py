@@ -248,12 +248,9 @@ class Jackfield:
         shared.first_models = self._discovery.first_answers
         self._parts.push_async_callback(self._discovery.stop)
         if self._listen:
-            tls = None
-            if server.tls is not None:
-                from jackfield.cli.certificates import Certificates  # noqa: PLC0415 (watching files is the process's business)
+            from jackfield.cli.certificates import served_with  # noqa: PLC0415 (watching files is the process's business)
 
-                shared.sweeper.waiting.add(certificates := Certificates(server.tls, self.loaded.folder))
-                tls = certificates.context
+            tls = served_with(server.tls, self.loaded.folder, shared.sweeper)
             self._server = Server(shared)
             self._parts.push_async_callback(self._server.stop)
             try:

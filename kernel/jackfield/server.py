@@ -29,8 +29,6 @@ from jackfield.trace import log
 from jackfield.transport import LARGE
 
 _HEALTH: Final = frozenset({"/healthz", "/readyz"})
-_HANDSHAKE: Final = 10.0
-"""Seconds that a client may take for the handshake of TLS."""
 _MANY_HEADERS: Final = 16
 """Fewer headers are not added up: the parser bounds each one."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -72,7 +70,7 @@ class HttpDownstream:
 
     def __init__(self, shared: Shared, limits: Limits, request: web.BaseRequest) -> None:
         self._shared, self._limits, self._request, self._held = shared, limits, request, 0
-        self.begun = self.committed = self.complete = False
+        self.begun = self._committed = self.complete = False
         self.response: web.StreamResponse
         """The answer, once it has begun."""
         self.write: Callable[[bytes], Coroutine[Any, Any, None]]
@@ -137,11 +135,11 @@ class HttpDownstream:
 
     async def send(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
         """Send a whole answer."""
-        if not self.committed:
+        if not self._committed:
             self.response = web.Response(status=status, headers=CIMultiDict((_SERVER, *headers)), body=body)
             await self.response.prepare(self._request)
         self.begun = True
-        if self.committed:
+        if self._committed:
             await self.response.write(body)
         await self.finish()
 
@@ -152,15 +150,15 @@ class HttpDownstream:
         await self.response.prepare(self._request)
         self.begun = True
 
-    def write_now(self, data: bytes) -> None:
+    def write_now(self, data: bytes) -> bool:
         """Send what keeps the connection alive, unless the client is so slow that it has enough to read."""
         transport, writer = self._request.transport, self._request._payload_writer
-        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
-            return
-        if not self.begun and not self.committed:
-            self.committed, self.response = True, web.StreamResponse(headers=CIMultiDict((_SERVER, _JSON)))
-            _at_once(self.response.prepare(self._request))
-        _at_once(writer.write(data, drain=False))  # type: ignore[call-arg]
+        if transport is not None and not transport.is_closing() and not transport.get_write_buffer_size():
+            if not self.begun and not self._committed:
+                self._committed, self.response = True, web.StreamResponse(headers=CIMultiDict((_SERVER, _JSON)))
+                _at_once(self.response.prepare(self._request))
+            _at_once(writer.write(data, drain=False))  # type: ignore[call-arg]
+        return self._committed
 
     async def finish(self) -> None:
         """End the answer."""
@@ -228,7 +226,7 @@ class Server:
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; return the port. Raises `OSError` when the address cannot be had."""
         loop = asyncio.get_running_loop()
-        times: dict[str, Any] = {} if tls is None else {"ssl_handshake_timeout": _HANDSHAKE, "ssl_shutdown_timeout": 1.0}
+        times: dict[str, Any] = {} if tls is None else {"ssl_handshake_timeout": 10.0, "ssl_shutdown_timeout": 1.0}  # seconds
         self._listening = await loop.create_server(self._connection, host, port, backlog=1024, reuse_address=True, ssl=tls, **times)
         return int(self._listening.sockets[0].getsockname()[1])
 
@@ -267,7 +265,7 @@ class Server:
                 await pipeline.serve(self._shared, generation, downstream)
         finally:
             downstream.release()
-            if (downstream.begun or downstream.committed) and not downstream.complete and request.transport is not None:
+            if (downstream.begun or downstream._committed) and not downstream.complete and request.transport is not None:
                 # An answer that broke off must not look like one that ended: the client has to see a broken connection.
                 request.transport.abort()
         return downstream.response if downstream.begun else web.Response()

@@ -57,6 +57,7 @@ class Limits(Settings, frozen=True):
 
 Limit = tuple[float, str]
 """How many seconds something may take, and the setting that says so."""
+
 ENDLESS: Final[Limit] = (math.inf, "")
 
 
@@ -88,13 +89,20 @@ class Timeouts(SomeTimeouts, frozen=True):
     models: dict[str, SomeTimeouts] = {}
     """By pattern of the name that the client asked for, or of the upstream's own."""
 
-    def of(self, provider: str, models: tuple[str, ...], thinks: bool, *own: GivenTimeouts | None) -> dict[str, Limit]:
-        """Return what holds for a request, by name. `own` is what the call, the request and the provider themselves say."""
+    def of(
+        self,
+        provider: str,
+        models: tuple[str, ...] = (),
+        thinks: bool = False,
+        call: GivenTimeouts | None = None,
+        own: GivenTimeouts | None = None,
+    ) -> dict[str, Limit]:
+        """Return what holds for a request, by name. `call` is what the call itself says, `own` what the provider's plugin does."""
         rungs: Any = (
-            *zip(("Nested.timeouts", "HttpRequest.timeouts"), own, strict=False),
+            ("Nested.timeouts", call),
             *((f"timeouts.models.{p}", some) for p, some in self.models.items() if any(matches(name, p) for name in models)),
             (f"timeouts.providers.{provider}", self.providers.get(provider)),
-            (f"provider {provider!r}: timeouts", own[-1]),
+            (f"provider {provider!r}: timeouts", own),
             ("timeouts", self),
         )
         found: dict[str, Limit] = {

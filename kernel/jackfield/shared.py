@@ -72,12 +72,12 @@ class Shared:
 
     def sender(self, exchange: Exchange, made: Tried) -> Callable[[HttpRequest], Awaitable[HttpResponse]]:
         """Return what sends an attempt's requests; from now on the call may take as long as holds for this attempt."""
-        call, attempt, account, models = exchange.call, made.attempt, made.account, exchange.generation.models
+        call, attempt, account, provider = exchange.call, made.attempt, made.account, made.attempt.provider
         said = attempt.candidate.thinking or getattr(call.body._canonical, "thinking", None)  # which is read only where it was already
-        thinking = thinks(said, models.known(attempt.provider, attempt.model).thinking)
-        asked = (attempt.provider.key, (call.model, attempt.model), thinking, exchange.timeouts)
-        exchange.limits["attempt"] = self.transport.waits(*asked, None, attempt.provider.timeouts)["total"]
-        return lambda request: self.transport.request(request, account, asked)
+        known = thinks(said, exchange.generation.models.known(provider, attempt.model).thinking)
+        limits = self.transport.waits(provider.key, (call.model, attempt.model), known, exchange.timeouts, provider.timeouts)
+        exchange.limits["attempt"] = limits["total"]
+        return lambda request: self.transport.request(request, account, limits)
 
     def look(self, now: float) -> None:
         """End the calls that have taken too long, and keep the connections of others alive. Called by the sweeper."""

@@ -21,7 +21,7 @@ from yarl import URL
 
 from jackfield import __version__
 from jackfield.addresses import ip_of, is_public, origin_of
-from jackfield.api import CallError, Headers, HttpRequest, Timeouts, failure
+from jackfield.api import CallError, Headers, HttpRequest, failure
 from jackfield.credentials import Account
 from jackfield.settings import Config, Limit
 from jackfield.sweeper import Sweeper, Watch, end_all
@@ -36,10 +36,6 @@ _LAST_MOMENT: Final = 1.0
 """Seconds that an upstream gets to end an answer whose terminal event has come, so that its connection can be used again."""
 _FIXED: Final = (("User-Agent", f"jackfield/{__version__}"), ("Accept-Encoding", "identity"))
 _JSON: Final = ("Content-Type", "application/json")
-_SWEPT: Final = ("first_byte", "idle", "total", "client_body")
-"""Limits that the sweeper looks after."""
-_CLOSED: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
-"""How a connection shows that nobody is there any more."""
 _SLEPT: Final = 5.0
 """Seconds by which the clock on the wall gets ahead of the one that counts up, while the machine sleeps: connections die meanwhile."""
 _FAULTS: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
@@ -112,8 +108,6 @@ class Response:
             (self._inner.release if self._inner.content.at_eof() else unread)()
 
 
-Asked = tuple[str, tuple[str, ...], bool, Timeouts | None]
-"""Of an attempt: its provider's key, the names of its model, whether that is known to think, what the call says of time."""
 _Way = tuple[aiohttp.ClientSession, URL | None, aiohttp.BasicAuth | None]
 """How requests leave: over which connections, and through which proxy, where aiohttp has to be told of it."""
 
@@ -132,8 +126,9 @@ class Transport:
         self.waits = lru_cache(_MAX_URLS)(said.of)
         """Returns how long a request may take; see `Timeouts.of`."""
         self._urls.clear()
-        every = (getattr(some, what, None) for some in (said, *said.providers.values(), *said.models.values()) for what in _SWEPT)
-        self._sweeper.shortest = min(filter(None, (config.server.keepalive, config.server.nonstream_keepalive, *every)), default=math.inf)
+        every = [s for one in (said, *said.providers.values(), *said.models.values()) for s in (one.first_byte, one.idle, one.total)]
+        others = (said.client_body, config.server.keepalive, config.server.nonstream_keepalive)
+        self._sweeper.shortest = min(filter(None, (*every, *others)), default=math.inf)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -142,17 +137,19 @@ class Transport:
             await session.close()
 
     async def request(
-        self, request: HttpRequest, account: Account | None = None, asked: Asked | None = None, again: bool = True
+        self, request: HttpRequest, account: Account | None = None, limits: dict[str, Limit] | None = None, again: bool = True
     ) -> Response:
         """Send a request, with an account's credential where one is given; once more over a connection that proves stale.
 
-        `asked` tells of the attempt that it belongs to.
+        `limits` say how long it may take where it belongs to an attempt.
 
         Raises `CallError` for everything that is not an answer.
         """
         body, provider = request.body, account.provider if account is not None else None
-        who = asked or (provider.key if provider is not None else "", (), False, None)
-        limits = self.waits(*who, request.timeouts, provider.timeouts if provider is not None else None)
+        limits = limits or self.waits(provider.key if provider is not None else "", own=provider.timeouts if provider is not None else None)
+        if (own := request.timeouts) is not None:
+            said = {what: (s or math.inf, f"HttpRequest.timeouts.{what}") for what in limits if (s := getattr(own, what)) is not None}
+            limits = {**limits, **said}
         url, (session, proxy, auth) = self._url(request.url, account), self._way(request, account)
         ahead = time.time() - time.monotonic()
         if ahead > self._ahead + _SLEPT:
@@ -180,10 +177,14 @@ class Transport:
             raise
         except _FAULTS as fault:
             watch.close()
-            if again and isinstance(fault, _CLOSED) and watch.task not in _makers:
+            if (
+                again
+                and isinstance(fault, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError)
+                and watch.task not in _makers
+            ):
                 # The upstream had closed a pooled connection while it lay idle: it has seen nothing yet. Others may be no better.
                 self._hang_up(outgoing.connection_key)
-                return await self.request(request, account, asked, again=False)
+                return await self.request(request, account, limits, again=False)
             raise CallError(_explained(fault, request.url, limits["connect"][1])) from fault
         finally:
             _makers.discard(watch.task)

@@ -355,3 +355,16 @@ async def test_a_proxy_of_socks_without_its_library_says_what_to_install(monkeyp
             assert (status, code) == (502, "proxy_failed")
             assert "pip install 'jackfield[socks]'" in message
         assert not upstream.connections
+
+
+async def test_another_proxy_is_taken_once_the_configuration_says_so() -> None:
+    async with ScriptedUpstream(json_answer(WHOLE)) as upstream, HttpProxy() as one, HttpProxy() as other:
+        given = {"credentials": [{"provider": "toy", "key": KEY}], "proxy": one.url}
+        async with toy_host(provider=[http_toy(upstream.url, auth=Bearer())], config=given) as host:
+            assert (await ask(host)).status == 200
+            await host.host.reload({**given, "proxy": other.url})
+            assert (await ask(host)).status == 200
+            assert (one.opened, other.opened) == (1, 1)
+            await host.host.reload({**given, "proxy": {"strict": True}})
+            assert (await told(host))[1] == "proxy_failed"
+            assert len(upstream.requests) == 2

@@ -116,17 +116,16 @@ def test_what_each_place_leaves_open_the_next_one_says() -> None:
         Settings, strict=False, dec_hook=lambda kind, value: kind(value),
     )  # fmt: skip
     own = Timeouts(connect=10, first_byte=20, idle=30)
-    assert said.of("acme", ("o3-pro", "x"), False, None, None, own) == {
+    assert said.of("acme", ("o3-pro", "x"), own=own) == {
         "connect": (10, "provider 'acme': timeouts.connect"),
         "first_byte": (23, "timeouts.models.o*.first_byte"),
         "idle": (31, "timeouts.providers.acme.idle"),
         "total": (42, "timeouts.models.o3*.total"),
     }
-    call, request = Timeouts(total=0), Timeouts(total=7, idle=8)
-    assert said.of("other", (), False, call, request, None) == {
+    assert said.of("other", call=Timeouts(total=0, idle=8)) == {
         "connect": (1, "timeouts.connect"),
         "first_byte": (2, "timeouts.first_byte"),
-        "idle": (8, "HttpRequest.timeouts.idle"),
+        "idle": (8, "Nested.timeouts.idle"),
         "total": (float("inf"), "Nested.timeouts.total"),
     }
 
@@ -330,3 +329,9 @@ async def test_a_plugins_request_has_limits_of_its_own(what: str) -> None:
                 await fetch()
             assert late.value.failure.code == f"{what}_timeout"
             assert f"0.3 s (HttpRequest.timeouts.{what})" in late.value.failure.message
+
+
+async def test_other_limits_hold_once_the_configuration_says_so() -> None:
+    async with house(silence, {"total": 300}) as (host, _):
+        await host.host.reload({"timeouts": {**QUICK, "models": {"m": {"total": SOON}}}})
+        assert "0.3 s (timeouts.models.m.total)" in (await told(host))[2]

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from jackfield.host import RefusedToStart
 from jackfield.settings import Tls
+from jackfield.sweeper import Sweeper
 from jackfield.trace import log
 
 _EVERY: Final = 60.0
@@ -36,6 +37,14 @@ class _Context(ssl.SSLContext):
         made = super().wrap_bio(incoming, outgoing, *said, **more)
         made.outgoing = outgoing  # type: ignore[attr-defined]
         return made
+
+
+def served_with(tls: Tls | None, folder: Path, sweeper: Sweeper) -> ssl.SSLContext | None:
+    """Return what a listener is to speak TLS with, from now on kept up to date; None where it is to speak plain HTTP."""
+    if tls is None:
+        return None
+    sweeper.waiting.add(certificates := Certificates(tls, folder))
+    return certificates.context
 
 
 class Certificates:
