@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -51,6 +52,8 @@ _JITTER: Final = 0.1
 async def answer(shared: Shared, exchange: Exchange, targets: Sequence[Target]) -> Reply:
     """Return the first answer that an attempt gives, target after target. Raises `CallError` when none does."""
     shared.lasting.retries.calls += 1
+    if exchange.dialect.stateful and not targets[0][0].direct:
+        targets = await shared.bindings.narrow(exchange, targets)
     for pool, on in targets:
         causes = {tried.failure.cause for tried in exchange.tried if tried.failure is not None}
         if not causes or (causes & set(on) if on else not causes & {"caller", "content"}):
@@ -112,7 +115,10 @@ def _done(exchange: Exchange) -> frozenset[str]:
 
 async def _next(shared: Shared, exchange: Exchange, pool: Pool) -> Candidate | None:
     """Return who is tried next: one who is due to be probed, else the scheduler's pick, else one whose rest is a guess."""
-    health, share = shared.lasting.health, exchange.generation.config.attempts.budget
+    health, share, owner = shared.lasting.health, exchange.generation.config.attempts.budget, exchange.prefers
+    if owner and not exchange.tried and (first := [candidate for candidate in pool.eligible if candidate.credential == owner]):
+        exchange.trace.note("pick_credential", "kernel", f"prefers {owner}: it can read the encrypted thoughts")
+        return await _pick(exchange, Pool(pool.model, first))
     if (due := health.due(pool)) is not None:
         exchange.trace.note("pick_credential", "kernel", f"probes {due.id}: {due.health}")
         return due
@@ -193,7 +199,7 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
             and 200 <= reply.status < 600
         ):
             raise TypeError(f"answered {reply!r:.200}, not a Reply with Headers and a status from 200 to 599")
-        if (told := await _judge(exchange, made, reply)) is None:
+        if (told := await _judge(shared, exchange, made, reply)) is None:
             account.answered(attempt.candidate.model, time.perf_counter() - started)
         busy = account.in_flight > 1 and account.last_used - account.measured_at < _MEASURED_APART
         if attempt.provider.quota and (reply.status >= 400 or not busy):
@@ -219,18 +225,20 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
             made.release()
 
 
-async def _judge(exchange: Exchange, made: Tried, reply: Reply) -> Failure | None:
+async def _judge(shared: Shared, exchange: Exchange, made: Tried, reply: Reply) -> Failure | None:
     """Return why an answer is none: by its status, by a look at its body, by the first event of its stream."""
-    attempt = made.attempt
+    attempt, dialect = made.attempt, made.attempt.dialect
     if reply.status >= 300:
         made.reply = reply
         return attempt.classify(reply.status, reply.headers, error_body(reply))
+    learn = partial(shared.bindings.learn, exchange, attempt) if dialect.stateful and dialect.name == attempt.call.dialect else None
     if reply.stream is None:
         made.usage, told = judge(attempt, reply)
-        return told
-    made.relay = relay = Relay(exchange, reply, Source(reply.stream, attempt.dialect, exchange.generation.config.limits.event), made)
+        return told or (learn(error_body(reply), whole=True) if learn is not None else None)
+    source = Source(reply.stream, dialect, exchange.generation.config.limits.event, learn)
+    made.relay = relay = Relay(exchange, reply, source, made)
     if (told := await relay.prime()) is None and not exchange.call.stream:
-        said, codec = await relay.assemble(), response_codec(attempt.dialect, attempt.call.operation)
+        said, codec = await relay.assemble(), response_codec(dialect, attempt.call.operation)
         reply.body, reply.stream, made.usage = Body(canonical=said, codec=codec), None, said.usage
     return told
 

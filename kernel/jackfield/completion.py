@@ -32,10 +32,11 @@ class Completion:
         if exchange.failure is not None or calls_log.isEnabledFor(logging.INFO):
             _report(exchange, canceled)
         chains = exchange.generation.chains
-        if (chains["request_complete"] or chains["handle_usage"]) and not self._waiting.full():
+        wanted = chains["request_complete"] or chains["handle_usage"] or exchange.afterwards
+        if wanted and not self._waiting.full():
             self._waiting.put_nowait((exchange, exchange.outcome(canceled)))
             return
-        if chains["request_complete"] or chains["handle_usage"]:
+        if wanted:
             self.dropped += 1
             if self.dropped % 1000 == 1:
                 log.warning("observers are too slow: %d calls were not reported to them", self.dropped)
@@ -53,6 +54,8 @@ class Completion:
         while True:
             exchange, outcome = await self._waiting.get()
             chains, trace = exchange.generation.chains, exchange.trace
+            for work in exchange.afterwards.values():
+                await work()
             self._current.set(exchange)  # what observers call now, they call within the call that they are told of
             for tried in (t for t in exchange.tried if t.attempt._send is not None):  # else no provider was asked
                 await ask(chains["handle_usage"], trace, tried.attempt, tried.usage or Usage(source="absent"))

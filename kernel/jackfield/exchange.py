@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -133,6 +133,8 @@ class Exchange:
     sees_answer: tuple[int, str] | None = None
     """Response interceptors whose rank is below this one see the answer; None: none does, stage 5 was not reached."""
     attempt: Attempt | None = None
+    prefers = ""
+    """The credential that is tried first where it is eligible: it alone can read the thoughts that the request carries."""
     usage: Usage | None = None
     failure: Failure | None = None
     _stop: Failure | None = None
@@ -148,6 +150,8 @@ class Exchange:
         """What the call itself says of how long it may take."""
         self.limits: dict[str, Limit] = {}
         """How long all of it may take, by who says so."""
+        self.afterwards: dict[str, Callable[[], Awaitable[Any]]] = {}
+        """What is to be done when the call is over, and waits for nobody's answer."""
         self.losses: list[Loss] = []
         """What hooks said in canonical words that the client's dialect cannot say."""
 

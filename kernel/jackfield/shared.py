@@ -10,6 +10,7 @@ from typing import Final
 
 from jackfield.api import CallError, HttpRequest, HttpResponse, failure
 from jackfield.api.canonical.thinking import thinks
+from jackfield.bindings import Bindings
 from jackfield.completion import Completion
 from jackfield.exchange import Exchange, Tried
 from jackfield.generation import Generation, Lasting
@@ -29,6 +30,7 @@ class Shared:
         self.current: ContextVar[Exchange | None] = ContextVar("jackfield_exchange", default=None)
         """The call of this host that the running task serves: the parent of calls that plugins make in it."""
         self.completion, self.lasting = Completion(self.current), Lasting()
+        self.bindings = Bindings(self.lasting)
         self.transport = Transport(config, self.sweeper, self.lasting.accounts)
         self.sweeper.waiting.add(self.lasting.health)
         self._generation: Generation | None = None

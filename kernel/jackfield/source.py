@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 from jackfield.api import CallError, Dialect, Event, Request, StreamEncoder, failure
@@ -19,8 +19,9 @@ _TAIL: Final = 4
 class Source:
     """The upstream's side of a relay."""
 
-    def __init__(self, stream: AsyncIterator[Any], dialect: Dialect, largest_event: int) -> None:
-        self.dialect = dialect
+    def __init__(self, stream: AsyncIterator[Any], dialect: Dialect, largest_event: int, learn: Callable[..., None] | None = None) -> None:
+        self.dialect, self.learn = dialect, learn
+        """What is told of all events, and of the first and the terminal one that they are these; None where nobody is."""
         self.first = b""
         """What was read up to and with the first event."""
         self.tail: deque[bytes] = deque(maxlen=_TAIL)
@@ -42,6 +43,8 @@ class Source:
                 item = await self._read()
                 if whole := self._splitter.feed(item if isinstance(item, bytes) else self._written(item)):
                     self.tail.append(whole)
+                    if self.learn is not None:
+                        self.learn(whole, edge=not self.first)
                     return whole
                 if len(self._splitter.rest()) > self._largest:
                     says = "one event of the provider's stream is over the limit of {} bytes (limits.event)"

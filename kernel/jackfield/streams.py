@@ -199,6 +199,8 @@ class Relay:
                 start, end = self._up.framing.around(whole, at)
                 if any(map(self._up.terminal, events_of(self._up, whole[start:end]))):
                     self._over, whole = True, whole[:end]
+                    if self._source.learn is not None:
+                        self._source.learn(whole[start:], edge=True)
         return whole
 
     async def _write(self, data: bytes) -> None:

@@ -14,6 +14,7 @@ from jackfield.api.canonical import Error, Request, Response, Usage, reply_text
 from jackfield.api.canonical.flavour import Fill, Flavour, apply_flavour
 from jackfield.api.canonical.framing import SSE, Framing
 from jackfield.api.canonical.hints import QuotaHeaders, QuotaWindow, asked_to_wait, seconds_until, windows
+from jackfield.api.canonical.ids import Ids
 from jackfield.api.canonical.models import Catalogue, ModelInfo, ThinkingSupport
 from jackfield.api.canonical.names import Alias
 from jackfield.api.canonical.rules import Rule, classify
@@ -61,7 +62,7 @@ __all__ = [
     "CallError", "Candidate", "Catalogue", "Cause", "Change", "CloseHandler", "Codec", "Command", "Continuity", "Cooldown",
     "Credential", "CredentialLimits", "CredentialSource", "Delegate", "Deny", "Dialect", "End", "Endpoint", "Error", "Event", "Failure",
     "Fidelity", "Fill", "Flavour", "Follower", "Framing", "Glance", "Headers", "Help", "HookInfo", "HookOptions", "Host",
-    "HostCredentials", "HostHttp", "HostInfo", "HttpProvider", "HttpRequest", "HttpResponse", "KeyHeader", "LoginStep",
+    "HostCredentials", "HostHttp", "HostInfo", "HttpProvider", "HttpRequest", "HttpResponse", "Ids", "KeyHeader", "LoginStep",
     "Loss", "Member", "ModelInfo", "Needles", "Nested", "NotDecoded", "Operation", "Outcome", "Pairs", "Path", "Pick",
     "PluginRoute", "Pool", "Principal", "Provider", "QuotaHeaders", "QuotaWindow", "RefreshingSource", "Reject", "Repeat",
     "Reply", "Request", "Response", "Route", "Rule", "Seconds", "Secret", "Sender", "Serves", "SessionSignals", "Size",

@@ -1,7 +1,7 @@
 """What a wire protocol is to the kernel: a dialect, one class of data and pure functions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from typing import Any, Literal, Protocol, Self
@@ -10,6 +10,7 @@ import msgspec
 
 from jackfield.api.canonical import Begin, Delta, Error, FinishReason, Request, Response, Usage, UsageDelta
 from jackfield.api.canonical.framing import SSE, Framing
+from jackfield.api.canonical.ids import Ids
 from jackfield.api.canonical.models import ModelInfo
 from jackfield.api.canonical.sessions import SessionSignals
 from jackfield.api.canonical.splice import Path
@@ -58,7 +59,8 @@ class Needles(msgspec.Struct, frozen=True, kw_only=True):
     model: tuple[Path, ...] = (("model",),)
     """Where the answer names its model, in events and in whole answers."""
     minted: tuple[bytes, ...] = ()
-    """Some of these stand before ids that the upstream minted. Provisional."""
+    """Some of these stand in every event in which `minted` finds something, but for a stream's first and its terminal one,
+    which are read in any case."""
     tagged: tuple[bytes, ...] = (b"jf1.",)
     """Some of these stand in every request with a signature that `write_signature` tagged."""
 
@@ -166,7 +168,7 @@ class Dialect(ABC):
     usage_at_start: bool = False
     """Its streams begin with token counts. Where the upstream has none by then, the kernel estimates them."""
     stateful: bool = False
-    """Requests may name resources that an upstream minted."""
+    """Requests may name what an upstream minted: `minted` finds it in answers, `named` in requests."""
     stored: frozenset[str] = frozenset()
     """Members of a request, as the codec keeps them in its `extensions`, that stand for something a provider has stored."""
     notes: frozenset[str] = frozenset()
@@ -210,6 +212,20 @@ class Dialect(ABC):
         The default decodes it.
         """
         return Glance(self.decode_response(raw).usage)
+
+    def minted(self, raw: bytes) -> Ids:
+        """Return what a whole answer, or what an event carries, mints that later requests may name; nothing for what is not read.
+
+        Asked only of a dialect that is `stateful`, for answers that go to a client of the same dialect. It should be quick.
+        """
+        return Ids()
+
+    def named(self, raw: bytes, params: Mapping[str, str]) -> Ids:
+        """Return what a request names of what was minted: in its body, which no one has decoded yet, and in its path.
+
+        The latest stands first, and at most `MOST_NAMED` of each kind are told. `raw` may be a file that is mapped to memory.
+        """
+        return Ids()
 
     @abstractmethod
     def encode_response(self, response: Response, losses: list[Loss]) -> bytes:

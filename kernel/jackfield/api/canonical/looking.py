@@ -49,6 +49,24 @@ def found(dialect: Dialect, needles: Iterable[bytes], among: Iterable[bytes]) ->
     return hits
 
 
+def minted(dialect: Dialect, raw: bytes, *, whole: bool = False, edge: bool = False) -> list[str]:
+    """Return what later requests may name of a `whole` answer; of events else: of the first at an `edge`, and of those with a needle."""
+    pieces = [raw] if whole else [event.data for event in _holding(dialect, dialect.needles.minted, raw, edge)]
+    return [name for seen in map(dialect.minted, pieces) for name in (*seen.stored, *seen.sealed)]
+
+
+def _holding(dialect: Dialect, needles: Iterable[bytes], whole: bytes, first: bool) -> list[Event]:
+    around, spans = dialect.framing.around, set[tuple[int, int]]()
+    if first:
+        spans.add(around(whole, 0))
+    for needle in needles:
+        at = whole.find(needle)
+        while at >= 0:
+            spans.add(span := around(whole, at))
+            at = whole.find(needle, span[1])
+    return [event for span in sorted(spans) for event in events_of(dialect, whole[slice(*span)])]
+
+
 def usage_at(dialect: Dialect, among: Iterable[bytes]) -> Usage | None:
     """Return what the upstream said that the call cost, at a stream's edges."""
     reports = reversed(found(dialect, dialect.needles.usage, among))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jackfield.api import (
     SSE,
@@ -13,6 +13,7 @@ from jackfield.api import (
     Follower,
     Glance,
     Headers,
+    Ids,
     Loss,
     ModelInfo,
     Needles,
@@ -28,7 +29,7 @@ from jackfield.api import (
 from jackfield.api.canonical import Delta
 from jackfield.api.canonical.codec import to_json
 from jackfield_anthropic import errors, lists
-from jackfield_anthropic.messages import reading, requests, responses
+from jackfield_anthropic.messages import containers, reading, requests, responses
 from jackfield_anthropic.messages.encoding import MessagesStreamEncoder
 from jackfield_anthropic.messages.extras import NAME
 from jackfield_anthropic.messages.follower import MessagesFollower
@@ -56,6 +57,7 @@ class MessagesDialect(Dialect):
         usage=(b'"usage":{', b'"usage": {'),
         error=(b"event: error", b"event:error", b'"type":"error"', b'"type": "error"'),
         model=(("model",), ("message", "model")),
+        minted=(containers.NEEDLE,),
     )
     # The protocol has an event for this purpose, and every client takes it; comments are lost on those that count events.
     keepalive = b'event: ping\ndata: {"type": "ping"}\n\n'
@@ -78,6 +80,7 @@ class MessagesDialect(Dialect):
         body=(("metadata", "user_id"),),
         part=r'(?:"session_id"\s*:\s*"|_session_)([\w-]+)',
     )
+    stateful = True
     stored = frozenset({"container"})
     usage_at_start = True
     # What the API says of names that it refuses: "String should match pattern".
@@ -118,6 +121,14 @@ class MessagesDialect(Dialect):
     def glance(self, raw: bytes) -> Glance:
         """Look at a whole answer. Raises `ValueError` when it is neither an answer nor an error."""
         return reading.glance(raw)
+
+    def minted(self, raw: bytes) -> Ids:
+        """Return the container in which the code of an answer ran. Signatures can be read by every account."""
+        return containers.minted(raw)
+
+    def named(self, raw: bytes, params: Mapping[str, str]) -> Ids:
+        """Return the container that a request names."""
+        return containers.named(raw)
 
     def usage_of(self, event: Event) -> Usage | None:
         """Return the token counts of an event without decoding the rest of it."""

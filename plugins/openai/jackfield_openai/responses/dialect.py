@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from jackfield.api import (
@@ -15,6 +15,7 @@ from jackfield.api import (
     Follower,
     Glance,
     Headers,
+    Ids,
     Loss,
     ModelInfo,
     Needles,
@@ -30,7 +31,7 @@ from jackfield.api import (
 from jackfield.api.canonical import Delta, Usage
 from jackfield.api.canonical.codec import to_json
 from jackfield_openai import errors, lists
-from jackfield_openai.responses import events, reading, requests, responses
+from jackfield_openai.responses import events, minted, reading, requests, responses
 from jackfield_openai.responses.encoding import ResponsesStreamEncoder
 from jackfield_openai.responses.extras import NAME
 from jackfield_openai.responses.follower import ResponsesFollower
@@ -77,7 +78,7 @@ class ResponsesDialect(Dialect):
         usage=(b'"usage":{', b'"usage": {'),
         error=(b'"type":"error"', b'"type": "error"', b"event: error", b"event:error", b"response.failed", b'"error":{', b'"error": {'),
         model=(("response", "model"), ("model",)),
-        minted=(b'"resp_', b'"conv_'),
+        minted=minted.NEEDLES,
     )
     # Comment lines harm no client that was tried; OpenAI's own Node helper throws at event types that it does not know.
     keepalive = b": keep-alive\n\n"
@@ -140,6 +141,14 @@ class ResponsesDialect(Dialect):
     def glance(self, raw: bytes) -> Glance:
         """Look at a whole answer of any operation. Raises `ValueError` when it is none and no error."""
         return reading.glance(raw)
+
+    def minted(self, raw: bytes) -> Ids:
+        """Return what a whole answer mints, or what an event carries."""
+        return minted.minted(raw)
+
+    def named(self, raw: bytes, params: Mapping[str, str]) -> Ids:
+        """Return the ids and the encrypted reasoning that a request names."""
+        return minted.named(raw, params)
 
     def usage_of(self, event: Event) -> Usage | None:
         """Return the token counts of an event without decoding the rest of it."""
