@@ -10,7 +10,7 @@ SERVABLE := $(VENV)/.servable
 DEVELOPABLE := $(VENV)/.developable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-setup lint bench schemas clean
+.PHONY: help serve test test-setup lint bench chaos schemas clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 12
@@ -29,6 +29,9 @@ lint: $(DEVELOPABLE) ## Check style and types.
 
 bench: $(DEVELOPABLE) ## Measure against a bare reverse proxy.
 	$(BIN)/python -m tests.bench $(ARGS)
+
+chaos: $(DEVELOPABLE) ## Let thousands of calls meet upstreams that fail in every way.
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 schemas: $(DEVELOPABLE) ## Write the schemas anew.
 	$(BIN)/jackfield schema config --write schemas/config.json

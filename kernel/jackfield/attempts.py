@@ -47,6 +47,8 @@ _MEASURED_APART: Final = 1.0
 """Seconds between two looks at what the answers of a busy account say of its quota: it does not change that fast."""
 _JITTER: Final = 0.1
 """Seconds at most that a call waits longer than it must, so that not all come back at once."""
+_SOON: Final = 0.25
+"""Seconds after which a call looks again that may not make a repeated attempt now."""
 
 
 async def answer(shared: Shared, exchange: Exchange, targets: Sequence[Target]) -> Reply:
@@ -72,11 +74,13 @@ async def _further_rounds(shared: Shared, exchange: Exchange, pool: Pool) -> Rep
         if before and (told := exchange.tried[-1].failure) is not None and told.help == "none":
             break
         done = _done(exchange)
-        if (pause := health.soonest(c for c in pool.all if c.id not in done)) is None or time.monotonic() + pause > end:
+        pause = _SOON if exchange.unpaid else health.soonest(c for c in pool.all if c.id not in done)
+        if pause is None or time.monotonic() + pause > end:
             break
         await asyncio.sleep(pause + random.random() * _JITTER)  # noqa: S311 (not so that all come back at once)
+        exchange.unpaid = False
         reply = await _round(shared, exchange, pool)
-        if len(exchange.tried) == before > 0:
+        if len(exchange.tried) == before > 0 and not exchange.unpaid:
             break
     return reply
 
@@ -115,7 +119,7 @@ def _done(exchange: Exchange) -> frozenset[str]:
 
 async def _next(shared: Shared, exchange: Exchange, pool: Pool) -> Candidate | None:
     """Return who is tried next: one who is due to be probed, else the scheduler's pick, else one whose rest is a guess."""
-    health, share, owner = shared.lasting.health, exchange.generation.config.attempts.budget, exchange.prefers
+    health, owner = shared.lasting.health, exchange.prefers
     if owner and not exchange.tried and (first := [candidate for candidate in pool.eligible if candidate.credential == owner]):
         exchange.trace.note("pick_credential", "kernel", f"prefers {owner}: it can read the encrypted thoughts")
         return await _pick(exchange, Pool(pool.model, first))
@@ -123,13 +127,19 @@ async def _next(shared: Shared, exchange: Exchange, pool: Pool) -> Candidate | N
         exchange.trace.note("pick_credential", "kernel", f"probes {due.id}: {due.health}")
         return due
     if pool.eligible:
-        if exchange.tried and not _anybody_new(exchange, pool) and not shared.lasting.retries.spend(share):
+        if exchange.tried and not _anybody_new(exchange, pool) and not _paid(shared, exchange):
             return None
         return pool.eligible[0] if pool.direct else await _pick(exchange, pool)
-    if (resort := health.last_resort(pool)) is not None and (not exchange.tried or shared.lasting.retries.spend(share)):
+    if (resort := health.last_resort(pool)) is not None and (not exchange.tried or _paid(shared, exchange)):
         exchange.trace.note("pick_credential", "kernel", f"nobody is eligible: tries {resort.id} all the same: {resort.health}")
         return resort
     return None
+
+
+def _paid(shared: Shared, exchange: Exchange) -> bool:
+    """Tell whether the call may make a repeated attempt. Else it waits: another call's attempt may find somebody well."""
+    exchange.unpaid = not shared.lasting.retries.spend(exchange.generation.config.attempts.budget)
+    return not exchange.unpaid
 
 
 def _anybody_new(exchange: Exchange, pool: Pool) -> bool:

@@ -212,8 +212,8 @@ class Health:
         """
         rested = ((c, self.rows(c)) for c in pool.all if c.id not in pool.tried and not c.account.off)
         guessed = [(rows, c) for c, rows in rested if not any(row.told or row.cause == "account_action" for row in rows)]
-        ranked = [((rows[0].cause in _NOT_PROBED, rows[0].until), c) if rows else ((False, 0.0), c) for rows, c in guessed]
-        # Without rows its rest is over, although nobody has taken that down yet.
+        # Without rows its rest is over, although nobody has taken that down yet. Calls at the same time try different ones.
+        ranked = [((bool(rows) and rows[0].cause in _NOT_PROBED, c.in_flight, rows[0].until if rows else 0.0), c) for rows, c in guessed]
         return min(ranked, key=itemgetter(0))[1] if ranked else None
 
     def soonest(self, candidates: Iterable[Candidate]) -> float | None:
@@ -295,7 +295,7 @@ class RetryBudget:
         """Pay for one repeated attempt; tell whether what the calls brought, each a share, is enough."""
         now = time.monotonic()
         earned = self.calls * share + (now - self._since) * _A_SECOND
-        self._left, self._since, self.calls = min(_AT_ONCE, self._left + earned), now, 0
+        self._left, self._since, self.calls = min(_AT_ONCE * max(1.0, share), self._left + earned), now, 0
         paid = self._left >= 1
         self._left -= paid
         return paid
