@@ -8,6 +8,7 @@ import gc
 import inspect
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,14 @@ def _nothing_left_open() -> Iterator[None]:
 def _nobodys_own_credentials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sockets_of_their_own() -> Iterator[None]:
+    """Hosts that tests run as processes have their control sockets where no other host looks."""
+    with tempfile.TemporaryDirectory(prefix="jackfield-") as folder, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_RUNTIME_DIR", folder)
         yield
 
 

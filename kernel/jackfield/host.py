@@ -17,7 +17,7 @@ from jackfield.config import ConfigError, Loaded
 from jackfield.credentials import Source
 from jackfield.discovery import Discovery
 from jackfield.dispatch import Watchdog, as_plugin, of_a_plugin
-from jackfield.generation import Generation, choose_store
+from jackfield.generation import Generation, Lasting, choose_store
 from jackfield.plugins import Plugin, PluginLoadError
 from jackfield.server import Server
 from jackfield.shared import Shared
@@ -67,8 +67,10 @@ class Jackfield:
         overrides: Mapping[str, Any] | None = None,
         defaults: bool = True,
     ) -> None:
-        self._origin, self._read = given, partial(config.load, extra=overrides, defaults=defaults)
-        self.loaded = self._read(given)
+        self.origin, self._read = given, partial(config.load, extra=overrides, defaults=defaults)
+        """What the configuration is read from, and how."""
+        self.loaded = self.latest = self._read(given)
+        """The configuration that is used, and the one that was read last, used or not."""
         self.config = self.loaded.config
         self.port = 0
         """The port that the host listens on, once it has started."""
@@ -76,8 +78,10 @@ class Jackfield:
         self._given, self._listen, self._before, self._after = plugins, listen, before_start, after_start
         self.kept: dict[int, tuple[Loaded, dict[str, bytes]]] = {}
         """Configurations by the numbers of their generations, the present one last, with what their single-file plugins said."""
-        self._living, self._numbers = list[Generation](), count(1)
-        """The generations that calls hold, and last the one that new calls will."""
+        self.generations, self._numbers = list[Generation](), count(1)
+        """Those that calls hold, and last the one that new calls will."""
+        self.before_open: list[Callback] = []
+        """Called when everything is loaded and nothing is served yet."""
         self._turn, self._address = asyncio.Lock(), ""
         self._discovery: Discovery | None = None
         self._shared: Shared | None = None
@@ -98,6 +102,11 @@ class Jackfield:
         return self._running()[0].generation
 
     @property
+    def lasting(self) -> Lasting:
+        """What generations share. Raises `CallError` before the host is loaded."""
+        return self._running()[0].lasting
+
+    @property
     def problems(self) -> list[str]:
         """Everything that is wrong but did not keep the host from starting, one line each."""
         return [problem for plugin in self.plugins for problem in plugin.problems] + self.generation.problems
@@ -112,7 +121,7 @@ class Jackfield:
         self._parts.push_async_callback(lambda: asyncio.gather(*(self._run_part(s, "close") for s in shared.lasting.stores.values())))
         self._own = PluginHost(shared, "")
         self._parts.push_async_callback(self._own.close)
-        self._parts.push_async_callback(lambda: self._close([p for generation in self._living for p in generation.plugins], ()))
+        self._parts.push_async_callback(lambda: self._close([p for generation in self.generations for p in generation.plugins], ()))
         self.plugins = plugins.find(self.loaded, self._given)
         self._use(made := await self._make(self.loaded, self.plugins, start))
         return made
@@ -123,25 +132,25 @@ class Jackfield:
         Raises `PluginLoadError` for plugins that the host should not go on without: at first those that are required; where
         there is a generation to stay with, those that it has or the configuration names, unless they failed before.
         """
-        lasting, serving = self._running()[0].lasting, {plugin.id: plugin for plugin in (self.plugins if self._living else ())}
+        lasting, serving = self.lasting, {plugin.id: plugin for plugin in (self.plugins if self.generations else ())}
         now = [old if (old := serving.get(p.id)) and old.state == "active" and old.configured == p.configured else p for p in found]
         new = [plugin for plugin in now if plugin in found]
         failed = {plugin.id for plugin in serving.values() if plugin.state == "failed"}
-        needed = {p.id for p in new if self._living and (p.named or p.id in serving)} - failed
+        needed = {p.id for p in new if self.generations and (p.named or p.id in serving)} - failed
         try:
             plugins.load(new, loaded, self._host_for, needed)
             store, problems = stored = choose_store(loaded, now, lasting)
-            if self._living and store is None and problems:
+            if self.generations and store is None and problems:
                 raise PluginLoadError("\n".join(problems))
             lasting.state = lasting.state or store  # plugins may ask it when they start
             for plugin in (p for p in new if start and p.state == "active"):
                 await self._start_one(plugin, plugin.id in needed)
             made = Generation(loaded, now, lasting, stored)
-            if self._living:
+            if self.generations:
                 self._check(made)
             await made.fill()
         except BaseException:
-            await self._close(new, self._living)
+            await self._close(new, self.generations)
             raise
         return made
 
@@ -150,7 +159,7 @@ class Jackfield:
         return host
 
     async def _start_one(self, plugin: Plugin, needed: bool) -> None:
-        for twin in (p for generation in self._living for p in generation.plugins if p.object is plugin.object and p.state == "active"):
+        for twin in (p for generation in self.generations for p in generation.plugins if p.object is plugin.object and p.state == "active"):
             plugin.parts = twin.parts  # a module, or an object that was handed over: it runs already
             return
         plugin.parts.push_async_callback(self._run_part, plugin, "close")
@@ -161,12 +170,12 @@ class Jackfield:
 
     def _use(self, made: Generation, number: int | None = None) -> None:
         """Let new calls begin with a generation. The one before it ends with its last call."""
-        old = self._living[-1] if self._living else None
+        old = self.generations[-1] if self.generations else None
         kept = made.loaded, {plugin.id: plugin.code for plugin in made.plugins if plugin.code is not None}
         same = old.number if old is not None and self.kept[old.number] == kept else None
         made.number = number or same or next(self._numbers)
         self.kept = dict([*((n, said) for n, said in self.kept.items() if n < made.number), (made.number, kept)][-_MOST_KEPT:])
-        self._living.append(made)
+        self.generations.append(made)
         self._follow(made)
         if old is not None:
             self._own.spawn(self._end(old), "end")
@@ -178,9 +187,10 @@ class Jackfield:
         if self._discovery is not None:  # it has started
             self._discovery.follow(generation)
             for source in generation.sources:
-                source.watch(lambda source: self._own.spawn(self._load_again(source), "load"))
+                source.watch(lambda source: self._own.spawn(self.refresh(source), "load"))
 
-    async def _load_again(self, source: Source) -> None:
+    async def refresh(self, source: Source) -> None:
+        """Take the credentials that a source has now."""
         await source.load()
         if source in (generation := self.generation).sources:
             generation.take()
@@ -190,8 +200,8 @@ class Jackfield:
         while generation.calls:  # noqa: ASYNC110 (so that it costs a call next to nothing)
             await asyncio.sleep(_LOOK_EVERY)
         async with self._turn:
-            self._living.remove(generation)
-            await self._close(generation.plugins, self._living)
+            self.generations.remove(generation)
+            await self._close(generation.plugins, self.generations)
 
     @staticmethod
     async def _close(former: Sequence[Plugin], living: Sequence[Generation]) -> None:
@@ -226,7 +236,9 @@ class Jackfield:
             raise RuntimeError("the host has been started already")
         try:
             await self._tell(self._before)
-            await self._open(await self.load(start=True))
+            generation = await self.load(start=True)
+            await self._tell(self.before_open)
+            await self._open(generation)
             await self._tell(self._after)
         except BaseException:
             await self.stop(grace=0)
@@ -276,8 +288,12 @@ class Jackfield:
 
         Raises `NotReloaded`, with every problem, when the configuration cannot be used; then nothing has changed.
         """
-        origin = self._origin = self._origin if given is None else given
-        return await self._change(lambda: (loaded := self._read(origin), plugins.find(loaded, self._given)))
+        self.origin = self.origin if given is None else given
+        return await self._change(self._find)
+
+    def _find(self) -> tuple[Loaded, list[Plugin]]:
+        loaded = self.latest = self._read(self.origin)
+        return loaded, plugins.find(loaded, self._given)
 
     async def rollback(self, number: int | None = None) -> Generation:
         """Go back to the configuration before the present one, or to that of the generation of this number.
@@ -315,7 +331,7 @@ class Jackfield:
             await self._shared.let_finish(self.config.server.grace if grace is None else grace)
         async with self._turn:
             await self._parts.aclose()
-            self._shared, self._server, self._living = None, None, []
+            self._shared, self._server, self.generations = None, None, []
 
     def run(self) -> None:
         """Start, serve until SIGINT or SIGTERM, and stop. Blocks."""

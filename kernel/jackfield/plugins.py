@@ -72,7 +72,7 @@ class Plugin(msgspec.Struct, kw_only=True, eq=False):
     @property
     def configured(self) -> tuple[Any, ...]:
         """All that makes it what it is. As long as that stays the same it goes on as it is."""
-        return self.origin, self.config_path, self.distribution, self.settings, self.named, self.section, self.code
+        return self.origin, self.distribution, self.settings, self.named, self.section, self.code
 
     @property
     def priority(self) -> int:

@@ -35,6 +35,8 @@ class Server(Settings, frozen=True):
     The first sends the status 200 and takes from the answer its own status and headers."""
     grace: Seconds = Seconds(25)
     """How long calls may take to finish when the host stops."""
+    control: str | None = None
+    """Path of the socket by which `jackfield reload` and the like reach the host: of a name by its port unless set, '' for none."""
     tls: Tls | None = None
 
 

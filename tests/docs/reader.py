@@ -30,8 +30,10 @@ _PROGRAMS: Final = {
     "pip": [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"],
     "pytest": [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
 }
-_KEPT: Final = frozenset({"PATH", "HOME", "LANG", "TMPDIR"})
+_KEPT: Final = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR"})
 """What a reader has of the environment: no key of a provider, and no setting of the host's."""
+_FOR_A_HOST: Final = frozenset({"reload", "rollback", "status", "credentials", "log"})
+"""Commands that speak to the host."""
 _PATIENCE: Final = 30.0
 
 
@@ -91,12 +93,14 @@ class Reader:
             path.write_text(re.sub(rf"\b{PORT}\b", self._port, path.read_text()))
         if words[-1] == "&":
             return self._begin(words[:-1])
+        if words[0] == "jackfield" and words[1] in _FOR_A_HOST:
+            words += ["--port", self._port]
         done = subprocess.run(
             [*_PROGRAMS[words[0]], *words[1:]],
             cwd=self._folder, env=self._environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=2 * _PATIENCE, check=False,
         )  # fmt: skip
-        return done.returncode, done.stdout
+        return done.returncode, done.stdout.replace(self._port, PORT)
 
     def _serve(self, options: list[str]) -> tuple[int, str]:
         """Start a host on a free port; it takes the place of the one before."""

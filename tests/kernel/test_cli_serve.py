@@ -2,70 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
 import signal
-import subprocess
-import sys
 import urllib.request
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.kernel.served import do, serve
 
-class Served:
-    """A host in a process of its own."""
-
-    def __init__(self, folder: Path, *words: str, **environment: str) -> None:
-        command = [sys.executable, "-u", "-c", "from jackfield.cli.main import main; main()", "serve", "--port", "0", *words]
-        self.process = subprocess.Popen(
-            command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **environment}
-        )
-
-    def announced(self) -> str:
-        """Return what it prints until it says how to try it."""
-        assert self.process.stdout is not None
-        said = ""
-        for line in self.process.stdout:
-            said += line
-            if line.strip().startswith("curl") or "none: nothing is plugged in" in line:
-                return said
-        raise AssertionError(f"it ended: {said}{self.process.stderr.read() if self.process.stderr else ''}")
-
-    def stop(self, number: int = signal.SIGTERM) -> str:
-        """Send a signal, wait for the end, and return what it wrote to its log."""
-        self.process.send_signal(number)
-        return self.process.communicate(timeout=20)[1]
-
-
-def do(curl: str) -> str:
-    """Do what a line with `curl` would do, and return the answer."""
-    _, url, *options = shlex.split(curl)
-    values = list(zip(options[::2], options[1::2], strict=True))
-    headers = dict(value.split(": ", 1) for option, value in values if option == "-H")
-    (data,) = (value for option, value in values if option == "-d")
-    with urllib.request.urlopen(urllib.request.Request(url, data.encode(), headers)) as answer:
-        return str(answer.read().decode())
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[type[Served] | object]:
-    """Starts hosts in an empty folder; none of them outlives the test."""
-    started: list[Served] = []
-
-    def _serve(*words: str, **environment: str) -> Served:
-        started.append(Served(tmp_path, *words, **environment))
-        return started[-1]
-
-    yield _serve
-    for served in started:
-        if served.process.poll() is None:
-            served.process.kill()
-        served.process.communicate()
+__all__ = ["serve"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -164,7 +164,7 @@ async def test_an_object_that_was_handed_over_is_neither_started_nor_closed_agai
         for priority in (1, 2, 3):
             generation = await host.host.reload({"plugins": {"autoload": False, "handed": {"priority": priority}}})
             assert generation.chains["handle_usage"][0].rank[0] == -priority
-        await until(lambda: len(host.host._living) == 1)
+        await until(lambda: len(host.host.generations) == 1)
         assert events == ["started"]
     assert events == ["started", "closed"]
 
@@ -344,7 +344,7 @@ async def test_a_stop_waits_for_a_reload_and_none_begins_after_it() -> None:
 async def test_reloads_take_turns_and_the_latest_word_counts() -> None:
     async with host_with() as host:
         await asyncio.gather(*(host.host.reload(parts(word=f"word {n}")) for n in range(5)))
-        await until(lambda: len(host.host._living) == 1)
+        await until(lambda: len(host.host.generations) == 1)
         assert [part.events[-1] for part in Part.made] == ["closed"] * (len(Part.made) - 1) + ["started"]
         assert Part.made[-1].word == "word 4"
 

@@ -9,6 +9,7 @@ from jackfield.addresses import is_loopback
 from jackfield.api.canonical.names import alias_of
 from jackfield.cli.certificates import Certificates
 from jackfield.cli.options import config_option, overrides, plugin_option
+from jackfield.cli.running import switched_off
 from jackfield.config import ConfigError
 from jackfield.host import Jackfield, RefusedToStart
 from jackfield.models import Registry
@@ -26,6 +27,8 @@ def check(config_file: Path | None, files: tuple[Path, ...]) -> None:
     if problems:
         raise SystemExit(1)
     click.echo("the configuration is fine")
+    if off := switched_off(config_file):
+        click.echo(f"switched off in the host that runs: {', '.join(off)}")
 
 
 def _problems(config_file: Path | None, files: tuple[Path, ...]) -> list[str]:

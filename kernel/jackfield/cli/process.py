@@ -1,19 +1,27 @@
-"""A process that does nothing but run a host: its event loop, its signals, its garbage collector."""
+"""A process that does nothing but run a host: its event loop, its signals, its files, its control socket, its garbage collector."""
 
 import asyncio
 import contextlib
 import gc
 import logging
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
+from jackfield.cli.control import SUPPORTED, Control, socket_path
+from jackfield.cli.files import First
+from jackfield.cli.operating import Operator
+from jackfield.cli.remembering import Remembering
 from jackfield.host import Jackfield
 
 log = logging.getLogger("jackfield")
 
 _OPEN_FILES: Final = 65_536
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_HANG_UP: Final = getattr(signal, "SIGHUP", None)
+"""The signal to reload; Windows has none."""
 
 _RARE_COLLECTIONS: Final = (50_000, 20, 50)
 """Thresholds of the garbage collector for a process that does nothing but serve. A call leaves no cycles behind, so that
@@ -33,26 +41,19 @@ def _allow_many_connections() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def run_until_signal(host: Jackfield, ready: Callable[[Jackfield], None] = lambda _: None) -> None:
-    """Run a host in an event loop of its own until it is told to stop; `ready` is called once it listens."""
+def run_until_signal(host: Jackfield, ready: Callable[[Jackfield], None] = lambda _: None, watched: First | None = None) -> None:
+    """Run a host in an event loop of its own until it is told to stop; `ready` is called once it listens.
+
+    It reloads when its files change where it is told how they looked before it was made (`watched`).
+    """
 
     async def main() -> None:
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def stop_once() -> None:
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
-                signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
-            stop.set()
-
-        for number in _SIGNALS:
-            try:
-                loop.add_signal_handler(number, stop_once)
-            except NotImplementedError:  # Windows
-                signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        _on_signals(stop)
         gc.set_threshold(*_RARE_COLLECTIONS)
         _allow_many_connections()
+        remembering = Remembering(host)
+        host.before_open.append(lambda _: remembering.recall())
         starting, told = asyncio.ensure_future(host.start()), asyncio.ensure_future(stop.wait())
         await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():  # told to stop before it has started
@@ -63,12 +64,16 @@ def run_until_signal(host: Jackfield, ready: Callable[[Jackfield], None] = lambd
             await starting  # raises what kept the host from starting
             gc.collect()
             gc.freeze()  # what is there now lasts: no collection need look at it
-            ready(host)
-            await told
+            keeping = asyncio.ensure_future(remembering.run())
+            async with _operated(host, remembering, stop, watched):
+                ready(host)
+                await told
+            log.info("stopping: calls in flight have %g s to finish", host.config.server.grace)
+            await remembering.save()
         finally:
             told.cancel()
-        log.info("stopping: calls in flight have %g s to finish", host.config.server.grace)
         await host.stop()
+        keeping.cancel()
 
     try:
         import uvloop  # noqa: PLC0415 (absent on some platforms)
@@ -77,3 +82,50 @@ def run_until_signal(host: Jackfield, ready: Callable[[Jackfield], None] = lambd
     else:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    """Stop on the first signal to, and end at once on a second one."""
+    loop = asyncio.get_running_loop()
+
+    def stop_once() -> None:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in _SIGNALS:
+        try:
+            loop.add_signal_handler(number, stop_once)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+
+
+@asynccontextmanager
+async def _operated(host: Jackfield, remembering: Remembering, stop: asyncio.Event, watched: First | None) -> AsyncIterator[None]:
+    """Do what operators ask of a host that has started."""
+    operator, attached = Operator(host), sys.stderr.isatty()
+    operator.saved = remembering.save
+
+    def hang_up() -> None:
+        if attached and not sys.stderr.isatty():  # the terminal was closed that the host was started from
+            stop.set()
+        else:
+            operator.spawn(operator.hang_up())
+
+    if _HANG_UP is not None:
+        asyncio.get_running_loop().add_signal_handler(_HANG_UP, hang_up)
+    path = socket_path(host.config, host.port) if SUPPORTED else None
+    control = Control(operator, path) if path is not None and host.port else None
+    if control is not None:
+        await control.start()
+    if watched is not None:
+        from jackfield.cli.watching import Watching  # noqa: PLC0415 (the host serves already: nobody waits for this)
+
+        operator.spawn(Watching(operator, watched).run())
+    try:
+        yield
+    finally:
+        if control is not None:
+            await control.stop()
+        await operator.close()

@@ -1,17 +1,19 @@
 """`jackfield serve`: start the host and tell how to try it."""
 
 import logging
+import logging.handlers
 import os
 import sys
 import threading
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from jackfield.api import Loss, Request
 from jackfield.api.canonical import Message, Text
 from jackfield.calls import EVERYTHING
+from jackfield.cli.files import First
 from jackfield.cli.options import CANNOT_START, config_option, overrides, plugin_option
 from jackfield.cli.process import run_until_signal
 from jackfield.host import Jackfield
@@ -29,17 +31,27 @@ _THREADS_MAY_TAKE: Final = 1.0
 @click.option("--host", help="The address to listen on. Default: server.host, 127.0.0.1.")
 @click.option("--port", type=int, help="The port to listen on; 0 takes a free one. Default: server.port, 8317.")
 @plugin_option
+@click.option("--no-watch", is_flag=True, help="Do not reload when the configuration or a plugin's file changes.")
+@click.option("--log-file", type=click.Path(path_type=Path), help="Log to this file, and to a new one when it is moved away.")
 @click.option("-v", "--verbose", count=True, help="Log each call; twice: everything.")
-def serve(config_file: Path | None, host: str | None, port: int | None, files: tuple[Path, ...], verbose: int) -> None:
+def serve(config_file: Path | None, files: tuple[Path, ...], log_file: Path | None, verbose: int, **said: Any) -> None:
     """Start the host."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=[_handler(log_file)])
     logging.getLogger("jackfield").setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
     logging.getLogger("jackfield.calls").setLevel(logging.INFO if verbose else logging.WARNING)
     try:
-        run_until_signal(Jackfield(config_file, overrides=overrides(files, host, port)), _announce)
+        first = None if said["no_watch"] else First.of(config_file)
+        run_until_signal(Jackfield(config_file, overrides=overrides(files, said["host"], said["port"])), _announce, first)
     except CANNOT_START as fault:
         raise SystemExit(str(fault)) from None
     _leave_stuck_threads()
+
+
+def _handler(log_file: Path | None) -> logging.Handler:
+    try:
+        return logging.StreamHandler(sys.stderr) if log_file is None else logging.handlers.WatchedFileHandler(log_file)
+    except OSError as fault:
+        raise SystemExit(f"cannot write to {log_file}: {fault.strerror or fault} (--log-file)") from None
 
 
 def _leave_stuck_threads() -> None:
