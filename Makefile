@@ -10,7 +10,7 @@ SERVABLE := $(VENV)/.servable
 DEVELOPABLE := $(VENV)/.developable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-setup lint bench chaos schemas clean
+.PHONY: help serve test test-setup lint bench chaos soak schemas clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 12
@@ -32,6 +32,9 @@ bench: $(DEVELOPABLE) ## Measure against a bare reverse proxy.
 
 chaos: $(DEVELOPABLE) ## Let thousands of calls meet upstreams that fail in every way.
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: $(DEVELOPABLE) ## Call a host for a day, with hours of rest between.
+	$(BIN)/python -m tests.chaos.soak $(ARGS)
 
 schemas: $(DEVELOPABLE) ## Write the schemas anew.
 	$(BIN)/jackfield schema config --write schemas/config.json

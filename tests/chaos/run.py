@@ -86,46 +86,28 @@ class Report(msgspec.Struct):
         return "\n".join(lines)
 
 
-class Run:
-    """One run. `clock` is that of the process; the seed decides everything else."""
+class Callers:
+    """Clients of a host in a world. The seed decides what each call is; every call is judged when it is over."""
 
-    def __init__(self, clock: Clock, seed: int, calls: int, budget: float | None = None) -> None:
-        """`budget` is that of attempts; with `MOST` each call may try everybody. None: the host's own."""
-        self._attempts = {} if budget is None else {"budget": budget}
-        self._clock, self._calls = clock, calls
-        self.world = World(seed)
-        self.report = Report(seed=seed, scheduler=SCHEDULERS[seed % len(SCHEDULERS)], calls=calls)
+    def __init__(self, world: World, client: aiohttp.ClientSession, url: str, report: Report) -> None:
+        self.world, self.report, self._client, self._url = world, report, client, url
 
-    async def __call__(self) -> Report:
-        """Make all calls, and look at what is left when they are over."""
-        async with self.world as world:
-            config = {**world.config(), "scheduler": self.report.scheduler, "attempts": self._attempts}
-            async with Harness(config=config) as self._host, aiohttp.ClientSession() as self._client:
-                rested, numbers = asyncio.all_tasks(), count(1)
-                self._idle_waits = set(self._host.host._shared.sweeper.waiting)  # type: ignore[union-attr]
-                await asyncio.gather(*(self._caller(numbers) for _ in range(CALLERS)))
-                await asyncio.sleep(20)  # what was abandoned is noticed, what rests in a pool does so
-                self._look_at_the_rest(asyncio.all_tasks() - rested)
-        self.report.seconds, self.report.met = world.time(), world.met
-        return self.report
+    def lots(self, number: int) -> random.Random:
+        """Return the lots that are drawn for a call."""
+        return random.Random(f"{self.report.seed} {number}")
 
-    # --------------------------------------------------------------------------------------------- clients
-
-    async def _caller(self, numbers: Any) -> None:
-        while (number := next(numbers)) <= self._calls:
-            rng = random.Random(f"{self.report.seed} {number}")
-            await asyncio.sleep(0.05 * rng.randint(0, 40))
-            if rng.random() < _PAUSE:
-                self._clock.set(rng.choice([30, 600, 3600]))  # the machine was asleep
-            call = Call(
-                f"call-{number}",
-                rng.choice(list(REQUESTS)),
-                stream=rng.random() < 0.6,
-                mistake=rng.random() < _MISTAKE,
-                leaves=0.05 * rng.randint(0, 40) if rng.random() < _LEAVE else None,
-            )
-            await self._make(call)
-            self._judge(call)
+    async def call(self, number: int) -> None:
+        """Make one call."""
+        rng = self.lots(number)
+        call = Call(
+            f"call-{number}",
+            rng.choice(list(REQUESTS)),
+            stream=rng.random() < 0.6,
+            mistake=rng.random() < _MISTAKE,
+            leaves=0.05 * rng.randint(0, 40) if rng.random() < _LEAVE else None,
+        )
+        await self._make(call)
+        self._judge(call)
 
     async def _make(self, call: Call) -> None:
         call.began = self.world.time()
@@ -142,7 +124,7 @@ class Run:
     async def _exchange(self, call: Call) -> None:
         path, body = REQUESTS[call.dialect](call.name + " mistake" * call.mistake, call.stream)
         limit = aiohttp.ClientTimeout(total=None)
-        async with self._client.post(self._host.url + path, json=body, timeout=limit) as response:
+        async with self._client.post(self._url + path, json=body, timeout=limit) as response:
             call.status = response.status
             async for piece in response.content.iter_any():
                 call.first_byte = self.world.time() if call.first_byte is None else call.first_byte
@@ -207,17 +189,52 @@ class Run:
             found.append("another credential was asked after the first byte")
         return found
 
-    def _look_at_the_rest(self, tasks: set[asyncio.Task[Any]]) -> None:
-        shared: Any = self._host.host._shared
-        in_flight = {account.credential.id: account.in_flight for account in self._host.host.generation.accounts if account.in_flight}
-        taken = [connection for session, _, _ in shared.transport._ways.values() for connection in session.connector._acquired]
-        left = {
-            "attempts in flight": in_flight, "calls": shared._calls, "connections in use": taken,
-            "waits": shared.sweeper.waiting - self._idle_waits,
-            "bytes held": shared.bytes_in_flight, "requests at the upstreams": self.world.serving,
-            "tasks": {task for task in tasks if "ScriptedUpstream" not in repr(task) and "RequestHandler" not in repr(task)},
-        }  # fmt: skip
-        self.report.violations += [f"left behind: {what}: {things}" for what, things in left.items() if things]
+
+def look_at_the_rest(report: Report, host: Harness, world: World, tasks: set[asyncio.Task[Any]], waits: set[Any]) -> None:
+    """Note what is left when all calls are over. `waits` are those of a host that has nothing to do."""
+    shared: Any = host.host._shared
+    taken = [connection for session, _, _ in shared.transport._ways.values() for connection in session.connector._acquired]
+    left = {
+        "attempts in flight": {a.credential.id: a.in_flight for a in host.host.generation.accounts if a.in_flight},
+        "calls": shared._calls,
+        "connections in use": taken,
+        "waits": shared.sweeper.waiting - waits,
+        "bytes held": shared.bytes_in_flight,
+        "requests at the upstreams": world.serving,
+        "requests for calls that were over": world.asked,
+        "tasks": {task for task in tasks if "ScriptedUpstream" not in repr(task) and "RequestHandler" not in repr(task)},
+    }
+    report.violations += [f"left behind: {what}: {things}" for what, things in left.items() if things]
+
+
+class Run:
+    """One run in virtual time. `budget` is that of attempts; with `MOST` each call may try everybody. None: the host's own."""
+
+    def __init__(self, clock: Clock, seed: int, calls: int, budget: float | None = None) -> None:
+        self._attempts = {} if budget is None else {"budget": budget}
+        self._clock, self._calls, self._numbers = clock, calls, count(1)
+        self.report = Report(seed=seed, scheduler=SCHEDULERS[seed % len(SCHEDULERS)], calls=calls)
+
+    async def __call__(self) -> Report:
+        """Make all calls, and look at what is left when they are over."""
+        async with World(self.report.seed) as world:
+            config = {**world.config(), "scheduler": self.report.scheduler, "attempts": self._attempts}
+            async with Harness(config=config) as host, aiohttp.ClientSession() as client:
+                tasks, waits = asyncio.all_tasks(), set(host.host._shared.sweeper.waiting)  # type: ignore[union-attr]
+                callers = Callers(world, client, host.url, self.report)
+                await asyncio.gather(*(self._caller(callers) for _ in range(CALLERS)))
+                await asyncio.sleep(20)  # what was abandoned is noticed, what rests in a pool does so
+                look_at_the_rest(self.report, host, world, asyncio.all_tasks() - tasks, waits)
+        self.report.seconds, self.report.met = world.time(), world.met
+        return self.report
+
+    async def _caller(self, callers: Callers) -> None:
+        while (number := next(self._numbers)) <= self._calls:
+            rng = callers.lots(-number)
+            await asyncio.sleep(0.05 * rng.randint(0, 40))
+            if rng.random() < _PAUSE:
+                self._clock.set(rng.choice([30, 600, 3600]))  # the machine was asleep
+            await callers.call(number)
 
 
 def run(seed: int, calls: int, budget: float | None = None) -> Report:
