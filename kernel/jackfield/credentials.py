@@ -150,8 +150,11 @@ class Source(Struct, kw_only=True, eq=False):
     def watch(self, changed: Callable[["Source"], None]) -> None:
         """Have it tell when it has to be asked again, if it can."""
         if not self.watched and callable(watch := getattr(self.object, "watch", None)):
-            self.watched = True
-            watch(lambda: changed(self))
+            try:
+                watch(lambda: changed(self))
+                self.watched = True
+            except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
+                log.warning("plugin %r: credential source %r cannot be watched: %s", self.plugin, self.object.name, fault)
 
 
 def accounts(

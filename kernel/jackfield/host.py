@@ -24,6 +24,8 @@ from jackfield.shared import Shared
 from jackfield.trace import log
 
 Callback = Callable[["Jackfield"], Any]
+Kept = tuple[Loaded, dict[str, bytes]]
+"""A configuration that can be gone back to, and what its plugins said that are single files."""
 
 _MOST_KEPT: Final = 5
 """Configurations that can be gone back to, with the present one."""
@@ -76,8 +78,8 @@ class Jackfield:
         """The port that the host listens on, once it has started."""
         self.plugins: list[Plugin] = []
         self._given, self._listen, self._before, self._after = plugins, listen, before_start, after_start
-        self.kept: dict[int, tuple[Loaded, dict[str, bytes]]] = {}
-        """Configurations by the numbers of their generations, the present one last, with what their single-file plugins said."""
+        self.kept: dict[int, Kept] = {}
+        """By the numbers of their generations, the present one last."""
         self.generations, self._numbers = list[Generation](), count(1)
         """Those that calls hold, and last the one that new calls will."""
         self.before_open: list[Callback] = []
@@ -289,11 +291,11 @@ class Jackfield:
         Raises `NotReloaded`, with every problem, when the configuration cannot be used; then nothing has changed.
         """
         self.origin = self.origin if given is None else given
-        return await self._change(self._find)
+        return await self._change(self._read_anew)
 
-    def _find(self) -> tuple[Loaded, list[Plugin]]:
-        loaded = self.latest = self._read(self.origin)
-        return loaded, plugins.find(loaded, self._given)
+    def _read_anew(self) -> Kept:
+        self.latest = self._read(self.origin)
+        return self.latest, {}
 
     async def rollback(self, number: int | None = None) -> Generation:
         """Go back to the configuration before the present one, or to that of the generation of this number.
@@ -307,14 +309,14 @@ class Jackfield:
         if (to := number or max(earlier, default=0)) not in earlier:
             wanted, kept = number or "before this one", ", ".join(map(str, earlier)) or "none"
             raise NotReloaded(f"there is no generation {wanted} to go back to; kept: {kept}")
-        loaded, codes = earlier[to]
-        return await self._change(lambda: (loaded, plugins.find(loaded, self._given, codes)), to)
+        return await self._change(lambda: earlier[to], to)
 
-    async def _change(self, find: Callable[[], tuple[Loaded, list[Plugin]]], number: int | None = None) -> Generation:
+    async def _change(self, read: Callable[[], Kept], number: int | None = None) -> Generation:
         async with self._turn:
             present = self.generation
             try:
-                self._use(made := await self._make(*await asyncio.to_thread(find)), number)
+                loaded, codes = await asyncio.to_thread(read)
+                self._use(made := await self._make(loaded, plugins.find(loaded, self._given, codes)), number)
             except (ConfigError, PluginLoadError, RefusedToStart) as fault:
                 present.invalid = str(fault)
                 log.error("the configuration cannot be used, generation %d goes on: %s", present.number, present.invalid)

@@ -517,6 +517,22 @@ async def test_a_source_that_tells_of_changes_is_not_asked_again_by_a_reload_and
         await until(lambda: labels(host) == ["s1", "s2"])
 
 
+async def test_a_source_that_cannot_be_watched_keeps_nothing_from_starting(caplog: pytest.LogCaptureFixture) -> None:
+    vault = Vault()
+
+    def fails(changed: object) -> None:
+        raise OSError("no more watches")
+
+    vault.watch = fails  # type: ignore[method-assign]
+    acme = HttpProvider(key="acme", dialects=["toy.talk"], base_url="http://127.0.0.1:9", models=["a"])
+    async with Harness([Toy(acme), vault], BARE, bare=True) as host:
+        assert labels(host) == ["k1"]
+        assert "plugin 'vault': credential source 'vault' cannot be watched: no more watches" in caplog.text
+        vault.keys = ["k2"]
+        await host.host.reload()
+        assert labels(host) == ["k2"], "it is asked at each reload instead"
+
+
 async def test_what_a_provider_listed_is_known_after_a_reload_without_asking_again() -> None:
     asked = list[Credential]()
 

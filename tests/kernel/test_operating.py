@@ -296,6 +296,10 @@ def test_credentials_are_listed_shown_switched_and_reset(serve: Serve, tmp_path:
     assert served.run("credentials", "disable", "openai")[0] == 0
     assert states() == {"first": "off", "second": "off"}
     assert "switched off" in served.run("status")[1]
+    (tmp_path / "jackfield.yaml").write_text(f"server: {{port: {served.port}}}" + KEYS)
+    served.port, port = 0, served.port
+    assert served.run("check") == (0, f"the configuration is fine\nswitched off in the host that runs: openai, {name}\n")
+    served.port = port
     assert served.run("credentials", "enable", "openai")[0] == 0
     assert states() == {"first": "off", "second": "ok"}
     assert served.run("credentials", "enable", name)[0] == 0

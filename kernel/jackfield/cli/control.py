@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import stat
+import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,7 +43,10 @@ def runtime_folder() -> Path:
     """Return the folder of control sockets: the one that the system has for such things, else one beside what is kept."""
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         return Path(runtime) / "jackfield"
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "jackfield" / "run"
+    try:
+        return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "jackfield" / "run"
+    except RuntimeError:  # a user without a name or a home, as in some containers
+        return Path(tempfile.gettempdir()) / f"jackfield-{os.getuid()}"
 
 
 # ------------------------------------------------------------------------------------------------ serving
@@ -84,6 +88,8 @@ class Control:
         folder = self._path.parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._operator.host.config.server.control is None:
+            if folder.stat().st_uid != os.getuid():
+                raise OSError(f"{folder} is another user's")
             folder.chmod(0o700)
         if alive(self._path):
             raise OSError("another host's is there")

@@ -50,9 +50,8 @@ class Watching(FileSystemEventHandler):
         await asyncio.to_thread(self._observer.start)
         try:
             while True:
-                files = files_of(host)
-                await asyncio.to_thread(self._attend, files)
-                if seen != (now := await asyncio.to_thread(looks, files)):
+                if seen != (now := await asyncio.to_thread(looks, files_of(host))):
+                    await asyncio.to_thread(self._attend, list(now))
                     seen = await self._changed(now)
                 await self._something()
         finally:
