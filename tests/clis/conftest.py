@@ -178,6 +178,7 @@ def configured(dialect: str, url: str, model: str, served: str, client: str) -> 
     return {
         "plugins": {**section, "simulator": {"enabled": False}},
         "credentials": [{"provider": provider, "key": KEY}],
+        "attempts": {"wait": 0},  # what a client is told and does is to be seen, not what the host does about it
         "models": {"aliases": {} if model == served else {model: f"{provider}://{served}"}},
     }
 
