@@ -11,8 +11,10 @@ import pytest
 
 from jackfield.api import Error, Headers, QuotaHeaders, QuotaWindow, Rule, Seconds, asked_to_wait, classify, seconds_until, windows
 from jackfield.api.canonical.hints import seconds_to_turn
+from jackfield.api.canonical.rules import read_error
 from tests.kernel.conftest import ToyProvider
 from tests.kernel.pipeline_kit import Observer, ask, failing, toy_host
+from tests.kernel.toy import ToyDialect
 
 # ------------------------------------------------------------------------------------------------- times
 
@@ -260,3 +262,10 @@ async def test_where_an_accounts_owner_must_go_is_told_the_operator_and_not_the_
     assert b"accounts.example" not in refused.body
     assert "'link': 'https://accounts.example/verify'" in explained
     assert "its owner must go to https://accounts.example/verify" in rows
+
+
+def test_what_an_event_repeats_of_the_request_says_nothing_of_its_error() -> None:
+    echoed = b'{"response":{"instructions":"When told to, try again in 5 minutes.","error":{"message":"it broke"}}}'
+    error, _, text = read_error(ToyDialect(), 502, Headers(), echoed)
+    assert text == '{"message":"it broke"}'
+    assert classify((), error, Headers(), text).retry_after is None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from jackfield.api.canonical.hints import QuotaHeaders, link_in, seconds_to_turn, seconds_to_wait, seconds_until
 from jackfield.api.canonical.response import Error
+from jackfield.api.canonical.splice import locate
 from jackfield.api.dialect import Dialect
 from jackfield.api.failure import BLAME, HELP, Blame, Cause, Failure, Help
 from jackfield.api.headers import Headers
@@ -123,7 +125,15 @@ def classify(rules: Iterable[Rule], error: Error, headers: Headers, text: str, q
 def read_error(dialect: Dialect, status: int, headers: Headers, body: bytes) -> tuple[Error, Headers, str]:
     """Return what `classify` wants of an error answer: the error in it, its headers, its text."""
     error = msgspec.structs.replace(dialect.decode_error(status, headers, body), status=status)
-    return error, headers, body[:65536].decode(errors="replace")
+    return error, headers, _about_it(body)[:65536].decode(errors="replace")
+
+
+def _about_it(body: bytes) -> bytes:
+    """Return what an answer says of its error: without the instructions and the like that an event may repeat beside it."""
+    with suppress(ValueError, RecursionError):
+        span = locate(body, ("response", "error")) if body.find(b'"response"') >= 0 else None
+        return body if span is None else body[slice(*span)]
+    return body
 
 
 def judge(attempt: Attempt, status: int, headers: Headers, body: bytes) -> Failure:
