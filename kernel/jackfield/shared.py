@@ -54,6 +54,8 @@ class Shared:
         self.transport.adopt(generation.config, generation.private_origins())
         health, said = self.lasting.health, generation.config
         health.cooldown, health.probe = said.cooldown, said.probe
+        for gone in self.lasting.accounts.keys() - generation.models.accounts.keys():
+            del self.lasting.accounts[gone]
 
     async def close(self) -> None:
         """End what runs in the background, and close all connections."""

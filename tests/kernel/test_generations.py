@@ -15,7 +15,7 @@ import pytest
 
 from jackfield import Jackfield, NotReloaded
 from jackfield import host as host_module
-from jackfield.api import Attempt, Call, Change, Credential, Event, HttpProvider, ModelInfo, Principal, Reply, Secret
+from jackfield.api import Attempt, Bearer, Call, Change, Credential, Event, HttpProvider, ModelInfo, Principal, Reply, Secret
 from jackfield.api.testing import Answer, Harness, Received, ScriptedUpstream
 from jackfield.api.testing.upstream import Wire
 from jackfield.generation import Generation
@@ -618,3 +618,16 @@ async def test_fifty_changes_under_load_fail_no_call_and_cut_no_stream_and_leave
             assert [p.object for p in host.plugins if p.id in ("fixed", "observer")] == [fixed, observer]
             client.host = own
     assert all(part.events.count("closed") == 1 for part in Part.made)
+
+
+async def test_credentials_that_are_gone_are_forgotten() -> None:
+    def keys(*names: str) -> dict[str, Any]:
+        return {"credentials": [{"provider": "toy", "key": f"key-{name}"} for name in names]}
+
+    class Keyed(ToyProvider):
+        auth = Bearer()
+
+    async with Harness([Toy(Keyed())], keys("a", "b"), bare=True) as host:
+        await host.host.reload(keys("b", "c"))
+        known = host.host._running()[0].lasting.accounts
+        assert [account.credential.key for account in known.values()] == [Secret("key-b"), Secret("key-c")]
