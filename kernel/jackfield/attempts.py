@@ -48,7 +48,7 @@ _MEASURED_APART: Final = 1.0
 _JITTER: Final = 0.1
 """Seconds at most that a call waits longer than it must, so that not all come back at once."""
 _SOON: Final = 0.25
-"""Seconds after which a call looks again that may not make a repeated attempt now."""
+"""Seconds after which a call looks again that may not make a repeated attempt now: more where there are many to look at."""
 
 
 async def answer(shared: Shared, exchange: Exchange, targets: Sequence[Target]) -> Reply:
@@ -74,7 +74,7 @@ async def _further_rounds(shared: Shared, exchange: Exchange, pool: Pool) -> Rep
         if before and (told := exchange.tried[-1].failure) is not None and told.help == "none":
             break
         done = _done(exchange)
-        pause = _SOON if exchange.unpaid else health.soonest(c for c in pool.all if c.id not in done)
+        pause = _SOON * (1 + len(pool.all) / 1000) if exchange.unpaid else health.soonest(c for c in pool.all if c.id not in done)
         if pause is None or time.monotonic() + pause > end:
             break
         await asyncio.sleep(pause + random.random() * _JITTER)  # noqa: S311 (not so that all come back at once)

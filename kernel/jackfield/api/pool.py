@@ -67,9 +67,26 @@ class Pool:
     - `direct`: a plugin's own provider runs the call, no scheduler is asked.
     """
 
-    def __init__(self, model: str, candidates: Sequence[Candidate], *, direct: bool = False, tried: frozenset[str] = frozenset()) -> None:
-        self.model, self.direct, self.tried, self.probed, self._turn = model, direct, tried, 0.0, 0
-        self.replace(candidates)
+    all: Sequence[Candidate]
+    _health: Any
+    _accounts: frozenset[int]
+
+    def __init__(
+        self,
+        model: str,
+        candidates: Sequence[Candidate],
+        *,
+        direct: bool = False,
+        tried: frozenset[str] = frozenset(),
+        of: "Pool | None" = None,
+    ) -> None:
+        """`of` is the pool of which this is a view without those that were `tried`."""
+        self.model, self.direct, self.tried, self.probed, self._turn, self._of = model, direct, tried, 0.0, 0, of
+        if of is not None:
+            self.all, self._health, self._accounts, self.probed, self._turn = of.all, of._health, of._accounts, of.probed, of._turn
+            self._sort()
+        else:
+            self.replace(candidates)
 
     def replace(self, candidates: Sequence[Candidate]) -> None:
         """Take other candidates. For the kernel."""
@@ -81,10 +98,14 @@ class Pool:
 
     def _sort(self) -> None:
         self._seen = self._health.revision if self._health is not None else 0
-        fit = [c for c in self.all if not c.account.rests(c.model) and c.id not in self.tried]
-        best = max((candidate.tier for candidate in fit), default=0)
-        self._eligible, self.revision = [candidate for candidate in fit if candidate.tier == best], next(_REVISIONS)
-        self._fit = frozenset(candidate.id for candidate in self._eligible)
+        off = self._health is not None and bool(self._health.off)
+        fit = [c for c in self._of.eligible if c.id not in self.tried] if self._of is not None else []
+        if not fit:
+            fit = [c for c in self.all if not ((off or c.account.resting) and c.account.rests(c.model))]
+            fit = [c for c in fit if c.id not in self.tried] if self.tried else fit
+            best = max((candidate.tier for candidate in fit), default=0)
+            fit = [candidate for candidate in fit if candidate.tier == best]
+        self._eligible, self.revision = fit, next(_REVISIONS)
 
     @property
     def eligible(self) -> list[Candidate]:
@@ -97,17 +118,18 @@ class Pool:
 
     def why(self, candidate_id: str) -> str:
         """Return why a candidate is not eligible; `''` when it is."""
-        if self.eligible and candidate_id in self._fit:
-            return ""
+        here, known = self.eligible, self._by_id.get(candidate_id)
+        if known is None:
+            return "it is not a candidate for this model"
         if candidate_id in self.tried:
             return "it was tried in this round"
-        if (known := self._by_id.get(candidate_id)) is None:
-            return "it is not a candidate for this model"
-        return known.account.why(known.model) or "its tier waits until no higher one is eligible"
+        if known.account.rests(known.model):
+            return str(known.account.why(known.model))
+        return "" if here and here[0].tier == known.tier else "its tier waits until no higher one is eligible"
 
     @cached_property
     def _by_id(self) -> dict[str, Candidate]:
-        return {candidate.id: candidate for candidate in self.all}
+        return self._of._by_id if self._of is not None else {candidate.id: candidate for candidate in self.all}
 
     def least_busy(self) -> Candidate | None:
         """Return the eligible candidate with the fewest attempts in flight; of several that are idle, each in turn."""
@@ -134,9 +156,7 @@ class Pool:
 
     def without(self, tried: frozenset[str]) -> "Pool":
         """Return the pool as it looks to a call that has tried some candidates."""
-        view = Pool(self.model, self.all, direct=self.direct, tried=tried)
-        view._turn = self._turn
-        return view
+        return Pool(self.model, self.all, direct=self.direct, tried=tried, of=self)
 
 
 class Delegate(msgspec.Struct, frozen=True):
