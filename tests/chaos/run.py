@@ -136,6 +136,8 @@ class Callers:
         report, asked = self.report, self.world.asked.pop(call.name, [])
         report.statuses[call.status] += not call.left
         report.left += call.left
+        if call.left:
+            self.world.left[call.name] = call.ended
         report.attempts += len(asked)
         report.most_attempts = max(report.most_attempts, len(asked))
         report.longest = max(report.longest, call.ended - call.began)

@@ -272,6 +272,8 @@ class World:
         self._windows: dict[str, list[Window]] = {name: [Window(0.0, 0.0, "")] for name in self._plans}
         self.asked: dict[str, list[Asked]] = {}
         """What came in, by the name of the call."""
+        self.left: dict[str, float] = {}
+        """When the clients of calls left: in that moment a request may be on its way."""
         self.met = Counter[str]()
         """How often each behaviour was met."""
         self.serving = 0
