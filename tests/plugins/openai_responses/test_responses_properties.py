@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import msgspec
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming, ResponseCreateParamsStreaming
 from pydantic import TypeAdapter
@@ -340,6 +340,7 @@ EVENT = st.fixed_dictionaries(
 
 
 @EACH
+@example(values=[{"type": "response.created"}, {"type": "response.output_item.added", "output_index": []}])
 @given(st.lists(EVENT | JSON, max_size=8))
 def test_no_event_makes_reading_following_or_writing_crash(values: Any) -> None:
     events = [event_of(value) for value in values]

@@ -108,9 +108,9 @@ class ResponsesFollower:
 
     def _item_added(self, value: dict[str, Any], added: bool) -> list[Event]:
         place, at = value.get("output_index"), len(self._items)
-        if not added and place in self._gone:
-            return []
         if isinstance(place, int):
+            if not added and place in self._gone:
+                return []
             (self._own if added else self._moved)[place] = at
         closing = [event for number in range(at) if added for event in self._close(number)]
         return [*closing, self._send({**value, "output_index": at}, at)]
