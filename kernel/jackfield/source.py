@@ -99,8 +99,9 @@ class Source:
         try:
             await asyncio.wait((reading,), timeout=max(0.0, seconds))
         except asyncio.CancelledError:
-            reading.cancel()
-            await reading  # raises the reason where a time limit ends the call
+            await end_all(reading)
+            if (task := asyncio.current_task()) is not None and not task.cancelling():
+                reading.result()  # raises the reason: a time limit ended the call, not somebody who cancels it
             raise
         return reading.done()
 

@@ -186,3 +186,32 @@ async def test_before_the_request_is_whole(clock: Clock) -> None:
         await leave(writer, rudely=False)
         assert not left_behind(host, upstream, idle)
         assert not upstream.requests
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("first", ["the client", "the upstream"])
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@in_virtual_time
+async def test_in_the_moment_in_which_an_attempt_fails(clock: Clock, stream: bool, first: str, turns: int) -> None:
+    leaving: list[asyncio.StreamWriter] = []
+
+    async def fails(received: Received, line: Line) -> None:
+        if stream:
+            opening = b"".join(Chat().opening())
+            await line.send(head(200, None, "text/event-stream") + b"%x\r\n%b\r\n" % (len(opening), opening))
+        await asyncio.sleep(0.5)
+        ends = [leaving[0].transport.abort, line.abort]
+        for end in ends if first == "the client" else reversed(ends):
+            end()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    keys = [{"provider": "acme", "key": f"key of {label}", "id": label} for label in "abc"]
+    async with serving("openai", fails, credentials=keys, attempts={"hold": "60s"}) as (host, upstream):
+        idle = at_rest(host)
+        _, writer = await connect(host, "openai.chat", stream)
+        leaving.append(writer)
+        await asyncio.sleep(30)
+        assert not left_behind(host, upstream, idle)
+        # Another one may have been asked in that very moment, and no further one after it.
+        assert len(upstream.requests) <= 2

@@ -349,6 +349,7 @@ class World:
         self.serving += 1
         try:
             await turn.moment()
-            asked.good = bool(await BEHAVIOURS[window.behaviour](self, received, line, turn))
+            good = await BEHAVIOURS[window.behaviour](self, received, line, turn)
+            asked.good = bool(good) and not line.gone.is_set()
         finally:
             self.serving -= 1
