@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-import msgspec
-
 from jackfield import bodies
 from jackfield.api import (
     Attempt,
@@ -256,9 +254,9 @@ async def _judge(shared: Shared, exchange: Exchange, made: Tried, reply: Reply) 
 def exhausted(health: Health, exchange: Exchange, targets: Sequence[Target]) -> CallError:
     """Return the error for a call that nobody answered, chosen from what its attempts met, or from why there were none."""
     failures = [tried.failure for tried in exchange.tried if tried.failure is not None]
-    told = _after_attempts(exchange, failures, targets[0][0].model) if failures else _all_rest(health, targets[0][0])
-    shown = exchange.generation.config.attempts.all_unavailable_status
-    return CallError(told if shown is None or told.cause in OWN_FAULT else msgspec.structs.replace(told, shown=shown))
+    if failures:
+        return CallError(_after_attempts(exchange, failures, targets[0][0].model))
+    return CallError(_all_rest(health, targets[0][0], exchange.generation.config.attempts.all_unavailable_status))
 
 
 def _after_attempts(exchange: Exchange, failures: Sequence[Failure], model: str) -> Failure:
@@ -272,11 +270,11 @@ def _after_attempts(exchange: Exchange, failures: Sequence[Failure], model: str)
     return failure(cause, message, code=last.code, retry_after=wait, detail=last.detail)
 
 
-def _all_rest(health: Health, pool: Pool) -> Failure:
+def _all_rest(health: Health, pool: Pool, shown: int | None) -> Failure:
     """Say why nobody can be asked: `all 3 credentials for 'm' are resting: 2 rate-limited until 12:31:05, 1 switched off`."""
     wait, many = health.soonest(pool.all), len(pool.all)
     causes = {row.cause for candidate in pool.all for row in health.rows(candidate)}
     who = f"all {many} credentials for {pool.model!r} are" if many > 1 else f"the only credential for {pool.model!r} is"
     says = f"{who} resting: {health.reasons(pool.all)}"
     waits = causes and causes <= _BUSY and not any(candidate.account.off for candidate in pool.all)
-    return failure("rate" if waits else "overload", says, code="all_resting", retry_after=wait)
+    return failure("rate" if waits else "overload", says, code="all_resting", retry_after=wait, shown=shown)

@@ -1,8 +1,8 @@
 """What is at fault and rests for a while: credentials, or credentials for one model. Outlives generations.
 
 A failure cools what it blames and nothing else: for as long as the upstream said, else twice as long with each failure in
-a row. Whoever cools is not eligible. Success heals, and so does time; a long rest is shortened by probing: one live call an
-interval may try who rests, with everybody else to fall back on.
+a row, that is without an answer between. Whoever cools is not eligible. Success heals, and so does time; a long rest is
+shortened by probing: one live call an interval may try who rests, with everybody else to fall back on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from jackfield.api import Candidate, Cause, Cooldown, Failure, Pool, Seconds
+from jackfield.api.canonical.hints import LONGEST
 from jackfield.settings import Cooldowns, Probe
 
 if TYPE_CHECKING:
@@ -45,8 +46,10 @@ _LENGTHS: Final = Cooldown(
     transient=Seconds(1), rate=Seconds(1), quota=Seconds(60), credential=Seconds(300), account_action=Seconds(1800), refused=Seconds(1800)
 )
 _MOST_DOUBLED: Final = 32
-_LONGEST: Final = 31 * 86400.0
-"""Seconds that are believed of an upstream."""
+_IN_A_ROW: Final = 600.0
+"""Seconds after a rest in which another failure, without an answer between, still follows the one before: one that took long, too."""
+_TOOK_ITS_TIME: Final[frozenset[str | None]] = frozenset({"connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout"})
+"""Codes of failures for which a call has waited long enough."""
 _MOST_ROWS: Final = 256
 """Models of one credential that rest."""
 _REMEMBERED: Final = 1024
@@ -105,11 +108,11 @@ class Health:
         place, now, length = ALL_MODELS if failure.blame == "credential" else model, time.time(), self._length(account, kind)
         row = account.resting.get(place)
         active = row is not None and now < row.until
-        recent = row is not None and now < row.until + (row.until - row.since)
+        recent = row is not None and now < row.until + max(_IN_A_ROW, 2 * (row.until - row.since))
         times = row.times + (not active) if row is not None and recent else 1
         told = failure.retry_after is not None
         seconds = failure.retry_after if failure.retry_after is not None else length * min(2 ** (times - 1), _MOST_DOUBLED)
-        until = now + min(seconds, _LONGEST)
+        until = now + min(seconds, LONGEST)
         said = row is not None and active and row.told and not told and row.until > until  # the upstream's word stands
         if length > 0 and seconds > 0 and not said:
             first, again = now + self.probe.after, now + self.probe.interval
@@ -278,8 +281,8 @@ class _Kept(msgspec.Struct):
 
 
 def passes(failed: Failure | None) -> bool:
-    """Tell whether the same attempt may succeed in a while, although nobody does anything; also where there was no failure."""
-    return failed is None or (failed.cause in _KINDS and failed.cause not in _NOT_PROBED)
+    """Tell whether the same attempt, in the same call, may soon succeed although nobody does anything; also without a failure."""
+    return failed is None or (failed.cause in _KINDS and failed.cause not in _NOT_PROBED and failed.code not in _TOOK_ITS_TIME)
 
 
 class RetryBudget:

@@ -178,7 +178,7 @@ class Attempts(Settings, frozen=True):
     """Repeated attempts in all for each call, beside a few at once: more would amplify an outage. First attempts with each
     healthy credential are free."""
     all_unavailable_status: Annotated[int, Meta(ge=400, le=599)] | None = None
-    """What a client is told when nobody can be asked; None: 429 where all wait for a limit to end, else 503."""
+    """What a client is told when nobody can be asked (`all_resting`); None: 429 where all wait for a limit to end, else 503."""
 
 
 class Hooks(Settings, frozen=True):

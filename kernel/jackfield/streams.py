@@ -14,6 +14,7 @@ import msgspec
 from jackfield.api import Attempt, CallError, Event, Failure, Reply, Request, Response, StreamHead, failure
 from jackfield.api.canonical import Assembler
 from jackfield.api.canonical.crossing import StreamWay, named_event, stream_way
+from jackfield.api.canonical.incoming import error_within
 from jackfield.api.canonical.looking import edges, events_of, found, sound, usage_at
 from jackfield.dispatch import Chain, ask
 from jackfield.exchange import Exchange, Tried, error_of
@@ -48,8 +49,7 @@ class Relay:
         try:
             if (first := await self._source.opening(self._exchange.generation.config.attempts.hold)) is not None:
                 fits, made = self._made is None or self._up.commits(first), self._made
-                status = 502 if fits or first.error is None or first.error.status < 400 else first.error.status
-                told = made.attempt.classify(status, self._reply.headers, first.data) if made and not fits else None
+                told = error_within(made.attempt, first.error, self._reply.headers, first.data) if made and not fits else None
             return told
         finally:
             if told is not None:
@@ -261,10 +261,9 @@ class Relay:
 
     def _classified(self, event: Event) -> Failure:
         """Return what an error event means, by its own words."""
-        status = event.error.status if event.error is not None and event.error.status >= 400 else 502
         if self._made is None:
-            return failure("upstream", "the stream ended with an error", status=status)
-        return self._made.attempt.classify(status, self._reply.headers, event.data)
+            return failure("upstream", "the stream ended with an error", status=502)
+        return error_within(self._made.attempt, event.error, self._reply.headers, event.data)
 
     # ------------------------------------------------------------------------------------------- as a whole
 

@@ -48,6 +48,8 @@ class Acme(ToyProvider):
         order = left.pop(0) if len(left) > 1 else left[0]
         if callable(order):
             order = await order(attempt)
+        if isinstance(order, Reply):
+            return order
         status, headers = order if isinstance(order, tuple) else (order, {})
         if status == 200:
             reply = await super().execute(attempt)

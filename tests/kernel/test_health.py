@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from jackfield.api import Attempt, CallError, Reply, failure
+from tests.kernel.conftest import pieces
 from tests.kernel.resting import Held, Order, Town, at
 from tests.virtual_time import NOON, Clock, in_virtual_time
 
@@ -69,8 +71,24 @@ async def test_who_stayed_well_for_as_long_begins_anew(clock: Clock) -> None:
     async with Town(clock, SPARE) as town:
         town.order(a=500)
         assert await gaps(town, 15) == [1, 2, 4]
-        await asyncio.sleep(20)  # the rest of 8 s, and 8 s more
+        await asyncio.sleep(620)  # the rest of 8 s, and ten minutes more
         assert await gaps(town, 6) == [1, 2]
+
+
+def timed_out(code: str, after: float = 20) -> Order:
+    async def order(attempt: Attempt) -> Any:
+        await asyncio.sleep(after)
+        raise CallError(failure("network", "no answer in time", code=code))
+
+    return order
+
+
+@in_virtual_time
+async def test_failures_that_take_their_time_are_failures_in_a_row_too(clock: Clock) -> None:
+    async with Town(clock, SPARE) as town:
+        town.order(a=timed_out("first_byte_timeout"))
+        assert await gaps(town, 230) == [21, 22, 24, 28, 36, 52]
+        assert town.state("a")["resting"][0]["times"] >= 6
 
 
 @in_virtual_time
@@ -300,6 +318,37 @@ async def test_the_operator_may_choose_the_status(clock: Clock) -> None:
         assert (await town.ask()).status == 422  # what the caller did wrong stays that
 
 
+@pytest.mark.parametrize(("status", "shown"), [(500, 502), (401, 503), (429, 429)])
+@in_virtual_time
+async def test_that_status_is_for_when_nobody_can_be_asked_alone(clock: Clock, status: int, shown: int) -> None:
+    for labels in ("a", "a b"):
+        async with Town(clock, labels, config={"attempts": {"wait": 0, "all_unavailable_status": 529}}) as town:
+            town.order(a=status, b=status)
+            assert (await town.ask()).status == shown
+
+
+# ------------------------------------------------------------------------------------------- errors in a 200
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@in_virtual_time
+async def test_an_error_in_an_answer_of_status_200_is_told_as_one(clock: Clock, stream: bool) -> None:
+    said = b'{"oops": "busy", "why": "busy"}'
+
+    async def order(attempt: Attempt) -> Reply:
+        return Reply(stream=pieces(b"event: oops\ndata: " + said + b"\n\n", 99)) if attempt.stream else Reply(body=said)
+
+    async with Town(clock, "a") as town:
+        town.order(a=order)
+        answer = await town.ask(stream=stream)
+        assert (answer.status, answer.json["oops"]) == (502, "the provider's answer was an error (upstream)")
+    ruled = {"attempts": {"wait": 0}, "failures": {"toy": [{"cause": "overload", "match": "busy"}]}}
+    async with Town(clock, "a", config=ruled) as town:
+        town.order(a=order)
+        answer = await town.ask(stream=stream)
+        assert (answer.status, answer.json["oops"]) == (503, "the provider's answer was an error (overload)")
+
+
 # ------------------------------------------------------------------------------------------------ waiting
 
 
@@ -319,6 +368,16 @@ async def test_it_does_not_wait_for_what_is_too_long(clock: Clock) -> None:
         began = clock.steady
         answer = await town.ask()
         assert (answer.status, answer.headers.get("retry-after"), clock.steady - began) == (429, "6", pytest.approx(0, abs=0.01))
+
+
+@pytest.mark.parametrize("code", ["connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout"])
+@in_virtual_time
+async def test_nor_for_who_did_not_answer_in_time(clock: Clock, code: str) -> None:
+    async with Town(clock, "a", config={"attempts": {"wait": "5s"}}) as town:
+        town.order(a=[timed_out(code), 200])
+        began = clock.steady
+        assert await town.asked() == "a 502"
+        assert clock.steady - began == pytest.approx(20, abs=0.01)
 
 
 @in_virtual_time

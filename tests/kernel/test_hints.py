@@ -88,6 +88,7 @@ def test_what_a_rule_names_goes_before_what_every_answer_may_say() -> None:
     assert wait_of(Rule(cause="quota", until_match=r'"ends_in": (\d+)', retry_after=Seconds(7)), general, '{"ends_in": 60}') == 60
     assert wait_of(Rule(cause="quota", until_match=r'"ends_in": (\d+)', retry_after=Seconds(7)), general, "{}") == 7
     assert wait_of(Rule(cause="quota", until_header="x-other"), general) == 5
+    assert wait_of(None, {"retry-after": "999999999999"}) == wait_of(Rule(cause="quota", retry_after=Seconds(9e9)), {}) == 31 * 86400
     turn = wait_of(Rule(cause="quota", resets="daily 00:00 UTC"), general)
     assert turn is not None
     assert 0 < turn <= 86400

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from jackfield.cli.running import _rest
 from tests.kernel.served import Served, serve
 
 __all__ = ["serve"]
@@ -312,6 +313,12 @@ def test_credentials_are_listed_shown_switched_and_reset(serve: Serve, tmp_path:
     assert served.run("credentials", "reset", "nobody")[0] == 1
     assert served.run("credentials", "remove", "first") == (1, f"{name} is from jackfield.yaml: credentials[0]: take it out there\n")
     assert "k-one" not in served.run("credentials", "show", "first", "--json")[1]
+    assert " rest" not in served.stop()
+
+
+def test_the_rest_of_a_refused_model_is_called_what_its_setting_is_called() -> None:
+    assert _rest({"cause": "unsupported", "model": "m", "until": 0.0}).startswith("refused for m until ")
+    assert _rest({"cause": "rate", "model": "", "until": 0.0}).startswith("rate until ")
 
 
 def test_what_is_switched_off_is_remembered_where_the_state_is_kept(serve: Serve, tmp_path: Path) -> None:

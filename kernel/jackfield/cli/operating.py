@@ -149,7 +149,8 @@ class Operator:
         chosen = None if name is None else self._id_of(name, f"no credential {name!r}")
         rested = sum(one["state"] == "resting" for one in credentials_of(self.host) if chosen in (None, one["id"]))
         self.host.lasting.health.reset(chosen)
-        log.info("%s rests no longer", chosen or "no credential")
+        if rested:
+            log.info("%s", f"{chosen} rests no longer" if chosen else f"all that rested may be used again: {rested}")
         await self.saved()
         return {"reset": rested}
 

@@ -251,7 +251,7 @@ async def _configured(config_file: Path | None) -> list[dict[str, Any]]:
 
 def _rest(row: Mapping[str, Any]) -> str:
     model = {"": "", "*": " (its own limit)"}.get(row["model"], f" for {row['model']}")
-    return f"{row['cause']}{model} until {_moment(row['until'])}"
+    return f"{'refused' if row['cause'] == 'unsupported' else row['cause']}{model} until {_moment(row['until'])}"
 
 
 def _window(window: Mapping[str, Any]) -> str:

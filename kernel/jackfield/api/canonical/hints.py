@@ -33,6 +33,8 @@ _ASKED: Final = re.compile(
     re.IGNORECASE,
 )
 """Finds in a sentence how long one is asked to wait; a figure without a unit says too little."""
+LONGEST: Final = 31 * 86400.0
+"""Seconds that are believed of who asks one to wait."""
 _EPOCH_FLOOR: Final = 1_000_000_000
 """A plain number above it is a point in time."""
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from jackfield.api.body import Body
 from jackfield.api.call import Reply
 from jackfield.api.canonical.crossing import named, read_response, response_codec
 from jackfield.api.canonical.estimate import estimate_tokens
-from jackfield.api.canonical.response import Response, Usage
+from jackfield.api.canonical.response import Error, Response, Usage
 from jackfield.api.dialect import Dialect, Glance, Operation
 from jackfield.api.failure import CallError, Failure, failure
+from jackfield.api.headers import Headers
 
 if TYPE_CHECKING:
     from jackfield.api.call import Attempt
@@ -53,8 +56,14 @@ def judge(attempt: Attempt, reply: Reply) -> tuple[Usage | None, Failure | None]
         return None, failure("upstream", says, status=reply.status, code="bad_answer", detail=detail)
     if seen.error is None:
         return seen.usage, None
-    status = seen.error.status if seen.error.status >= 400 else 502
-    return seen.usage, attempt.provider.classify(attempt.dialect, status, reply.headers, body.raw)
+    return seen.usage, error_within(attempt, seen.error, reply.headers, body.raw)
+
+
+def error_within(attempt: Attempt, error: Error | None, headers: Headers, raw: bytes) -> Failure:
+    """Say what an error means that an answer of status 200 holds: its status is only what the error itself says."""
+    told = attempt.classify(error.status if error is not None and error.status >= 400 else 502, headers, raw)
+    callers = told.cause in ("caller", "content", "unsupported")  # whose message is the provider's own
+    return told if callers else msgspec.structs.replace(told, message=f"the provider's answer was an error ({told.cause})")
 
 
 def read(attempt: Attempt, body: Body[Response], client: Dialect) -> Body[Response]:

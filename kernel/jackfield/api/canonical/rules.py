@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from jackfield.api.canonical.hints import QuotaHeaders, link_in, seconds_to_turn, seconds_to_wait, seconds_until
+from jackfield.api.canonical.hints import LONGEST, QuotaHeaders, link_in, seconds_to_turn, seconds_to_wait, seconds_until
 from jackfield.api.canonical.response import Error
 from jackfield.api.canonical.splice import locate
 from jackfield.api.dialect import Dialect
@@ -107,7 +107,9 @@ def classify(rules: Iterable[Rule], error: Error, headers: Headers, text: str, q
     cause = rule.cause if rule else _BY_STATUS.get(status) or ("upstream" if status >= 500 or status < 400 else "unknown")
     if rule is None and cause == "credential" and text.lstrip()[:1] == "<":
         cause = "network"  # a page: something on the way answered, not the one who knows keys
-    own_fault, until = cause in ("caller", "content", "unsupported"), rule.seconds(headers, text) if rule else None
+    own_fault, wait = cause in ("caller", "content", "unsupported"), rule.seconds(headers, text) if rule else None
+    if wait is None:
+        wait = seconds_to_wait(headers, error.retry_after, "" if own_fault else text, quota)
     return Failure(
         cause=cause,
         blame=(rule and rule.blame) or BLAME[cause],
@@ -116,7 +118,7 @@ def classify(rules: Iterable[Rule], error: Error, headers: Headers, text: str, q
         status=status,
         code=None if cause in ("credential", "account_action") else error.code,
         param=error.param,
-        retry_after=seconds_to_wait(headers, error.retry_after, "" if own_fault else text, quota) if until is None else until,
+        retry_after=None if wait is None else min(wait, LONGEST),
         link=link_in(text, rule.link if rule else None) if cause == "account_action" else None,
         detail=text[:2000],
     )
