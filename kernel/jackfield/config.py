@@ -21,7 +21,7 @@ import yaml
 from jackfield.addresses import origin_of
 from jackfield.api import Secret
 from jackfield.api.units import Seconds, Size, read_unit
-from jackfield.settings import Config, PluginSettings
+from jackfield.settings import Config, PluginSettings, Server
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 
@@ -170,7 +170,8 @@ def _merge(below: Any, above: Any) -> Any:
 
 
 def _decode(merged: dict[str, Any], own: dict[str, Any], reader: "Reader", folder: Path) -> Loaded:
-    config: Config = reader.read(Config, {key: value for key, value in merged.items() if key != "plugins"}, "") or Config()
+    said = {key: value for key, value in merged.items() if key != "plugins"}
+    config: Config = reader.read(Config, said, "") or Config(server=_reached_at(said.get("server", {})))
     given = _merge({"plugins": {"autoload": True}}, merged)["plugins"]
     autoload = reader.read(bool, given.pop("autoload"), "plugins.autoload") if isinstance(given, dict) else True
     sections: dict[str, Any] = reader.read(dict[str, dict | None], given, "plugins") or {}  # type: ignore[type-arg]  # a section is left as it is
@@ -190,6 +191,12 @@ def _decode(merged: dict[str, Any], own: dict[str, Any], reader: "Reader", folde
         folder=folder,
         origins=frozenset(_origins(merged)),
     )
+
+
+def _reached_at(said: Any) -> Server:
+    """Return by which port and socket a host is reached whose configuration is wrong; port 0 where that cannot be told."""
+    told, quiet = said if isinstance(said, dict) else {"port": said}, Reader("", [])
+    return quiet.read(Server, {name: told[name] for name in ("port", "control") if name in told}, "") or Server(port=0)
 
 
 def _origins(value: Any) -> typing.Iterator[str]:

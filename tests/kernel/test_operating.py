@@ -236,6 +236,30 @@ def test_a_configuration_may_say_where_the_control_socket_is_or_that_there_is_no
     assert served.run("reload") == (1, "the host has no control socket (server.control is empty)\n")
 
 
+def test_a_host_is_found_by_what_can_be_read_of_a_broken_configuration(serve: Serve, tmp_path: Path) -> None:
+    file, path = tmp_path / "jackfield.yaml", Path(os.environ["XDG_RUNTIME_DIR"]) / "mine.sock"
+    file.write_text(f"server: {{control: {path}}}")
+    served = started(serve, "--no-watch")
+    served.port = 0
+    file.write_text(f"server: {{control: {path}, prot: 1}}\nmodels: {{alias: {{}}}}")
+    problems = "jackfield.yaml: server.prot: unknown; did you mean 'port'?\njackfield.yaml: models.alias: unknown; did you mean 'aliases'?\n"
+    assert served.run("reload") == (1, problems)
+    assert served.run("status")[0] == 0
+    served.stop()
+    file.unlink()
+    other = started(serve, "--no-watch")
+    number, other.port = other.port, 0
+    file.write_text(f"server: {{port: {number}}}\nnonsense: 1")
+    assert other.run("status")[0] == 0
+    for text, why in (
+        ("server: {port: [", "jackfield.yaml: line 1, column 17: not valid YAML: expected the node content, but found '<stream end>'"),
+        ("nonsense: 1\nserver: {port: none}", "jackfield.yaml: server.port: expected a whole number, got 'none'"),
+    ):
+        file.write_text(text)
+        assert other.run("status") == (1, f"{why}; say --port\n")
+        assert other.run("status", "--port", str(number))[0] == 0
+
+
 def test_only_the_owner_may_open_a_control_socket_and_one_that_is_left_is_taken_over_and_another_hosts_is_not(
     serve: Serve, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from jackfield.cli.operating import Refusal, credentials_of, in_words
 from jackfield.cli.options import CANNOT_START, config_option, json_option
 from jackfield.config import ConfigError
 from jackfield.host import Jackfield
-from jackfield.settings import Config
+from jackfield.settings import Config, Server
 
 port_option = click.option("--port", type=int, help="The port that the host listens on. Default: server.port, 8317.")
 
@@ -44,22 +44,29 @@ class _Host:
         except (NotRunning, Refusal) as fault:
             raise SystemExit(str(fault)) from None
 
-    def try_to_ask(self, what: str, **said: Any) -> Any:
+    def try_to_ask(self, what: str, **said_to_it: Any) -> Any:
         """Return its answer. Raises `NotRunning` where there is no host, `Refusal` where it does not do it."""
         if not SUPPORTED:
             raise NotRunning("this system has no sockets of the kind that commands need to reach a host")
-        said_of_host = self._config()
-        path = socket_path(said_of_host, said_of_host.server.port if self._port is None else self._port)
+        said = self._said()
+        port = said.port if self._port is None else self._port
+        path = socket_path(Config(server=said), port)
         if path is None:
             raise NotRunning("the host has no control socket (server.control is empty)")
-        return ask(path, what, **said)
+        if not port and not said.control:
+            raise NotRunning("the port of the host is chosen by the system when it starts (server.port is 0); say --port")
+        return ask(path, what, **said_to_it)
 
-    def _config(self) -> Config:
-        """Return the configuration, or what is left of it: one that is broken keeps nobody from asking what runs."""
+    def _said(self) -> Server:
+        """Return where the configuration has the host: one that is wrong elsewhere keeps nobody from asking what runs."""
         try:
-            return config.load(self.config_file).config
+            return config.load(self.config_file).config.server
         except ConfigError as fault:
-            return fault.loaded.config if fault.loaded is not None else Config()
+            server = Server(port=0) if fault.loaded is None else fault.loaded.config.server
+            if server.port or server.control or self._port is not None:
+                return server
+            why = next((problem for problem in fault.problems if ": server" in problem), fault.problems[0])
+            raise NotRunning(f"{why}; say --port") from None
 
 
 def _for_a_host(command: Callable[..., Any]) -> Callable[..., Any]:
