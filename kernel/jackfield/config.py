@@ -294,7 +294,8 @@ class Reader:
             return msgspec.convert(str(value) if from_environment else value, kind, strict=not from_environment, dec_hook=_from_config)
         except (msgspec.ValidationError, NotImplementedError, TypeError) as fault:  # those that `convert` cannot tell apart, too
             bound = re.match(r"Expected `\w+` ([<>].*)$", str(fault))
-            self._complain(where, f"expected {_in_words(kind)}{' ' + bound[1] if bound else ''}, got {_shown(value, kind)}")
+            least = " of at least 0" if kind in (Seconds, Size) and str(value).strip().startswith("-") else ""
+            self._complain(where, f"expected {_in_words(kind)}{' ' + bound[1] if bound else least}, got {_shown(value, kind)}")
 
     def _complain(self, where: str, what: str) -> None:
         self._problems.append(f"{self.source}: {where}: {what}" if where else f"{self.source}: {what}")

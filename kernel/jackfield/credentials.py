@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from jackfield.addresses import origin_of
-from jackfield.api import Cause, Credential, CredentialSource, Provider, QuotaWindow, Secret, is_placeholder
+from jackfield.api import Cause, Credential, CredentialSource, Provider, QuotaWindow, Secret, fault_of_key
 from jackfield.config import Loaded
 from jackfield.health import ALL_MODELS, OWN_LIMIT, SAYS, Cooling, Health, clock
 from jackfield.trace import log
@@ -102,13 +102,12 @@ class Account:
 
 
 def from_config(loaded: Loaded, problems: list[str]) -> Iterable[Credential]:
-    """Return the credentials that the configuration lists. One whose key is empty or a placeholder is a problem instead."""
+    """Return the credentials that the configuration lists. One whose key can be none is a problem instead."""
     for index, given in enumerate(loaded.config.credentials):
         place, key = f"credentials[{index}]", given.key and Secret(given.key.reveal().strip())
-        if key is None or (key and not is_placeholder(key.reveal())):
+        if key is None or not (what := fault_of_key(key.reveal())):
             yield replace(given, key=key, label=given.label or place, origin=f"{loaded.source}: {place}")
         else:
-            what = "a placeholder stands where a key should" if key else "the key is empty"
             problems.append(f"{loaded.source}: {place}.key: {what}; it is not used, put in a real one")
 
 
@@ -116,8 +115,8 @@ def from_environment(providers: Iterable[Provider]) -> Iterable[Credential]:
     """Return a credential for each provider whose key is set in the environment."""
     for provider in providers:
         for name in provider.auth.env if provider.auth else ():
-            if is_placeholder(value := os.environ.get(name, "").strip()):
-                log.warning("$%s holds a placeholder where a key should be; it is not used", name)
+            if (value := os.environ.get(name, "").strip()) and (what := fault_of_key(value)):
+                log.warning("$%s: %s; it is not used", name, what)
             elif value:
                 yield Credential(provider=provider.key, key=Secret(value), label=f"${name}", origin=f"${name}")
                 break
@@ -145,7 +144,8 @@ class Source(Struct, kw_only=True, eq=False):
                 self.problems = tuple(getattr(self.object, "problems", ()))
             except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
                 what = f"took longer than {_SOURCE_LIMIT:g} s" if timer.expired() else f"{type(fault).__name__}: {fault}"
-                self.problems = (f"{place}: {what}",)
+                file, why = getattr(fault, "filename", None), getattr(fault, "strerror", None)
+                self.problems = (f"plugin {self.plugin!r}: {file}: {why}" if file and why else f"{place}: {what}",)
 
     def watch(self, changed: Callable[["Source"], None]) -> None:
         """Have it tell when it has to be asked again, if it can."""
@@ -155,6 +155,12 @@ class Source(Struct, kw_only=True, eq=False):
                 self.watched = True
             except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
                 log.warning("plugin %r: credential source %r cannot be watched: %s", self.plugin, self.object.name, fault)
+
+
+def _lacks_key(credential: Credential, provider: Provider) -> bool:
+    """Tell whether a credential without a key is of no use: its provider needs one, and its own headers hold none."""
+    carried = () if provider.auth is None or provider.key_optional else provider.auth.headers(Secret(""))
+    return bool(carried) and {name.lower() for name, _ in carried}.isdisjoint(name.lower() for name in credential.headers)
 
 
 def accounts(
@@ -178,6 +184,8 @@ def accounts(
         elif (first := by_id.get(credential.id)) is not None:
             if credential.origin and not credential.origin.startswith("$"):  # the environment's key is often the configured one
                 problems.append(f"{credential.origin}: {credential.id!r} is in {first.credential.origin} already; it is not used twice")
+        elif credential.key is None and credential.origin and not credential.base_url and _lacks_key(credential, provider):
+            problems.append(f"{credential.origin}: the key is missing, and provider {provider.key!r} needs one; it is not used")
         elif credential.origin or all(account.provider is not provider for account in by_id.values()):
             # What sets a base URL or models stands in for the implied one, which has no origin.
             account = by_id[credential.id] = known.get(credential.id) or Account(credential, provider, health)

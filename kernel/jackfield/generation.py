@@ -7,7 +7,7 @@ providers, models. What must outlive it (accounts, pools of connections, breaker
 import asyncio
 import difflib
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Final
@@ -105,8 +105,10 @@ class Generation:
         self.sources, self.extra_models = list[Source](), list[tuple[str, ModelInfo]]()
         self.accounts: list[Account] = []
         self._take_objects()
-        proxies, timeouts = self.config.proxies.providers, self.config.timeouts.providers
-        self._must_name_providers({"proxy.providers": proxies, "timeouts.providers": timeouts, "failures": self.config.failures})
+        named = {f"{name}.providers": getattr(self.config, name).providers for name in ("timeouts", "cooldown")}
+        named |= {"proxy.providers": self.config.proxies.providers, "failures": self.config.failures}
+        places = ((f"{section}.{key}", key) for section, keys in named.items() for key in keys)
+        self._must_name("there is no provider {!r}", self.providers, places)
         asked = [(p, i) for p in found for i in p.implementations.values() if HOOKS[i.hook].shape != "objects"]
         hooks = [Hook(p, i, self.config.hooks, p.memory.setdefault(i.hook, Breaker())) for p, i in asked]
         self.schedulers = {hook.plugin: hook for hook in chain_of(hooks, "pick_credential")}
@@ -125,6 +127,8 @@ class Generation:
         self.request_policy = {name: Policy(d.request_headers, rules.request, d.key_headers) for name, d in spoken}
         self.response_policy = {name: Policy(d.response_headers, rules.response, d.key_headers) for name, d in spoken}
         self.models = Registry(self.config.models, self.extra_models, lasting.lists)
+        empty = (name for name, alias in self.models.aliases.items() if not alias.models)
+        self.problems += [f"{loaded.source}: models.aliases.{name}: leads to no model; name one or leave it out" for name in empty]
 
     # --------------------------------------------------------------------------------------------- asked
 
@@ -189,12 +193,13 @@ class Generation:
         if _put(self.providers, key, provider, plugin, self.problems):
             self.owner[key] = plugin
 
-    def _must_name_providers(self, sections: Mapping[str, Iterable[str]]) -> None:
-        """Make a problem of every key in these sections of the configuration that is no provider's."""
-        for section, key in ((section, key) for section, keys in sections.items() for key in keys if key not in self.providers):
-            near = difflib.get_close_matches(key, self.providers, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(self.providers)) or 'none'}"
-            self.problems.append(f"{self.loaded.source}: {section}.{key}: there is no provider {key!r}; {hint}")
+    def _must_name(self, says: str, known: Iterable[str], places: Iterable[tuple[str, str]], instead: str = "") -> None:
+        """Make a problem of every place in the configuration at which a name stands that is not known."""
+        for place, name in ((place, name) for place, name in places if name not in known):
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known)) or 'none'}"
+            then = f"{' ' if near else '. '}{instead}" if instead else ""
+            self.problems.append(f"{self.loaded.source}: {place}: {says.format(name)}; {hint}{then}")
 
     def _put_source(self, plugin: Plugin, source: Any) -> None:
         self.sources.append(plugin.memory.setdefault(id(source), Source(plugin=plugin.id, object=source)))
@@ -204,14 +209,19 @@ class Generation:
         # A file or object of the operator's own goes before what is installed, and what nobody named comes last.
         rank = {name: 2 if plugin.named is None else plugin.distribution is not None for name, plugin in by_id.items()}
         ranked = sorted(self.schedulers, key=lambda name: (rank[name], -by_id[name].priority, name))
-        default = (said.default if isinstance(said, Schedulers) else said) or next(iter(ranked), None)
-        chosen = msgspec.structs.replace(said if isinstance(said, Schedulers) else Schedulers(), default=default)
-        for name in {*chosen.providers.values(), *chosen.models.values(), default} - self.schedulers.keys() - {None}:
-            self.problems.append(
-                f"{self.loaded.source}: scheduler: no plugin {name!r} picks credentials; "
-                f"known: {', '.join(sorted(self.schedulers)) or 'none'}"
-            )
-        return chosen
+        told, place = (said, "scheduler.default") if isinstance(said, Schedulers) else (Schedulers(default=said), "scheduler")
+        default = told.default if told.default in self.schedulers else next(iter(ranked), None)
+        unknown, instead = "no plugin {!r} picks credentials", f"Until then {default!r} does" if default else ""
+        ways = {"providers": told.providers, "models": told.models}
+        places = [(f"scheduler.{kind}.{key}", name) for kind, by in ways.items() for key, name in by.items()]
+        places += [(place, told.default)] if told.default else []
+        self._must_name(unknown, self.schedulers, places, instead)
+        self._must_name("there is no provider {!r}", self.providers, ((f"scheduler.providers.{key}", key) for key in told.providers))
+        for plugin in (by_id[name] for name in self.schedulers):
+            over = getattr(plugin.object, "delegates", {})
+            self._must_name(unknown, self.schedulers, ((f"plugins.{plugin.id}.{setting}", name) for setting, name in over.items()))
+        served = {kind: {key: name for key, name in by.items() if name in self.schedulers} for kind, by in ways.items()}
+        return Schedulers(default, **served)
 
     def from_environment(self) -> Iterator[Provider]:
         """Yield the providers that may take a key from the environment: a variable belongs to the first that the configuration names."""

@@ -14,7 +14,7 @@ from jackfield.addresses import is_loopback
 from jackfield.api import CallError, Event, ModelInfo, Nested, Reply, Request, Response, canonical, failure
 from jackfield.calls import PluginHost
 from jackfield.config import ConfigError, Loaded
-from jackfield.credentials import Source
+from jackfield.credentials import Account, Source
 from jackfield.discovery import Discovery
 from jackfield.dispatch import Watchdog, as_plugin, of_a_plugin
 from jackfield.generation import Generation, Lasting, choose_store
@@ -195,8 +195,10 @@ class Jackfield:
         """Take the credentials that a source has now."""
         await source.load()
         if source in (generation := self.generation).sources:
+            before, wrong = generation.accounts, generation.problems
             generation.take()
             self._follow(generation)
+            _tell_of_changes(generation, before, wrong)
 
     async def _end(self, generation: Generation) -> None:
         while generation.calls:  # noqa: ASYNC110 (so that it costs a call next to nothing)
@@ -364,3 +366,14 @@ class Jackfield:
         if self._shared is None:
             raise CallError(failure("plugin", "the host has not started", code="not_started"))
         return self._shared, self._own
+
+
+def _tell_of_changes(generation: Generation, before: Sequence[Account], wrong: Sequence[str]) -> None:
+    """Write to the log which credentials came and went, and what is wrong now or no longer."""
+    was, now = ({account.credential.id for account in accounts} for accounts in (before, generation.accounts))
+    if was != now:
+        log.info("credentials: %d came, %d went, %d are there", len(now - was), len(was - now), len(now))
+    for problem in (problem for problem in generation.problems if problem not in wrong):
+        log.warning("%s", problem)
+    for problem in (problem for problem in wrong if problem not in generation.problems):
+        log.info("no longer so: %s", problem)

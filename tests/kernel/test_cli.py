@@ -159,6 +159,45 @@ def test_check_names_what_is_wrong_beyond_the_files_form(run: Run) -> None:
     assert "sk-1f" not in result.output
 
 
+def test_check_names_a_credential_without_a_key_where_its_provider_needs_one(run: Run) -> None:
+    text = """
+plugins: {openai: {providers: {acme: {base_url: "http://127.0.0.1:9/v1", models: [m]}}}}
+credentials:
+  - {provider: openai, label: bare}
+  - {provider: acme}
+  - {provider: openai, headers: {Authorization: Bearer sk-1f2e}}
+  - {provider: openai, label: own, base_url: "http://127.0.0.1:9/v1"}
+"""
+    result = run("check", "-c", "my.yaml", my_yaml=text)
+    assert result.exit_code == 1
+    assert result.stderr == "my.yaml: credentials[0]: the key is missing, and provider 'openai' needs one; it is not used\n"
+
+
+def test_check_names_what_stands_for_nobody(run: Run) -> None:
+    text = """
+plugins: {sticky: {over: rond_robin}, round_robin: {}}
+cooldown: {rate: 5, providers: {opnai: {rate: 1}}}
+scheduler: {default: round_robin, providers: {openai: stiky, opnai: sticky}}
+models: {aliases: {none: [], best: sm/echo, good: sim/echo, a: b, b: a}}
+"""
+    result = run("check", "-c", "my.yaml", my_yaml=text)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "my.yaml: cooldown.providers.opnai: there is no provider 'opnai'; did you mean 'openai'?",
+        "my.yaml: scheduler.providers.openai: no plugin 'stiky' picks credentials; did you mean 'sticky'? Until then 'round_robin' does",
+        "my.yaml: scheduler.providers.opnai: there is no provider 'opnai'; did you mean 'openai'?",
+        "my.yaml: plugins.sticky.over: no plugin 'rond_robin' picks credentials; did you mean 'round_robin'?",
+        "my.yaml: models.aliases.none: leads to no model; name one or leave it out",
+        "my.yaml: models.aliases.best: nobody serves 'sm/echo'; did you mean 'sim/echo'?",
+        "my.yaml: models.aliases.a: leads back to itself (a > b > a); let one of them name a model",
+    ]
+
+
+def test_a_variable_that_is_not_set_is_one_problem(run: Run) -> None:
+    result = run("check", "-c", "my.yaml", my_yaml='credentials: [{provider: openai, key: "${NOPE}"}]')
+    assert result.stderr == ("my.yaml: credentials[0].key: the environment variable NOPE is not set (or write ${NOPE:-default})\n")
+
+
 # -------------------------------------------------------------------------------------------------------- plugins
 
 
@@ -300,7 +339,6 @@ models:
         "my.yaml: credentials[0]: aliases.fast: means n in models.aliases and m here, which goes first for this credential; "
         "choose another name for one",
         "my.yaml: models.aliases.a: leads back to itself (a > b > a); let one of them name a model",
-        "my.yaml: models.aliases.b: leads back to itself (b > a > b); let one of them name a model",
         "my.yaml: models.aliases.acme://x: never found, as '://' stands after a provider's key; choose another name",
         "my.yaml: credentials[1]: prefix: 'acme' is the key of a provider, which goes first; choose another",
     ]

@@ -73,7 +73,7 @@ def test_a_file_that_says_nothing_leaves_the_defaults(read: Read, text: str) -> 
         ("server: fast", "server: expected a mapping, got a text"),
         ("server:", "server: expected a mapping, got nothing"),
         ("server: {grace: 5 parsecs}", "server.grace: expected a number of seconds, got '5 parsecs'"),
-        ("server: {grace: -1s}", "server.grace: expected a number of seconds, got '-1s'"),
+        ("server: {grace: -1s}", "server.grace: expected a number of seconds of at least 0, got '-1s'"),
         ("server: {grace: on}", "server.grace: expected a number of seconds, got True"),
         ("limits: {body: 1 XB}", "limits.body: expected a number of bytes, got '1 XB'"),
         ("limits: {body: .nan}", "limits.body: expected a number of bytes, got nan"),
@@ -441,3 +441,11 @@ def test_a_placeholder_is_listed_and_not_used(read: Read) -> None:
     told: list[str] = []
     assert [held.key for held in from_config(loaded, told)] == [Secret("sk-real-1")]
     assert told == ["my.yaml: credentials[0].key: a placeholder stands where a key should; it is not used, put in a real one"]
+
+
+def test_a_key_with_a_line_break_inside_is_listed_and_not_used(read: Read) -> None:
+    loaded = read('credentials: [{provider: a, key: "sk-1f2e\\nx-more: 1"}, {provider: a, key: "sk-real-1\\n"}]')
+    told: list[str] = []
+    assert [held.key for held in from_config(loaded, told)] == [Secret("sk-real-1")]
+    what = "a line break or another control character stands in the key; it is not used, put in a real one"
+    assert told == [f"my.yaml: credentials[0].key: {what}"]

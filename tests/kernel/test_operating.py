@@ -242,7 +242,9 @@ def test_a_host_is_found_by_what_can_be_read_of_a_broken_configuration(serve: Se
     served = started(serve, "--no-watch")
     served.port = 0
     file.write_text(f"server: {{control: {path}, prot: 1}}\nmodels: {{alias: {{}}}}")
-    problems = "jackfield.yaml: server.prot: unknown; did you mean 'port'?\njackfield.yaml: models.alias: unknown; did you mean 'aliases'?\n"
+    problems = (
+        "jackfield.yaml: server.prot: unknown; did you mean 'port'?\njackfield.yaml: models.alias: unknown; did you mean 'aliases'?\n"
+    )
     assert served.run("reload") == (1, problems)
     assert served.run("status")[0] == 0
     served.stop()
@@ -329,6 +331,7 @@ def test_credentials_are_listed_shown_switched_and_reset(serve: Serve, tmp_path:
     assert states() == {"first": "off", "second": "ok"}
     assert served.run("credentials", "enable", name)[0] == 0
     assert states() == {"first": "ok", "second": "ok"}
+    assert served.run("credentials", "show", "frist") == (1, "no credential 'frist'; did you mean 'first'?\n")
     assert served.run("credentials", "disable", "frist") == (1, "no credential and no provider 'frist'; did you mean 'first'?\n")
     assert served.run("credentials", "disable", "second")[1].startswith(
         "2 credentials are called 'second'; say which by its id: anthropic:"

@@ -29,6 +29,7 @@ from jackfield.api.credential import (
     RefreshingSource,
     Secret,
     StoredSource,
+    fault_of_key,
     is_placeholder,
 )
 from jackfield.api.dialect import (
@@ -68,6 +69,6 @@ __all__ = [
     "Reply", "Request", "Response", "Route", "Rule", "Seconds", "Secret", "Sender", "Serves", "SessionSignals", "Size",
     "Span", "Spooled", "StateStore", "StoredSource", "StreamAnswer", "StreamDecoder", "StreamEncoder", "StreamHandler",
     "StreamHead", "Streams", "ThinkingSupport", "Timeouts", "Translator", "Usage", "apply_flavour", "asked_to_wait",
-    "canonical", "classify", "failure", "hook", "is_placeholder", "items", "locate", "matches", "matches_any", "members",
+    "canonical", "classify", "failure", "fault_of_key", "hook", "is_placeholder", "items", "locate", "matches", "matches_any", "members",
     "reply_text", "seconds_until", "splice", "windows",
 ]  # fmt: skip

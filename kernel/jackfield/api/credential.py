@@ -75,6 +75,15 @@ def is_placeholder(text: str) -> bool:
     return len(said) <= 64 and bool(_PLACEHOLDER.search(said))
 
 
+def fault_of_key(text: str) -> str:
+    """Say why a text can be no key; `''` where it may be one. The text is not shown."""
+    if not (said := text.strip()):
+        return "the key is empty"
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in said):
+        return "a line break or another control character stands in the key"
+    return "a placeholder stands where a key should" if is_placeholder(said) else ""
+
+
 _PROXY: Final = re.compile(r"(?:https?|socks5h?)://(?:[^@/?#\s]*@)?(?:\[[\da-f:.]+\]|[\w.-]+):\d{1,5}/?", re.IGNORECASE)
 
 

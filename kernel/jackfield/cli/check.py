@@ -6,13 +6,16 @@ from pathlib import Path
 import click
 
 from jackfield.addresses import is_loopback
+from jackfield.api import Principal
+from jackfield.api.canonical import parse_suffix
 from jackfield.api.canonical.names import alias_of
 from jackfield.cli.certificates import Certificates
+from jackfield.cli.names import near
 from jackfield.cli.options import config_option, overrides, plugin_option
 from jackfield.cli.running import switched_off
 from jackfield.config import ConfigError
 from jackfield.host import Jackfield, RefusedToStart
-from jackfield.models import Registry
+from jackfield.models import AUTO, Registry
 from jackfield.plugins import PluginLoadError
 
 
@@ -40,7 +43,10 @@ def _problems(config_file: Path | None, files: tuple[Path, ...]) -> list[str]:
             return fault.problems
         rest = Jackfield({})
         rest.loaded = fault.loaded
-        return fault.problems + asyncio.run(_problems_of_plugins(rest))
+        told = {problem.partition(": ")[2].partition(": ")[0] for problem in fault.problems}
+        # A key may be empty because its variable is not set: once is enough.
+        more = [line for line in asyncio.run(_problems_of_plugins(rest)) if line.partition(": ")[2].partition(": ")[0] not in told]
+        return fault.problems + more
 
 
 async def _problems_of_plugins(host: Jackfield) -> list[str]:
@@ -67,12 +73,18 @@ def _kept_from_serving(host: Jackfield) -> list[str]:
 
 def _conflicts(source: str, models: Registry) -> list[str]:
     """Return what is said of models' names that cannot all be meant."""
-    found, keys = list[str](), {account.provider.key for account in models.accounts.values()}
+    found, keys, circles = list[str](), {account.provider.key for account in models.accounts.values()}, list[set[str]]()
+    known = [info.id for info in models.listing(Principal(name="local"))]
+    # What providers say only when a host asks them is not known here.
+    told = all(account.provider.models != "discover" for account in models.accounts.values())
     for name, alias in models.aliases.items():
         if "://" in name:
             found.append(f"{source}: models.aliases.{name}: never found, as '://' stands after a provider's key; choose another name")
-        if (circle := _circle(models, name)) is not None:
+        if (circle := _circle(models, name)) is not None and set(circle) not in circles:
+            circles.append(set(circle))
             found.append(f"{source}: models.aliases.{name}: leads back to itself ({' > '.join(circle)}); let one of them name a model")
+        for model in (model for model in alias.models if told and circle is None and not _served(models, model)):
+            found.append(f"{source}: models.aliases.{name}: nobody serves {model!r}{near(model, {*known, *models.aliases} - {name})}")
         for held in (account.credential for account in models.accounts.values() if name in account.credential.aliases):
             if (own := alias_of(held.aliases[name])).models != alias.models:
                 says = f"{', '.join(alias.models)} in models.aliases and {', '.join(own.models)} here, which goes first for this credential"
@@ -80,6 +92,12 @@ def _conflicts(source: str, models: Registry) -> list[str]:
     for held in (account.credential for account in models.accounts.values() if account.credential.prefix in keys):
         found.append(f"{held.origin}: prefix: {held.prefix!r} is the key of a provider, which goes first; choose another")
     return found
+
+
+def _served(models: Registry, name: str) -> bool:
+    """Tell whether what an alias means can be called, or is said to be wrong where it stands."""
+    plain = parse_suffix(name)[0]
+    return plain.startswith(AUTO) or plain in models.aliases or plain in models.replaced or models.resolve(name) is not None
 
 
 def _circle(models: Registry, name: str) -> list[str] | None:

@@ -14,6 +14,7 @@ from rich.table import Table
 from jackfield import config
 from jackfield.cli.control import SUPPORTED, NotRunning, ask, socket_path
 from jackfield.cli.listings import console
+from jackfield.cli.names import near
 from jackfield.cli.operating import Refusal, credentials_of, in_words
 from jackfield.cli.options import CANNOT_START, config_option, json_option
 from jackfield.config import ConfigError
@@ -177,9 +178,10 @@ def _list(host: _Host, as_json: bool) -> None:
 @json_option
 def show(host: _Host, name: str, as_json: bool) -> None:
     """Show all that there is to know of a credential, by its id or label."""
-    found = [row for row in _rows(host) if name in (row["id"], row["label"])]
+    rows = _rows(host)
+    found = [row for row in rows if name in (row["id"], row["label"])]
     if not found:
-        raise SystemExit(f"no credential {name!r}; `jackfield credentials` lists them")
+        raise SystemExit(f"no credential {name!r}{near(name, {row[key] for row in rows for key in ('id', 'label')})}")
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

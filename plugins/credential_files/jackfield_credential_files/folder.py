@@ -168,10 +168,11 @@ class Folder:
             return
         for name, entry in entries.items():
             if name.endswith(".json") and not name.startswith("."):
-                self._look_at(name, entry)
+                if not _is_folder(entry):
+                    self._look_at(name, entry)
             elif name.endswith(writing.SAVING):
                 _clear_away(entry)
-        for name in self._files.keys() - entries.keys():
+        for name in self._files.keys() - {name for name, entry in entries.items() if not _is_folder(entry)}:
             self._put(self._files.pop(name), (), ())
         self._warn()
 
@@ -326,6 +327,12 @@ def _digest(raw: bytes) -> bytes:
 
 def _mark_of(status: os.stat_result) -> tuple[int, ...]:
     return status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    with contextlib.suppress(OSError):
+        return entry.is_dir()
+    return False
 
 
 def _clear_away(entry: os.DirEntry[str]) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from jackfield.api import Credential, Secret, is_placeholder
+from jackfield.api import Credential, Secret, fault_of_key
 from jackfield.api.units import read_unit
 
 _FIELDS: Final = tuple(name for name in Credential.__struct_fields__ if name != "origin")
@@ -141,8 +141,7 @@ def _credential(entry: object, shared: Mapping[str, Any], origin: str, label: st
         raise Malformed(_mistake(str(fault))) from None
     if not made.provider:
         raise Malformed("provider: it is empty; name one")
-    if made.key is not None and (not made.key or is_placeholder(made.key.reveal())):
-        what = "a placeholder stands where a key should" if made.key else "the key is empty"
+    if made.key is not None and (what := fault_of_key(made.key.reveal())):
         raise Malformed(f"key: {what}; it is not used, put in a real one")
     made = replace(made, origin=origin, label=made.label or label)
     return made if made.id else replace(made, id=made.identity)

@@ -41,6 +41,8 @@ class Plugin:
         if config.over == host.info.plugin:
             raise ValueError(f"over: {config.over!r} is this scheduler itself; name another one, such as round_robin")
         self._config, self._otherwise = config, Delegate(config.over)
+        # Where the default one is missing the host goes round by itself.
+        self.delegates = {} if config.over == Config().over else {"over": config.over}
         self._bindings = Bindings(host.state, host.clock, float(config.ttl), host.log)
 
     def pick_credential(self, call: Call, pool: Pool) -> Candidate | Delegate | Coroutine[Any, Any, Candidate | Delegate]:

@@ -89,7 +89,8 @@ def test_the_command_that_checks_names_the_file(tmp_path: Path, monkeypatch: pyt
 
 async def test_a_folder_that_cannot_be_read_is_a_problem_of_the_plugin(tmp_path: Path) -> None:
     async with house(write_raw(tmp_path / "no folder", "")) as host:
-        assert [problem for problem in host.host.problems if "the folder cannot be read" in problem and "credential_files" in problem]
+        said = f"plugin 'credential_files': {tmp_path / 'no folder'}: the folder cannot be read: Not a directory"
+        assert host.host.problems == [said]
 
 
 async def test_it_brings_nothing_unless_the_configuration_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +134,7 @@ async def test_files_that_come_change_and_go_take_effect_while_the_host_serves(t
     async with ScriptedUpstream(GOOD) as upstream, house(tmp_path / "folder", upstream.url) as host:
         ask = {"model": "acme/m", "messages": []}
         assert (await host.post("/v1/chat/completions", ask)).status != 200
+        await until((tmp_path / "folder").is_dir)
         path = write(tmp_path / "folder" / "a.json", provider="acme", key="sk-of-a-file-1", id="a", label="a")
         await until(lambda: held(host))
         assert (await host.post("/v1/chat/completions", ask)).status == 200
@@ -148,7 +150,10 @@ async def test_files_that_come_change_and_go_take_effect_while_the_host_serves(t
         assert keys_that_were_sent(upstream) == ["sk-of-a-file-1", "sk-of-a-file-2"]
 
 
-async def test_a_mistake_made_while_the_host_runs_is_listed_and_its_correction_strikes_it_off(tmp_path: Path) -> None:
+async def test_a_mistake_made_while_the_host_runs_is_listed_and_its_correction_strikes_it_off(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "jackfield")
     write(tmp_path / "a.json", provider="acme", label="a", key="sk-of-a-file-1")
     async with house(tmp_path) as host:
         path = write(tmp_path / "b.json", provider="acme", label="b", key="sk-of-a-file-2", pririty=3)
@@ -158,6 +163,15 @@ async def test_a_mistake_made_while_the_host_runs_is_listed_and_its_correction_s
         write(path, provider="acme", label="b", key="sk-of-a-file-2", priority=3)
         await until(lambda: "b" in held(host))
         assert host.host.problems == []
+        path.unlink()
+        await until(lambda: "b" not in held(host))
+        there = len(host.host.generation.accounts)
+    said = f"{path}: pririty: unknown; did you mean 'priority'?"
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line for line in lines if line.startswith(("credentials: ", "no longer so: ", str(path)))] == [
+        said, f"credentials: 1 came, 0 went, {there + 1} are there", f"no longer so: {said}",
+        f"credentials: 0 came, 1 went, {there} are there",
+    ]  # fmt: skip
 
 
 async def test_a_folder_that_becomes_unreadable_takes_nothing_from_the_host(tmp_path: Path) -> None:
