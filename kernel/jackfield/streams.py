@@ -15,9 +15,9 @@ from jackfield.api import Attempt, CallError, Event, Failure, Reply, Request, Re
 from jackfield.api.canonical import Assembler
 from jackfield.api.canonical.crossing import StreamWay, named_event, stream_way
 from jackfield.api.canonical.incoming import error_within
-from jackfield.api.canonical.looking import edges, events_of, found, sound, usage_at
+from jackfield.api.canonical.looking import edges, errors_in, events_of, sound, usage_at
 from jackfield.dispatch import Chain, ask
-from jackfield.exchange import Exchange, Tried, error_of
+from jackfield.exchange import OWN_FAULT, Exchange, Tried, error_of
 from jackfield.interception import Handler, Interception
 from jackfield.source import Source
 from jackfield.sweeper import Sweeper
@@ -147,13 +147,16 @@ class Relay:
         unseen = not self._renames and self._normalizer is None and self._interception is None
         whole: bytes | None = source.first
         while whole is not None:
-            whole = self._cut(whole)
-            await self._write(clean(whole) if unseen else await self._through(whole))
+            whole, fault = self._up_to_error(self._cut(whole))
+            if whole:
+                await self._write(clean(whole) if unseen else await self._through(whole))
+            if fault is not None and not self._ended():
+                raise CallError(fault)
             whole = await source.next() if not self._over else None
         if not self._over:
             await self._mend()
         await source.close(let_end=not self._ended())
-        self._look_back()
+        self._count()
 
     async def _through(self, whole: bytes) -> bytes:
         """Return the bytes that leave for whole events that came."""
@@ -203,6 +206,21 @@ class Relay:
                         self._source.learn(whole[start:], edge=True)
         return whole
 
+    def _up_to_error(self, whole: bytes) -> tuple[bytes, Failure | None]:
+        """Return what stands before an error that is not the caller's, and what it means; the client is told in the kernel's words."""
+        for start, event in errors_in(self._up, whole) if self._made is not None else ():
+            meant = self._classified(event)
+            meant = msgspec.structs.replace(meant, message=f"the provider's stream ended with an error ({meant.cause})")
+            if meant.cause not in OWN_FAULT:
+                self._count()
+                source, whole = self._source, whole[:start]
+                source.first = whole if source.first is source.tail[-1] else source.first
+                source.tail[-1] = whole  # the client's stream is ended after what it has seen
+                return whole, meant
+            if self._made is not None and self._made.failure is None:  # it may be said twice, as an event and as the answer's ending
+                self._failed(meant)
+        return whole, None
+
     async def _write(self, data: bytes) -> None:
         if data:
             self._quiet = None
@@ -250,14 +268,10 @@ class Relay:
         if self._made is not None:
             self._made.fail(told)
 
-    def _look_back(self) -> None:
-        """Learn from the stream's end what it cost, and whether it ended with an error."""
+    def _count(self) -> None:
+        """Learn from the stream's end what it cost."""
         if self._made is not None:
-            seen = edges(self._up, self._source.first, self._source.tail)
-            self._made.usage = self._exchange.usage = usage_at(self._up, seen)
-            for event in found(self._up, self._up.needles.error, seen):
-                if event.error is not None:
-                    self._failed(msgspec.structs.replace(self._classified(event), message="the provider's stream ended with an error"))
+            self._made.usage = self._exchange.usage = usage_at(self._up, edges(self._up, self._source.first, self._source.tail))
 
     def _classified(self, event: Event) -> Failure:
         """Return what an error event means, by its own words."""

@@ -397,9 +397,11 @@ async def test_an_error_within_the_stream_is_raised(house: MakeHouse, manner: st
     error = StreamError(error=Error(status=429, message="slow down", code="rate_limit_exceeded"))
     deltas: list[Delta] = [*said("Hel")[:3], error]
     async with house(own_stream(*deltas) if upstream == "responses" else chat_stream(*deltas), server=server_of(upstream)) as h:
-        with pytest.raises(openai.APIError, match="slow down"):
+        with pytest.raises(openai.APIError, match=r"the provider's stream ended with an error \(rate\)"):
             await events_of(h.sdk(manner))
-        assert (await h.outcome()).status == "failed"
+        outcome = await h.outcome()
+        assert (outcome.status, outcome.cause) == ("failed", "rate")
+        assert "slow down" in str(outcome.explain()["attempts"])
 
 
 async def test_a_stream_that_breaks_off_is_an_error(house: MakeHouse, manner: str, upstream: str) -> None:

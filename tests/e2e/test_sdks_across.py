@@ -331,15 +331,18 @@ async def test_errors_are_raised_as_the_clients_own(client: str, dialect: str, s
         assert ("It is so" in str(raised.value)) == (status == 400), "a provider's own trouble is not the client's to read"
 
 
+@pytest.mark.parametrize("status", [400, 401, 429, 500])
 @ALL_UPSTREAMS
 @ALL_CLIENTS
-async def test_an_error_in_the_middle_of_a_stream_is_raised(client: str, dialect: str) -> None:
+async def test_an_error_in_the_middle_of_a_stream_is_raised(client: str, dialect: str, status: int) -> None:
     script = Scenario(
         text="one two three four five six seven eight nine ten eleven twelve",
-        error_in_stream=Failure(status=500, message="Something broke"),
+        error_in_stream=Failure(status=status, message="Something broke", code="invalid_api_key" if status == 401 else None),
         after=6,
     )
     async with between(client, dialect, script, stream=True) as (asker, provider):
-        with pytest.raises((openai.APIError, anthropic.APIError, errors.APIError, RuntimeError)):
+        with pytest.raises((openai.APIError, anthropic.APIError, errors.APIError, RuntimeError)) as raised:
             await asker.say("Hello")
+        theirs = status == 400 and dialect != "openai.responses"  # which says that it is its own fault, whatever it is
+        assert ("Something broke" in str(raised.value)) == theirs, "a provider's own trouble is not the client's to read"
         assert len(provider.generated) == 1

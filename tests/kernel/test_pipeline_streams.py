@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from jackfield.api import Attempt, Change, End, Event, Reply, Request, StreamHead, hook, reply_text
+from jackfield.api import Attempt, Change, End, Event, Reply, Request, Rule, StreamHead, hook, reply_text
 from jackfield.api.canonical import Begin, Done, Finish, Message, PartEnd, PartStart, StreamError, Text, TextDelta
 from jackfield.api.testing import Harness
+from jackfield.health import Health
 from tests.kernel.conftest import WHOLE, Toy, ToyProvider, pieces
 from tests.kernel.pipeline_kit import Made, Observer, ask, begun_stream, toy_host
 from tests.kernel.toy import check_stream, read_stream, stream_of
@@ -350,3 +351,63 @@ async def test_a_stream_on_which_a_handler_fails_throughout_does_not_switch_it_o
     async with toy_host(Made("shouter", intercept_stream=bind), config={"hooks": {"failures": 3}}) as host:
         assert check_stream((await ask(host, stream=True, bad=True)).body) == "Hello"
         assert check_stream((await ask(host, stream=True)).body) == "HELLO"
+
+
+# --------------------------------------------------------------------------------------- errors within a stream
+
+
+class Failing(ToyProvider):
+    failures = (Rule(cause="quota", code="spent", retry_after=30), Rule(cause="caller", code="too_long"))
+
+
+def ended_with(code: str, size: int) -> Failing:
+    """Return a provider whose stream says a word and ends with an error."""
+    oops = f'event: oops\ndata: {{"seq":3,"id":"t-1","why":"sk-secret at https://acme.internal","code":"{code}"}}\n\n'
+    return Failing(lambda attempt: Reply(stream=pieces(begun_stream("one") + oops.encode(), size)))
+
+
+LANES: dict[str, list[Any]] = {
+    "bytes": [],
+    "handler": [Made("look", intercept_stream=lambda: lambda event: None)],
+    "changed": [Made("shouter", intercept_stream=lambda: shout)],
+    "normalizer": [Made("normal", normalize_response=lambda attempt, reply: lambda event: None)],
+}
+
+
+@pytest.mark.parametrize("size", [23, 10_000], ids=["pieces", "at once"])
+@pytest.mark.parametrize("lane", LANES)
+async def test_a_providers_own_trouble_ends_a_stream_in_the_kernels_words(lane: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    observer, told = Observer(), list[Any]()
+    monkeypatch.setattr(Health, "failed", lambda self, account, model, failed: told.append((failed.cause, failed.retry_after)))
+    async with toy_host(*LANES[lane], observer, provider=ended_with("spent", size)) as host:
+        raw = (await ask(host, stream=True)).body
+        [said] = await observer.completed()
+    assert check_stream(raw).lower() == "one"
+    assert read_stream(raw)[-1][1]["why"] == "the provider's stream ended with an error (quota)"
+    assert b"acme.internal" not in raw
+    assert (said.status, said.cause, said.attempts) == ("failed", "quota", 1)
+    assert "acme.internal" in str(said.explain()["attempts"]), "what the provider said stays in the record"
+    assert told == [("quota", 30)], "it rests once, for as long as the provider says"
+
+
+@pytest.mark.parametrize("size", [23, 10_000], ids=["pieces", "at once"])
+@pytest.mark.parametrize("lane", LANES)
+async def test_an_error_of_the_callers_passes_as_the_provider_wrote_it(lane: str, size: int) -> None:
+    observer = Observer()
+    async with toy_host(*LANES[lane], observer, provider=ended_with("too_long", size)) as host:
+        raw = (await ask(host, stream=True)).body
+        [said] = await observer.completed()
+    assert read_stream(raw)[-1][1]["why"] == "sk-secret at https://acme.internal"
+    assert [name for name, _ in read_stream(raw)].count("oops") == 1
+    assert (said.status, said.cause) == ("failed", "caller")
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_words_that_look_like_an_error_are_none(lane: str) -> None:
+    observer = Observer()
+    provider = Failing(blocks=(["one", "event: oops", '{"code":"spent"}'],))
+    async with toy_host(*LANES[lane], observer, provider=provider) as host:
+        raw = (await ask(host, stream=True)).body
+        [said] = await observer.completed()
+    assert check_stream(raw).lower() == 'oneevent: oops{"code":"spent"}'
+    assert said.status == "succeeded"

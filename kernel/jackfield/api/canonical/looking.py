@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from jackfield.api.canonical.request import Request
@@ -55,16 +55,26 @@ def minted(dialect: Dialect, raw: bytes, *, whole: bool = False, edge: bool = Fa
     return [name for seen in map(dialect.minted, pieces) for name in (*seen.stored, *seen.sealed)]
 
 
+def errors_in(dialect: Dialect, whole: bytes) -> Iterator[tuple[int, Event]]:
+    """Yield where in whole events one begins that reports an error, and that event. Only those are read in which a needle stands."""
+    for start, end in _spans(dialect, dialect.needles.error, whole):
+        yield from ((start, event) for event in events_of(dialect, whole[start:end]) if event.error is not None)
+
+
 def _holding(dialect: Dialect, needles: Iterable[bytes], whole: bytes, first: bool) -> list[Event]:
+    spans = {*_spans(dialect, needles, whole), *([dialect.framing.around(whole, 0)] if first else ())}
+    return [event for span in sorted(spans) for event in events_of(dialect, whole[slice(*span)])]
+
+
+def _spans(dialect: Dialect, needles: Iterable[bytes], whole: bytes) -> list[tuple[int, int]]:
+    """Return where the events stand in which a needle stands, in their order."""
     around, spans = dialect.framing.around, set[tuple[int, int]]()
-    if first:
-        spans.add(around(whole, 0))
     for needle in needles:
         at = whole.find(needle)
         while at >= 0:
             spans.add(span := around(whole, at))
             at = whole.find(needle, span[1])
-    return [event for span in sorted(spans) for event in events_of(dialect, whole[slice(*span)])]
+    return sorted(spans)
 
 
 def usage_at(dialect: Dialect, among: Iterable[bytes]) -> Usage | None:
