@@ -33,6 +33,9 @@ _SLACK: Final = 0.05
 _READING: Final = frozenset({"opened", "closed_no_write"})
 """Events of reading, also of our own."""
 
+# It calls an error that the system told something while the watch was being ended.
+logging.getLogger("watchdog.observers.inotify").addFilter(lambda record: "thread is inactive" not in record.getMessage())
+
 
 class Watching(FileSystemEventHandler):
     """Watches a host's files, and has it reload when they say something else. Made on the event loop."""

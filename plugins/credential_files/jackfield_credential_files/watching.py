@@ -29,6 +29,9 @@ _BURST: Final = 0.4
 _READING: Final = frozenset({"opened", "closed_no_write"})
 """Events of reading, also of our own."""
 
+# It calls an error that the system told something while the watch was being ended.
+logging.getLogger("watchdog.observers.inotify").addFilter(lambda record: "thread is inactive" not in record.getMessage())
+
 
 class Lookout(FileSystemEventHandler):
     """Watches one folder, which may not be there yet, go, and come back. Made on the event loop."""
