@@ -204,7 +204,9 @@ def look_at_the_rest(report: Report, host: Harness, world: World, tasks: set[asy
         "bytes held": shared.bytes_in_flight,
         "requests at the upstreams": world.serving,
         "requests for calls that were over": {
-            name: asked for name, asked in world.asked.items() if any(one.good or one.at > world.left.get(name, 0.0) for one in asked)
+            name: asked
+            for name, asked in world.asked.items()
+            if any((one.over if one.good else one.at) > world.left.get(name, 0.0) for one in asked)
         },
         "tasks": {task for task in tasks if "ScriptedUpstream" not in repr(task) and "RequestHandler" not in repr(task)},
     }

@@ -28,8 +28,8 @@ from tests.chaos.world import World
 
 GROWTH_MB = 32.0
 """Megabytes that the process may hold more at the end of a soak than when it had warmed up: arenas, not leaks."""
-SETTLES = 10.0
-"""Seconds in which it lets go of what calls needed."""
+SETTLES = 40.0
+"""Seconds in which it lets go of what calls needed: connections lie in a pool for a while."""
 
 
 class Held(msgspec.Struct):

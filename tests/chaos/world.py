@@ -43,6 +43,8 @@ class Asked(msgspec.Struct):
     at: float
     good: bool = False
     """A whole answer was given."""
+    over: float = 0.0
+    """When it was over."""
 
     def __str__(self) -> str:
         return f"{self.credential} at {self.at:.2f} {self.behaviour}"
@@ -353,3 +355,4 @@ class World:
             asked.good = bool(good) and not line.gone.is_set()
         finally:
             self.serving -= 1
+            asked.over = self.time()
