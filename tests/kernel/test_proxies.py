@@ -71,10 +71,8 @@ async def test_calls_go_through_a_credentials_proxy_which_resolves_the_name(kind
 
 
 @needs_openssl
-@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize(("kind", "over_tls"), [(HttpProxy, False), (HttpProxy, True), (SocksProxy, False)], indirect=["kind"])
 async def test_https_goes_through_a_tunnel(kind: type[Proxy], over_tls: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if over_tls and kind is SocksProxy:
-        pytest.skip("there is no SOCKS over TLS")
     pair = Pair(tmp_path, NAME)
     monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", pair.trusting)
     async with (
