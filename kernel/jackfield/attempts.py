@@ -60,7 +60,7 @@ async def answer(shared: Shared, exchange: Exchange, targets: Sequence[Target]) 
             reply = await _round(shared, exchange, pool) or await _further_rounds(shared, exchange, pool)
             if reply is not None:
                 return reply
-    raise exhausted(shared.lasting.health, exchange, targets)
+    raise _exhausted(shared.lasting.health, exchange, targets)
 
 
 async def _further_rounds(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None:
@@ -246,12 +246,12 @@ async def _judge(shared: Shared, exchange: Exchange, made: Tried, reply: Reply) 
     source = Source(reply.stream, dialect, exchange.generation.config.limits.event, learn)
     made.relay = relay = Relay(exchange, reply, source, made)
     if (told := await relay.prime()) is None and not exchange.call.stream:
-        said, codec = await relay.assemble(), response_codec(dialect, attempt.call.operation)
-        reply.body, reply.stream, made.usage = Body(canonical=said, codec=codec), None, said.usage
+        reply.body = Body(canonical=await relay.assemble(), codec=response_codec(dialect, attempt.call.operation))
+        reply.stream = None
     return told
 
 
-def exhausted(health: Health, exchange: Exchange, targets: Sequence[Target]) -> CallError:
+def _exhausted(health: Health, exchange: Exchange, targets: Sequence[Target]) -> CallError:
     """Return the error for a call that nobody answered, chosen from what its attempts met, or from why there were none."""
     failures = [tried.failure for tried in exchange.tried if tried.failure is not None]
     if failures:

@@ -3,35 +3,33 @@
 What is stored with an account is asked of that account or of nobody; what only one can read is asked of it first.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from jackfield.api import Attempt, Pool, StateStore
+from jackfield.api import Attempt, Pool
 from jackfield.api.canonical.ids import key_of
 from jackfield.api.canonical.looking import minted
 from jackfield.api.canonical.memo import Memo
 from jackfield.exchange import Exchange, Refused
 from jackfield.generation import Lasting
 from jackfield.resolution import Target
+from jackfield.state import HOST, State
 
 _TTL: Final = 30 * 86400.0
 """Seconds for which the state store keeps what is not named again."""
 _RENEWED: Final = 86400.0
 """Seconds after which what is named again is told to it anew."""
-_PATIENCE: Final = 1.0
-"""Seconds in which the state store must answer."""
 _PAUSE: Final = 5.0
-"""Seconds for which one that did not is left alone."""
+"""Seconds for which a state store that did not answer is left alone."""
 
 
 class Bindings:
     """Credentials by what they minted, for each principal: the latest in memory, all in a state store that outlives the process."""
 
     def __init__(self, lasting: Lasting) -> None:
-        self._lasting, self._away_until = lasting, 0.0
+        self._state, self._away_until = State(lasting, HOST), 0.0
         self._known: Memo[tuple[str, float]] = Memo()
         """The credential, `''` for what was deleted, and when the state store was told."""
 
@@ -43,29 +41,27 @@ class Bindings:
     def _note(self, exchange: Exchange, name: str, owner: str) -> None:
         key = key_of(exchange.call.principal.name, name)
         self._known.put(key, (owner, time.time()), 0)
-        if self._store is not None:
-            exchange.afterwards[key] = partial(self._ask, lambda store: store.set(key, owner.encode(), ttl=_TTL))
+        if self._kept:
+            exchange.afterwards[key] = partial(self._ask, lambda: self._state.set(key, owner.encode(), ttl=_TTL))
 
     @property
-    def _store(self) -> StateStore | None:
-        """The state store, where it outlives the process and is not away."""
-        store = self._lasting.state
-        return store if getattr(store, "persists", False) and time.monotonic() >= self._away_until else None
+    def _kept(self) -> bool:
+        """There is a state store that outlives the process, and it is not away."""
+        return self._state.persists and time.monotonic() >= self._away_until
 
-    async def _ask(self, operation: Callable[[StateStore], Awaitable[Any]]) -> Any:
+    async def _ask(self, operation: Callable[[], Awaitable[Any]]) -> Any:
         """Ask the state store; None where it cannot be asked."""
-        if (store := self._store) is not None:
+        if self._kept:
             try:
-                async with asyncio.timeout(_PATIENCE):
-                    return await operation(store)
-            except Exception:  # noqa: BLE001 (a plugin may raise anything; what it would have told only makes things better)
+                return await operation()
+            except (OSError, ValueError, TypeError):  # what it would have told only makes things better
                 self._away_until = time.monotonic() + _PAUSE
         return None
 
     async def _owner(self, exchange: Exchange, name: str) -> str:
         """Return the credential that minted something; `''` where nobody knows."""
         key = key_of(exchange.call.principal.name, name)
-        owner, told = self._known.get(key) or ((await self._ask(lambda store: store.get(key)) or b"").decode(), 0.0)
+        owner, told = self._known.get(key) or ((await self._ask(lambda: self._state.get(key)) or b"").decode(), 0.0)
         if owner and time.time() - told > _RENEWED:
             self._note(exchange, name, owner)
         return owner

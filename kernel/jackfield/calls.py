@@ -5,7 +5,7 @@ import contextlib
 import contextvars
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -27,26 +27,24 @@ from jackfield.api import (
     Reply,
     Request,
     Response,
-    StateStore,
     canonical,
     failure,
     splice,
 )
 from jackfield.api.canonical.crossing import response_codec
 from jackfield.api.canonical.looking import events_of
-from jackfield.dispatch import Answer, as_plugin
+from jackfield.dispatch import as_plugin
 from jackfield.exchange import Exchange
 from jackfield.generation import Generation
 from jackfield.routes import Match
 from jackfield.shared import Shared
+from jackfield.state import State
 from jackfield.sweeper import end_all
 
 MAX_DEPTH: Final = 4
 """Calls within calls. Deeper ones are loops."""
 MAX_DETACHED: Final = 64
 """Calls of one plugin that may outlive those that they were made in."""
-STATE_DEADLINE: Final = 1.0
-"""Seconds in which the state store must answer."""
 EVERYTHING: Final = Principal(name="host")
 """A principal that may call everything: for listings that no client asked for."""
 _AHEAD: Final = 8
@@ -96,7 +94,7 @@ class PluginHost:
     def __init__(self, shared: Shared, plugin: str) -> None:
         self._shared, self._plugin = shared, plugin
         self._tasks, self._detached = set[asyncio.Task[Any]](), set[asyncio.Task[None]]()
-        self.http, self.credentials, self.state = shared.transport, _Credentials(shared), State(shared, plugin)
+        self.http, self.credentials, self.state = shared.transport, _Credentials(shared), State(shared.lasting, plugin)
         self.log, self.info = logging.getLogger(f"jackfield.plugins.{plugin}"), HostInfo(version=__version__, plugin=plugin)
 
     async def execute(self, call: Request | Nested) -> Response | Reply:
@@ -211,37 +209,3 @@ class _Credentials:
 
     def list(self) -> Sequence[str]:
         return [account.credential.id for account in self._shared.generation.accounts]
-
-
-class State:
-    """The store under one plugin's own names. A call waits for it no longer than `STATE_DEADLINE`."""
-
-    def __init__(self, shared: Shared, plugin: str) -> None:
-        self._lasting, self._plugin = shared.lasting, plugin
-
-    async def get(self, key: str) -> bytes | None:
-        """Return a value; None when there is none or it has expired."""
-        return await self._ask(lambda store, name: store.get(name), key)
-
-    async def set(self, key: str, value: bytes, *, ttl: float | None = None, if_absent: bool = False) -> bool:
-        """Set a value. With `if_absent`, return False where there is one already."""
-        return await self._ask(lambda store, name: store.set(name, value, ttl=ttl, if_absent=if_absent), key)
-
-    async def add(self, key: str, n: int = 1, *, maximum: int | None = None, ttl: float | None = None) -> int | None:
-        """Add to a counter; return the new value, or None, changing nothing, where it would pass `maximum`."""
-        return await self._ask(lambda store, name: store.add(name, n, maximum=maximum, ttl=ttl), key)
-
-    async def delete(self, key: str) -> None:
-        """Forget a value."""
-        await self._ask(lambda store, name: store.delete(name), key)
-
-    async def _ask(self, operation: Callable[[StateStore, str], Awaitable[Answer]], key: str) -> Answer:
-        if (store := self._lasting.state) is None:
-            raise OSError("there is no state store: plug in a plugin with one, such as memory, and see `state` in the configuration")
-        try:
-            async with asyncio.timeout(STATE_DEADLINE):
-                return await operation(store, f"{self._plugin}/{key}")
-        except Exception as fault:
-            if isinstance(fault, ValueError | TypeError):  # of the one that asks
-                raise
-            raise OSError(f"the state store failed: {str(fault) or f'no answer within {STATE_DEADLINE:g} s'}") from fault

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextvars import Context
 from itertools import islice
 from operator import itemgetter
@@ -191,14 +191,17 @@ class Health:
         now, places = time.time(), (ALL_MODELS, OWN_LIMIT, candidate.model)
         return [held[place] for place in places if place in held and held[place].until > now]
 
+    def _left(self, pool: Pool) -> Iterator[tuple[Candidate, list[Cooling]]]:
+        """Yield who was not tried and is switched on, and why each rests now."""
+        return ((c, self.rows(c)) for c in pool.all if c.id not in pool.tried and not c.account.off)
+
     def due(self, pool: Pool) -> Candidate | None:
         """Return a candidate that a live call may try although it rests; it is not due again for an interval."""
         now = time.time()
         if now < self.next_probe or now < pool.probed + _LOOKS_APART:
             return None
         pool.probed = now
-        rested = ((c, self.rows(c)) for c in pool.all if c.id not in pool.tried and not c.account.off)
-        due, rows = next(((c, rows) for c, rows in rested if rows and all(row.probe_at <= now for row in rows)), (None, []))
+        due, rows = next(((c, rows) for c, rows in self._left(pool) if rows and all(row.probe_at <= now for row in rows)), (None, []))
         for row in rows:
             row.probe_at = now + self.probe.interval
         self._schedule_probe(now)
@@ -213,8 +216,7 @@ class Health:
 
         What an upstream said, a limit and an account whose owner must act are no guesses.
         """
-        rested = ((c, self.rows(c)) for c in pool.all if c.id not in pool.tried and not c.account.off)
-        guessed = [(rows, c) for c, rows in rested if not any(row.told or row.cause == "account_action" for row in rows)]
+        guessed = [(rows, c) for c, rows in self._left(pool) if not any(row.told or row.cause == "account_action" for row in rows)]
         # Without rows its rest is over, although nobody has taken that down yet. Calls at the same time try different ones.
         ranked = [((bool(rows) and rows[0].cause in _NOT_PROBED, c.in_flight, rows[0].until if rows else 0.0), c) for rows, c in guessed]
         return min(ranked, key=itemgetter(0))[1] if ranked else None

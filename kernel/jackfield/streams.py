@@ -293,10 +293,13 @@ class Relay:
                         raise CallError(self._classified(event))
                 whole = None if self._over else await self._source.next()
             assembler.feed(decoder.close())
+            if not assembler.done:
+                raise CallError(failure("network", "the provider's answer broke off before its end", code="broken_off"))
+            said = assembler.response()
+            if self._made is not None:
+                self._made.usage = said.usage  # before the credential is let go: it may be limited to so many tokens
+            return said
         except ValueError as fault:
             raise CallError(failure("upstream", "the provider's stream cannot be read", code="bad_answer", detail=str(fault))) from fault
         finally:
             await self.close()
-        if not assembler.done:
-            raise CallError(failure("network", "the provider's answer broke off before its end", code="broken_off"))
-        return assembler.response()

@@ -14,15 +14,7 @@ from jackfield_memory import Config as MemoryConfig
 from jackfield_memory import MemoryStore
 from jackfield_sqlite import Config as SqliteConfig
 from jackfield_sqlite import SqliteStore
-
-
-class Clock:
-    """The time, as the test has it."""
-
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 class Closing(StateStore, Protocol):

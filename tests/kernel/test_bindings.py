@@ -399,7 +399,7 @@ async def test_the_store_is_told_for_thirty_days_and_anew_when_an_id_is_named_af
         first = id_of(await ask(host))
         await observer.completed(1)
         (key, ttl), _ = shelf.told
-        assert (key.startswith("host:bindings/"), ttl) == (True, 30 * 86400)
+        assert (key.startswith(":host/bindings/"), ttl) == (True, 30 * 86400)
         del shelf.told[:]
         assert (await host.get(f"/toy/v1/kept/{first}")).status == 200
         await observer.completed(2)

@@ -408,3 +408,12 @@ async def test_a_stream_that_breaks_off_before_a_whole_answer_was_sent_is_met_wi
     async with toy_host(router, provider=[cut, good]) as host:
         answer = await ask(host, model="a")
     assert (answer.status, answer.json["blocks"][0]["text"]) == (200, "good")
+
+
+async def test_tokens_of_a_stream_that_is_put_together_count_against_a_limit() -> None:
+    left = provider("left", "a")
+    left.streams, left._answer = "only", lambda attempt: Reply(stream=pieces(stream_of("Hi"), 30))  # at 3 tokens in and 5 out
+    keys = [{"provider": "left", "key": f"key-{name}", "label": name, "limits": {"tpm": 8}} for name in ("one", "two")]
+    async with toy_host(provider=[left], config={"credentials": keys}) as host:
+        assert [(await ask(host, model="a")).status for _ in range(3)] == [200, 200, 429]
+    assert sorted(attempt.candidate.label for attempt in left.attempts) == ["one", "two"]

@@ -98,7 +98,7 @@ async def test_a_store_that_is_away_is_told_once_and_calls_go_on(fault: Exceptio
         host.lasting.health.switch("other", False)
         assert [await remembering.save() for _ in range(3)] == [False] * 3
         await host.execute(ASKED)
-        assert caplog.text.count(f"is not kept: {fault}") == 1
+        assert caplog.text.count(f"is not kept: the state store failed: {fault}") == 1
         disk.away = None
         assert await remembering.save()
         assert "is kept again" in caplog.text

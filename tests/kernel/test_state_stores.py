@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from jackfield import Jackfield, calls
+from jackfield import Jackfield, state
 from jackfield.api import Host, Secret
 from jackfield.config import load as read
 from jackfield.generation import choose_store
@@ -261,7 +261,7 @@ def asked() -> Any:
 
 
 async def test_a_store_that_does_not_answer_in_time_is_away(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "STATE_DEADLINE", 0.01)
+    monkeypatch.setattr(state, "STATE_DEADLINE", 0.01)
     with pytest.raises(OSError, match=r"^the state store failed: no answer within 0\.01 s$"):
         await asked(asyncio.Event().wait)
 

@@ -85,15 +85,6 @@ def picks(plugin: Any, many: int, among: Any) -> str:
     return " ".join("-" if one is None else one.scheduler if isinstance(one, Delegate) else one.label for one in picked)
 
 
-class Clock:
-    """A clock that the test moves."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Store:
     """A state store that notes what is written, can be away, and goes by the test's clock."""
 

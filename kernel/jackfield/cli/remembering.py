@@ -5,15 +5,13 @@ import logging
 from typing import Final
 
 from jackfield.host import Jackfield
+from jackfield.state import HOST, State
 
 log = logging.getLogger("jackfield")
 
-_KEY: Final = ":host/health"
-"""No plugin's names begin like that."""
+_KEY: Final = "health"
 _EVERY: Final = 2.0
 """Seconds between two looks for whether there is something new."""
-_DEADLINE: Final = 2.0
-"""Seconds in which the store must answer."""
 
 
 class Remembering:
@@ -23,40 +21,41 @@ class Remembering:
         self._host, self._complained = host, False
 
     @property
+    def _state(self) -> State:
+        return State(self._host.lasting, HOST)  # the host need not have started when this is made
+
+    @property
     def remembers(self) -> bool:
         """Whether there is a store that still has it after a restart."""
-        return bool(getattr(self._host.lasting.state, "persists", False))
+        return self._state.persists
 
     async def recall(self) -> None:
         """Take up what was kept."""
-        health, store = self._host.lasting.health, self._host.lasting.state
-        if store is None or not self.remembers:
+        health = self._host.lasting.health
+        if not self.remembers:
             return
         try:
-            async with asyncio.timeout(_DEADLINE):
-                kept = await store.get(_KEY)
-            if kept is not None:
+            if (kept := await self._state.get(_KEY)) is not None:
                 health.restore(kept)
                 health.changed = False
-        except (OSError, ValueError, TimeoutError) as fault:
-            log.warning("what credentials were resting or switched off is not known: %s", fault or "the state store does not answer")
+        except (OSError, ValueError) as fault:
+            log.warning("what credentials were resting or switched off is not known: %s", fault)
         if health.off:
             log.warning("switched off, as an operator said: %s (`jackfield credentials enable` undoes it)", ", ".join(sorted(health.off)))
 
     async def save(self) -> bool:
         """Keep what has changed since the last time; tell whether all is kept."""
-        health, store = self._host.lasting.health, self._host.lasting.state
-        if store is None or not self.remembers:
+        health = self._host.lasting.health
+        if not self.remembers:
             return False
         if not health.changed:
             return True
         try:
-            async with asyncio.timeout(_DEADLINE):
-                await store.set(_KEY, health.snapshot())
+            await self._state.set(_KEY, health.snapshot())
         except Exception as fault:  # noqa: BLE001 (a plugin's store may raise anything)
             health.changed = True
             if not self._complained:
-                log.warning("what credentials are resting or switched off is not kept: %s", fault or "the state store does not answer")
+                log.warning("what credentials are resting or switched off is not kept: %s", fault)
             self._complained = True
             return False
         if self._complained:

@@ -12,8 +12,9 @@ import jackfield_fastest
 from jackfield.api import Candidate, Reply
 from jackfield.api.testing import Harness
 from jackfield_fastest import FORGOTTEN, HALF_LIFE, MOST_CANDIDATES, Plugin
+from tests.clock import Clock
 from tests.kernel.conftest import WHOLE, Toy, ToyProvider, talk
-from tests.plugins.pools import Clock, Pooled, call, candidate, picks, pool
+from tests.plugins.pools import Pooled, call, candidate, picks, pool
 
 
 @pytest.fixture

@@ -10,15 +10,7 @@ import jackfield_memory
 from jackfield.api import Host
 from jackfield.api.testing import Harness
 from jackfield_memory import SWEEP_MOST, Config, MemoryStore
-
-
-class Clock:
-    """The time, as the test has it."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture

@@ -21,18 +21,10 @@ from jackfield import Jackfield
 from jackfield.api import Host
 from jackfield.api.testing import Harness
 from jackfield_sqlite import Config, SqliteStore, default_path, file, worker
+from tests.clock import Clock
 
 PATIENCE = 20.0
 """Seconds after which a test gives up on what should happen at once."""
-
-
-class Clock:
-    """The time, as the test has it."""
-
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import pytest
 from jackfield.api import Call, Candidate, Delegate, Pool
 from jackfield_sticky import Config, Plugin
 from jackfield_sticky.bindings import BELIEVED, MOST_SESSIONS, PAUSE
-from tests.plugins.pools import Clock, Pooled, Store, call, candidate, host, pool
+from tests.clock import Clock
+from tests.plugins.pools import Pooled, Store, call, candidate, host, pool
 
 TTL = 3600.0
 

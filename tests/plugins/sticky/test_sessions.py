@@ -13,7 +13,8 @@ import pytest
 from jackfield.api import Bearer, Continuity, HttpProvider
 from jackfield.api.testing import Answer, Harness, Received, ScriptedUpstream, json_answer
 from jackfield.api.testing.upstream import Wire
-from tests.plugins.pools import Clock, Store
+from tests.clock import Clock
+from tests.plugins.pools import Store
 
 ANSWER = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": []}
 IN_BODY = Continuity(dialects=("openai.chat",), body=(("prompt_cache_key",),))

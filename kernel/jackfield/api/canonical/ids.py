@@ -26,4 +26,4 @@ class Ids(msgspec.Struct, frozen=True, kw_only=True):
 def key_of(principal: str, name: str) -> str:
     """Return where the owner of something is kept. It begins with whose it is, so that no caller reaches another's."""
     digest = blake2b(name[-_READ:].encode(errors="replace"), digest_size=16, key=principal.encode(errors="replace")[:64])
-    return f"host:bindings/{principal}/{digest.hexdigest()}"
+    return f"bindings/{principal}/{digest.hexdigest()}"

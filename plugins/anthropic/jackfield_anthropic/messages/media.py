@@ -20,7 +20,6 @@ _CUTS: Final = "=cuts"
 """The key under which a document of several text blocks keeps their lengths."""
 
 _MAGIC: Final = (("/9j/", "image/jpeg"), ("iVBOR", "image/png"), ("R0lGOD", "image/gif"), ("UklGR", "image/webp"))
-_IMAGES: Final = frozenset(media_type for _, media_type in _MAGIC)
 _BETWEEN: Final = "\n\n"
 
 

@@ -126,10 +126,6 @@ class MessageItem:
         out.made.append(out.build(b'%b%d,"delta":%b%b}' % (self._head, out.number, to_json(text), more), name))
         out.number += 1
 
-    def weigh(self, tokens: Sequence[TokenLogprob]) -> None:
-        """Add how likely the latest tokens were, where their words have left already."""
-        self._tokens += tokens
-
     def cite(self, citation: Citation) -> None:
         """Add a citation."""
         wire = encode_annotation(citation, len("".join(self._words)), "choices[0].parts.citations", self._out.losses)
