@@ -140,7 +140,7 @@ class Jackfield:
         failed = {plugin.id for plugin in serving.values() if plugin.state == "failed"}
         needed = {p.id for p in new if self.generations and (p.named or p.id in serving)} - failed
         try:
-            plugins.load(new, loaded, self._host_for, needed)
+            await plugins.load(new, loaded, self._host_for, needed)
             store, problems = stored = choose_store(loaded, now, lasting)
             if self.generations and store is None and problems:
                 raise PluginLoadError("\n".join(problems))

@@ -23,7 +23,7 @@ class Handler:
         self.hook, self.function, self.left = hook, function, hook.patience
         self.spent: list[Any] = [hook, 0]
         trace.costs.append(self.spent)
-        self.close = getattr(function, "close", None)
+        self.close, self.each = getattr(function, "close", None), getattr(function, "each", None)
 
     async def answers(self, events: Sequence[Event], trace: Trace) -> dict[int, Answer]:
         """Call the handler with each event in turn, up to an `End`; return what it answers, by the events' ids.
@@ -34,7 +34,9 @@ class Handler:
         hook, before, began = self.hook, running.who, perf_counter_ns()
         running.who, running.since = hook, began
         try:
-            for event in events if self.left else ():
+            if self.each is not None and self.left:
+                await self._answers_to_all(events, given, trace)
+            for event in events if self.each is None and self.left else ():
                 try:
                     answer = self.function(event)
                     if answer.__class__ is CoroutineType:
@@ -58,6 +60,19 @@ class Handler:
         finally:
             running.who = before
             self.spent[1] += perf_counter_ns() - began
+
+    async def _answers_to_all(self, events: Sequence[Event], given: dict[int, Answer], trace: Trace) -> None:
+        """Have a handler that takes all events of a read at once answer to them."""
+        try:
+            answers = self.each(events) if self.each is not None else ()
+            answers = await self.hook.finish(answers) if hasattr(answers, "__await__") else answers
+            for event, answer in zip(events, answers, strict=True):
+                if answer is not None:
+                    given[id(event)] = _checked(answer)
+                if isinstance(answer, End):
+                    break
+        except BaseException as fault:  # noqa: BLE001 (likewise)
+            self.fail(fault, trace)
 
     def fail(self, fault: BaseException, trace: Trace) -> None:
         """Take note of a failure; raise what is none of the plugin's.

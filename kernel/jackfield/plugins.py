@@ -4,16 +4,19 @@ A plugin that cannot be loaded is a listed problem, never the end of the host. W
 hooks do is the business of `dispatch`; what their objects mean, of `generation`.
 """
 
+import asyncio
 import difflib
 import importlib.metadata
 import importlib.util
 import inspect
 import os
+import shlex
 import sys
 import types
 import typing
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
@@ -21,9 +24,12 @@ from typing import Any, Final, Literal
 import msgspec
 import pluggy
 
-from jackfield.api import HOOKS, Host, hooks
+from jackfield.api import HOOKS, Host, Program, hooks
 from jackfield.api.hooks import GROUP, HookOptions
 from jackfield.config import Loaded, Reader
+from jackfield.rpc.bridge import HOOK_OF
+from jackfield.rpc.connect import connect
+from jackfield.rpc.supervisor import Refused
 from jackfield.settings import HookSettings, PluginSettings
 
 _GUARDED: Final = frozenset({"authenticate", "register_credential_sources", "register_routes"})
@@ -116,8 +122,9 @@ def find(loaded: Loaded, given: Sequence[object] = (), codes: Mapping[str, bytes
     paths = {name: loaded.folder / Path(said.path).expanduser() for name, said in loaded.plugins.items() if said.path}
     texts = {name: path.read_bytes() for name, path in paths.items() if path.is_file() and os.access(path, os.R_OK)} | dict(codes or {})
     files = [Plugin(id=n, origin=f"file {loaded.plugins[n].path}", object=path, code=texts.get(n)) for n, path in paths.items()]
+    programs = [_from_command(name, said, loaded) for name, said in loaded.plugins.items() if said.command]
     objects = [Plugin(id=identify(thing), origin="object", named="operator", object=thing) for thing in given]
-    for plugin in (*_from_entry_points(loaded), *files, *objects):
+    for plugin in (*_from_entry_points(loaded), *files, *programs, *objects):
         if plugin.origin == getattr(found.get(plugin.id), "origin", None):
             plugin.fail(f"{plugin.id!r} is the id of two plugin objects; give each an `id` of its own")
         found[plugin.id] = plugin
@@ -135,11 +142,17 @@ def find(loaded: Loaded, given: Sequence[object] = (), codes: Mapping[str, bytes
     return sorted((*found.values(), *missing), key=lambda plugin: plugin.id)
 
 
+def _from_command(name: str, said: PluginSettings, loaded: Loaded) -> Plugin:
+    folder = loaded.folder / Path(said.process.cwd or "").expanduser()
+    program = Program(command=said.command, folder=folder.absolute(), env=said.process.env)
+    return Plugin(id=name, origin=f"command {shlex.join(said.command)}", object=program)
+
+
 def _from_entry_points(loaded: Loaded) -> Iterable[Plugin]:
     installed = importlib.metadata.entry_points(group=GROUP)
     for name in installed.names:
         points, settings = list(installed.select(name=name)), loaded.plugins.get(name, PluginSettings())
-        if settings.path:
+        if settings.path or settings.command:
             continue
         fitting = [p for p in points if settings.distribution in (None, _holder(p))]
         first = (fitting or points)[0]
@@ -167,29 +180,38 @@ def identify(thing: object) -> str:
     return own if isinstance(own, str) and own else named.__name__.rpartition(".")[2].lower()
 
 
-def load(plugins: Sequence[Plugin], loaded: Loaded, host_for: Callable[[Plugin], Host], needed: Container[str] = ()) -> None:
-    """Import, check and build each active plugin, each in its own try. Raises `PluginLoadError` when a required one fails.
+async def load(plugins: Sequence[Plugin], loaded: Loaded, host_for: Callable[[Plugin], Host], needed: Container[str] = ()) -> None:
+    """Import, or start, check and build each active plugin, each in its own try. Raises `PluginLoadError` when a required one fails.
 
     `host_for` makes the host that a plugin is handed: as that plugin sees it. Those whose ids are `needed` are required, too.
     """
     specs = _Specs("jackfield")
     specs.add_hookspecs(hooks)
-    for plugin in plugins:
-        try:
-            if plugin.state == "active":
-                _load_one(plugin, loaded, host_for, specs)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as fault:  # noqa: BLE001 (a plugin may raise anything at all, `SystemExit` included)
-            kind = "" if isinstance(fault, pluggy.PluginValidationError) else f"{type(fault).__name__}: "
-            plugin.fail(f"plugin {plugin.id!r}: {kind}{' '.join(str(fault).split()) or 'no message'}")
+    await asyncio.gather(*(_try_to_load(plugin, loaded, host_for, specs) for plugin in plugins if plugin.state == "active"))
     required = (p for p in plugins if p.settings.enabled and (p.settings.required or p.id in needed))
     if lost := [p.problems[-1] for p in required if p.state == "failed"]:
         raise PluginLoadError("\n".join(lost))
 
 
-def _load_one(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin], Host], specs: pluggy.PluginManager) -> None:
+async def _try_to_load(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin], Host], specs: pluggy.PluginManager) -> None:
+    try:
+        await _load_one(plugin, loaded, host_for, specs)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise
+    except BaseException as fault:  # noqa: BLE001 (a plugin may raise anything at all, `SystemExit` included)
+        kind = "" if isinstance(fault, pluggy.PluginValidationError | Refused) else f"{type(fault).__name__}: "
+        plugin.fail(f"plugin {plugin.id!r}: {kind}{' '.join(str(fault).split()) or 'no message'}")
+
+
+async def _load_one(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin], Host], specs: pluggy.PluginManager) -> None:
     home = _imported(plugin)
+    if isinstance(home, Program):
+        plugin.object, program = await connect(home, plugin.section, host_for(plugin), partial(_deadline, plugin, loaded))
+        plugin.parts.push_async_callback(program.close)
+        plugin.version = plugin.object.__version__ or plugin.version
+        plugin.problems += [f"{plugin.config_path}: {problem}" for problem in plugin.object.problems]
+        _register(plugin, specs)
+        return
     version = getattr(home, "__version__", None)
     plugin.version = plugin.version or (version if isinstance(version, str) else None)
     factory = getattr(home, "Plugin", None) if isinstance(home, ModuleType) else home
@@ -207,6 +229,14 @@ def _load_one(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin], Host]
         plugin.problems.append(f"{plugin.config_path}: the plugin takes no settings, but there are some: {', '.join(sorted(section))}")
     plugin.problems += [f"{plugin.config_path}: {problem}" for problem in getattr(plugin.object, "problems", ())]
     _register(plugin, specs)
+
+
+def _deadline(plugin: Plugin, loaded: Loaded, method: str, declared: float | None) -> float | None:
+    """Return in how many seconds a program must answer a method; the dispatcher goes by the same."""
+    if (hook := HOOK_OF.get(method)) is None:
+        return None
+    said = plugin.settings.hooks.get(hook)
+    return float((said and said.deadline) or plugin.settings.deadline or declared or loaded.config.hooks.deadline)
 
 
 def _imported(plugin: Plugin) -> object:
@@ -261,7 +291,8 @@ def _register(plugin: Plugin, specs: pluggy.PluginManager) -> None:
             continue
         if name in _NOT_CALLED:
             plugin.problems.append(f"plugin {plugin.id!r}: {name} is not called by this version")
-        options = getattr(function, "jackfield_hook", HookOptions())
+        said_of_hooks: Mapping[str, HookOptions] = getattr(plugin.object, "hook_options", {})
+        options = said_of_hooks[name] if name in said_of_hooks else getattr(function, "jackfield_hook", HookOptions())
         plugin.implementations[name] = Implementation(
             hook=name,
             function=function,

@@ -256,6 +256,15 @@ class HookSettings(Settings, frozen=True):
     deadline: Seconds | None = None
 
 
+class PluginProcess(Settings, frozen=True):
+    """How a plugin's program is run."""
+
+    env: dict[str, str] = {}
+    """Environment variables beside PATH, LANG, TZ and HOME."""
+    cwd: str | None = None
+    """The folder in which it runs, relative to the configuration file; by default that file's."""
+
+
 class PluginSettings(Struct, frozen=True, kw_only=True):
     """What the kernel reads of a plugin's section. All other keys of the section are the plugin's own."""
 
@@ -265,6 +274,12 @@ class PluginSettings(Struct, frozen=True, kw_only=True):
     priority: int | None = None
     path: str | None = None
     """A single file that is the plugin."""
+    command: tuple[str, ...] = ()
+    """A program that is the plugin, and its arguments: it speaks the out-of-process protocol. No shell takes part."""
+    isolate: bool = False
+    """Run a Python plugin in a process of its own."""
+    process: PluginProcess = PluginProcess()
+    """How its program is run."""
     distribution: str | None = None
     """Which installed distribution's plugin of this name is meant, where several have one."""
     deadline: Seconds | None = None

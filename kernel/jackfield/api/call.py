@@ -118,13 +118,18 @@ class Call:
     @cached_property
     def headers(self) -> Headers:
         """The client's headers. Keys and cookies are seen by `authenticate` alone."""
-        hidden = {"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", *self._dialect.key_headers}
-        return Headers(pair for pair in self._full_headers if pair[0].lower() not in hidden)
+        return self.without_keys()[0]
 
     @cached_property
     def query(self) -> Pairs:
         """The query of the client's URL. Keys in it are seen by `authenticate` alone."""
-        return Pairs(pair for pair in self._full_query if pair[0] not in self.key_query)
+        return self.without_keys()[1]
+
+    def without_keys(self) -> tuple[Headers, Pairs]:
+        """Return the client's headers and query without keys and cookies."""
+        hidden = {"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", *self._dialect.key_headers}
+        headers = Headers(pair for pair in self._full_headers if pair[0].lower() not in hidden)
+        return headers, Pairs(pair for pair in self._full_query if pair[0] not in self.key_query)
 
     def hide_keys(self) -> None:
         """From now on nobody sees the client's keys: it is known who calls."""
