@@ -9,6 +9,7 @@ from jackfield.rpc import wire
 from jackfield.rpc.bridge import Bridge
 from jackfield.rpc.callbacks import Callbacks
 from jackfield.rpc.forms import BODY_FILE
+from jackfield.rpc.process import ChildCarrier
 from jackfield.rpc.supervisor import Supervisor
 
 FRAME = 16 << 20
@@ -33,6 +34,6 @@ async def connect(
         limits=wire.Bounds(frame=FRAME, body_file=BODY_FILE),
     )
     callbacks = Callbacks(host)
-    supervisor = Supervisor(plugin, program, register, callbacks.serve, host.log)
+    supervisor = Supervisor(ChildCarrier(program), register, callbacks.serve, host.log)
     said = await supervisor.start()
     return Bridge(plugin, said, supervisor.channel, deadline), supervisor

@@ -1,17 +1,15 @@
-"""Keeps a plugin's program running: starts it, shakes hands, starts it anew when it ends, stops it."""
+"""Keeps a plugin through all its lives: reaches it, shakes hands, reaches it anew when it is lost, lets it go.
+
+What carries a life (a child process, a socket) is a `Carrier`; what a carrier gives for each is a `Link`.
+"""
 
 import asyncio
-import contextlib
 import logging
-import os
 import random
-import signal
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, Protocol
 
 import msgspec
 
-from jackfield.api import Program
 from jackfield.rpc import wire
 from jackfield.rpc.channel import Channel, Gone, RpcFault, Serve
 
@@ -19,143 +17,120 @@ HANDSHAKE: Final = 10.0
 """Seconds in which a plugin must have said who it is."""
 GRACE: Final = 5.0
 """Seconds that it gets to end by itself."""
-_FIRST_PAUSE, _LONGEST_PAUSE, _GIVE_UP = 0.1, 30.0, 10
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
+_YOUNG: Final = 30.0
+"""A life shorter than this counts as a failure; a longer one lets earlier failures be forgotten."""
 _registration = msgspec.json.Decoder(wire.Registration).decode
-INHERITED: Final = ("PATH", "LANG", "TZ", "HOME")
-"""What a plugin's program is given of the host's environment."""
 
 
 class Refused(Exception):
     """The plugin cannot be used; the message says why."""
 
 
-class Child(asyncio.SubprocessProtocol):
-    """One life of a program."""
+class Link(Protocol):
+    """One life of a plugin."""
 
-    def __init__(self, serve: Serve, log: logging.Logger, lost: Callable[["Child", str], None]) -> None:
-        self._log, self._lost, self._stderr = log, lost, b""
-        self.channel = Channel(self._write, serve, noise=self._noise, broken=self.kill)
-        self.transport: Any = None
-        self.ended = asyncio.get_running_loop().create_future()
+    channel: Channel
+    ended: "asyncio.Future[str]"
+    """Done when nothing is left of it; the result says why: `its process ended with status 1`."""
 
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
+    def end(self) -> None:
+        """End it at once; what waits for it has been told why."""
 
-    def _write(self, data: bytes) -> None:
-        self.transport.get_pipe_transport(0).write(data)
+    async def close(self, grace: float) -> None:
+        """End it; it has been told of that, and gets some seconds to do so by itself. Nothing is left of it afterwards."""
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        if fd == 1:
-            self.channel.feed(data)
-            return
-        *lines, self._stderr = (self._stderr + data).split(b"\n")
-        for line in lines:
-            self._log.info("%s", line.decode(errors="replace"))
 
-    def _noise(self, line: bytes) -> None:
-        self._log.info("stdout: %s", line.decode(errors="replace")[:500])
+class Carrier(Protocol):
+    """How a plugin is reached."""
 
-    def pause_writing(self) -> None:
-        self.channel.pause()
+    again: str
+    """What is said to happen when it was lost: `it is started again`."""
+    most: int | None
+    """Failures in a row after which it is given up; None for never."""
 
-    def resume_writing(self) -> None:
-        self.channel.resume()
-
-    def process_exited(self) -> None:
-        code = self.transport.get_returncode()
-        reason = f"its process ended by {signal.Signals(-code).name}" if code < 0 else f"its process ended with status {code}"
-        self.channel.lose(reason)
-        if not self.ended.done():
-            self.ended.set_result(None)
-        self._lost(self, reason)
-
-    def signal_group(self, number: int) -> None:
-        """Send a signal to the process and all that it started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.transport.get_pid(), number)
-
-    def kill(self, reason: str) -> None:
-        """End it at once."""
-        self._log.error("it %s, and is ended", reason)
-        self.channel.lose(reason)
-        self.signal_group(signal.SIGKILL)
+    async def open(self, serve: Serve, log: logging.Logger) -> Link:
+        """Reach the plugin: from here on it can be asked. Raises `Refused`; leaves nothing behind when it fails or is cancelled."""
 
 
 class Supervisor:
-    """One plugin's program, through all its lives."""
+    """One plugin through all its lives."""
 
-    def __init__(self, plugin: str, program: Program, register: wire.Register, serve: Serve, log: logging.Logger) -> None:
-        self._plugin, self._program, self._register, self._serve, self._log = plugin, program, register, serve, log
-        self._child: Child | None = None
-        self._away, self._closing, self._failures = "it has not started", False, 0
-        self._restarting: asyncio.Task[None] | None = None
+    def __init__(
+        self, carrier: Carrier, register: wire.Register, serve: Serve, log: logging.Logger, *, handshake: float = HANDSHAKE
+    ) -> None:
+        self._carrier, self._register, self._serve, self._log, self._handshake = carrier, register, serve, log, handshake
+        self._link: Link | None = None
+        self._away, self._failures = "it has not started", 0
+        self._keeper: asyncio.Task[None] | None = None
 
     def channel(self) -> Channel:
         """Return the connection as it is now. Raises `Gone` where there is none."""
-        if self._child is None:
+        if self._link is None:
             raise Gone(self._away)
-        return self._child.channel
+        return self._link.channel
 
     async def start(self) -> wire.Registration:
-        """Start the program and have it say what it is. Raises `Refused`."""
-        program = self._program
-        env = {name: os.environ[name] for name in INHERITED if name in os.environ} | dict(program.env)
-        try:
-            _, child = await asyncio.get_running_loop().subprocess_exec(
-                lambda: Child(self._serve, self._log, self._lost), *program.command, cwd=program.folder, env=env, start_new_session=True
-            )
-        except OSError as fault:
-            raise Refused(f"cannot start {program.command[0]!r}: {fault.strerror or fault}") from None
-        try:
-            async with asyncio.timeout(HANDSHAKE):
-                said = _registration(await child.channel.request("plugin.register", self._register))
-            if said.schema_version > wire.SCHEMA_VERSION:
-                raise Refused(f"it was written for version {said.schema_version} of the protocol; this host speaks {wire.SCHEMA_VERSION}")
-        except (TimeoutError, RpcFault, Gone, msgspec.ValidationError, Refused) as fault:
-            child.signal_group(signal.SIGKILL)
-            await child.ended
-            child.transport.close()
-            raise Refused(str(fault) or f"it did not answer plugin.register within {HANDSHAKE:g} s") from None
-        self._child = child
+        """Reach the plugin, have it say what it is, and keep it. Raises `Refused`."""
+        said = await self._reach()
+        self._keeper = asyncio.get_running_loop().create_task(self._keep())
         return said
 
-    def _lost(self, child: Child, reason: str) -> None:
-        child.signal_group(signal.SIGKILL)  # what it has left behind
-        child.transport.close()
-        if child is self._child and not self._closing:
-            self._child, self._away = None, reason
-            self._log.error("%s; it is started again", reason)
-            self._restarting = asyncio.get_running_loop().create_task(self._restart())
+    async def _reach(self) -> wire.Registration:
+        link = await self._carrier.open(self._serve, self._log)
+        try:
+            said = await self._shake_hands(link.channel)
+        except BaseException:
+            link.channel.lose("it is not used")
+            link.end()
+            await asyncio.shield(link.ended)
+            raise
+        self._link = link
+        return said
 
-    async def _restart(self) -> None:
-        while not self._closing:
-            pause = min(_FIRST_PAUSE * 2**self._failures, _LONGEST_PAUSE)
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
-            try:
-                await self.start()
-                self._log.info("it runs again")
-                return
-            except Refused as fault:
-                self._failures += 1
-                self._away = str(fault)
-                if self._failures >= _GIVE_UP:
-                    self._log.error("given up after %d attempts: %s", self._failures, fault)
+    async def _shake_hands(self, channel: Channel) -> wire.Registration:
+        try:
+            async with asyncio.timeout(self._handshake):
+                said = _registration(await channel.request("plugin.register", self._register))
+        except TimeoutError:
+            raise Refused(f"it did not answer plugin.register within {self._handshake:g} s") from None
+        except (RpcFault, Gone, msgspec.ValidationError) as fault:
+            raise Refused(str(fault)) from None
+        if said.schema_version > wire.SCHEMA_VERSION:
+            raise Refused(f"it was written for version {said.schema_version} of the protocol; this host speaks {wire.SCHEMA_VERSION}")
+        return said
+
+    async def _keep(self) -> None:
+        """Wait until it is lost, and reach it anew, until it is given up."""
+        now = asyncio.get_running_loop().time
+        while (link := self._link) is not None:
+            began = now()
+            self._away = await asyncio.shield(link.ended)
+            self._link = None
+            self._failures = self._failures + 1 if now() - began < _YOUNG else 1
+            self._log.error("%s; %s", self._away, self._carrier.again)
+            while self._link is None:
+                if self._carrier.most is not None and self._failures > self._carrier.most:
+                    self._log.error("given up after %d failures in a row: %s", self._failures, self._away)
                     return
+                await asyncio.sleep(min(_FIRST_PAUSE * 2 ** (self._failures - 1), _LONGEST_PAUSE) * random.uniform(0.5, 1))  # noqa: S311
+                try:
+                    await self._reach()
+                    self._log.info("it runs again")
+                except Refused as fault:
+                    self._failures, self._away = self._failures + 1, str(fault)
 
     async def close(self) -> None:
         """Let it finish, and stop it."""
-        self._closing = True
-        if self._restarting is not None:
-            self._restarting.cancel()
-        if (child := self._child) is None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait((self._keeper,))
+        if (link := self._link) is None:
             return
         try:
             async with asyncio.timeout(GRACE):
-                await child.channel.request("plugin.shutdown", wire.Shutdown(grace=GRACE))
-                child.transport.get_pipe_transport(0).close()
-                await child.ended
+                await link.channel.request("plugin.shutdown", wire.Shutdown(grace=GRACE))
         except (TimeoutError, RpcFault, Gone):
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                child.signal_group(number)
-                await asyncio.wait((child.ended,), timeout=1)
-        await child.channel.settle()
+            pass
+        await link.close(GRACE)
+        await link.channel.settle()
