@@ -141,7 +141,7 @@ class Exchange:
 
     def __init__(self, generation: Generation, call: Call, match: Match, downstream: Downstream) -> None:
         self.generation, self.call, self.downstream = generation, call, downstream
-        self.dialect, self.endpoint, self.params = match.dialect, match.endpoint, match.params
+        self.dialect, self.endpoint, self.params, self.owned = match.dialect, match.endpoint, match.params, match.owned
         self.trace, self.started = Trace(), time.perf_counter()
         self.request_headers: dict[str, str | None] = {}
         """Headers that request interceptors set for the upstream."""

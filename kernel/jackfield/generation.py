@@ -17,10 +17,12 @@ import msgspec
 from jackfield.addresses import origin_of
 from jackfield.api import (
     HOOKS,
+    Command,
     Credential,
     Dialect,
     Headers,
     ModelInfo,
+    PluginRoute,
     Provider,
     StateStore,
     Translator,
@@ -100,6 +102,9 @@ class Generation:
         self.translators: dict[tuple[str, str], Translator] = {}
         """Direct translators, by the client's dialect and the upstream's."""
         self.dialects: dict[str, Dialect] = {"canonical": CanonicalDialect()}
+        self.owned_routes: dict[tuple[str, str], tuple[Plugin, PluginRoute]] = {}
+        """Routes of plugins' own, by method and path."""
+        self.commands: dict[str, Command] = {}
         self.owner: dict[str, Plugin] = {}
         """Each provider's plugin, by the provider's key."""
         self.sources, self.extra_models = list[Source](), list[tuple[str, ModelInfo]]()
@@ -122,7 +127,7 @@ class Generation:
             if not self.chains["authenticate"]:
                 raise PluginLoadError(f"{loaded.source}: access.only: no plugin {only!r} that authenticates is active")
         self._doorkeepers = [(hook, plugin.object) for hook in self.chains["authenticate"] for plugin in found if plugin.id == hook.plugin]
-        self.routes = Routes(self.dialects.values())
+        self.routes = Routes(self.dialects.values(), self.owned_routes.values(), self.dialects["canonical"])
         rules, spoken = self.config.headers, self.dialects.items()
         self.request_policy = {name: Policy(d.request_headers, rules.request, d.key_headers) for name, d in spoken}
         self.response_policy = {name: Policy(d.response_headers, rules.response, d.key_headers) for name, d in spoken}
@@ -166,6 +171,8 @@ class Generation:
             ("register_models", lambda _, pair: self.extra_models.append((str(pair[0]), msgspec.convert(pair[1], ModelInfo)))),
             ("register_translators", lambda p, one: _put(self.translators, (one.source, one.target), one, p, self.problems)),
             ("register_credential_sources", self._put_source),
+            ("register_routes", self._put_route),
+            ("register_commands", lambda p, one: _put(self.commands, one.name, one, p, self.problems)),
         ):
             _hand_over(self.plugins, hook, put, self.problems)
 
@@ -200,6 +207,17 @@ class Generation:
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known)) or 'none'}"
             then = f"{' ' if near else '. '}{instead}" if instead else ""
             self.problems.append(f"{self.loaded.source}: {place}: {says.format(name)}; {hint}{then}")
+
+    def _put_route(self, plugin: Plugin, route: Any) -> None:
+        if not (isinstance(route, PluginRoute) and route.path.startswith("/") and callable(route.handle)):
+            raise TypeError(f"{route!r} is no PluginRoute whose path begins with a slash")
+        if route.access != "client" and not plugin.named:
+            says = f"{route.access} routes need a grant: name the plugin in the configuration (plugins.{plugin.id}: {{}})"
+            raise PermissionError(f"{route.path}: {says}")
+        key = (route.method.upper(), route.path)
+        if any((e.method, e.path) == key for dialect in self.dialects.values() for e in dialect.endpoints):
+            raise ValueError(f"{route.method} {route.path} is a dialect's")
+        _put(self.owned_routes, key, (plugin, route), plugin, self.problems)
 
     def _put_source(self, plugin: Plugin, source: Any) -> None:
         self.sources.append(plugin.memory.setdefault(id(source), Source(plugin=plugin.id, object=source)))

@@ -8,7 +8,7 @@
 import asyncio
 from collections.abc import Awaitable
 
-from jackfield import answers, attempts
+from jackfield import answers, attempts, plugin_routes
 from jackfield.access import authenticate, check_allowed, refuse_strangers
 from jackfield.api import CALLS, Body, Call, Reply, Route
 from jackfield.api.canonical.crossing import request_codec
@@ -64,6 +64,9 @@ async def run(shared: Shared, exchange: Exchange) -> None:
 
 async def _stages(shared: Shared, exchange: Exchange) -> None:
     call, chains = exchange.call, exchange.generation.chains
+    if exchange.owned is not None:
+        await plugin_routes.answer(exchange, *exchange.owned)
+        return
     if not exchange.inside:
         call.principal = await authenticate(exchange)  # 1 authenticate
         if (said := exchange.downstream.headers.get(TIMEOUT)) is not None:

@@ -32,10 +32,8 @@ from jackfield.rpc.connect import connect
 from jackfield.rpc.supervisor import Refused
 from jackfield.settings import HookSettings, PluginSettings
 
-_GUARDED: Final = frozenset({"authenticate", "register_credential_sources", "register_routes"})
+_GUARDED: Final = frozenset({"authenticate", "register_credential_sources"})
 """Hooks that could open the house: they act only for plugins that the configuration names."""
-_NOT_CALLED: Final = frozenset({"register_routes", "register_commands"})
-"""Hooks of the contract that nothing calls yet."""
 _NEAR: Final = 0.82
 """How alike a name must be to a hook's to be taken for a misspelling of it."""
 
@@ -88,8 +86,8 @@ class Plugin(msgspec.Struct, kw_only=True, eq=False):
 
     @property
     def grants(self) -> tuple[str, ...]:
-        """The guarded hooks that it has and may use."""
-        return tuple(h for h in self.implementations if h in _GUARDED) if self.named else ()
+        """What it has and may use that could open the house; of `register_routes` that is admin and public routes."""
+        return tuple(h for h in self.implementations if h in (*_GUARDED, "register_routes")) if self.named else ()
 
     def fail(self, problem: str) -> None:
         """Take the plugin out of use and say why."""
@@ -289,8 +287,6 @@ def _register(plugin: Plugin, specs: pluggy.PluginManager) -> None:
         if (refusal := _refusal(plugin, name, function)) is not None:
             plugin.problems.append(f"plugin {plugin.id!r}: {name} {refusal}")
             continue
-        if name in _NOT_CALLED:
-            plugin.problems.append(f"plugin {plugin.id!r}: {name} is not called by this version")
         said_of_hooks: Mapping[str, HookOptions] = getattr(plugin.object, "hook_options", {})
         options = said_of_hooks[name] if name in said_of_hooks else getattr(function, "jackfield_hook", HookOptions())
         plugin.implementations[name] = Implementation(

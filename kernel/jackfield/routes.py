@@ -7,7 +7,11 @@ from urllib.parse import unquote
 
 import msgspec
 
-from jackfield.api import Dialect, Endpoint, Headers, Pairs
+from jackfield.api import Dialect, Endpoint, Headers, Pairs, PluginRoute
+from jackfield.plugins import Plugin
+
+Owned = tuple[Plugin, PluginRoute]
+"""A route of a plugin's own."""
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
@@ -16,12 +20,14 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     dialect: Dialect
     endpoint: Endpoint
     params: Mapping[str, str] = {}
+    owned: Owned | None = None
+    """The plugin's own route, where it is no dialect's."""
 
 
 class Routes:
-    """All routes of a generation's dialects."""
+    """All routes of a generation: those of its dialects, and those of plugins, whose errors are told in the dialect that is `plain`."""
 
-    def __init__(self, dialects: Iterable[Dialect]) -> None:
+    def __init__(self, dialects: Iterable[Dialect], owned: Iterable[Owned], plain: Dialect) -> None:
         self._exact, self._paths = dict[tuple[str, str], list[Match]](), dict[str, Dialect]()
         self._templates: list[tuple[str, re.Pattern[str], Dialect, Endpoint]] = []
         rows = [(dialect, endpoint) for dialect in dialects for endpoint in dialect.endpoints]
@@ -33,11 +39,21 @@ class Routes:
             else:
                 self._exact.setdefault((endpoint.method, endpoint.path), []).append(Match(dialect, endpoint))
         self._roots = sorted({path.split("/")[1] for path in self._paths})
+        rows_owned = [(Endpoint(method=r.method.upper(), path=r.path, operation="route"), (p, r)) for p, r in owned]
+        self._owned = [Match(plain, endpoint, owned=row) for endpoint, row in rows_owned]
+        self._owned_paths = [_template(match.endpoint.path) for match in self._owned]
 
     def match(self, method: str, path: str, headers: Headers, query: Pairs) -> Match | None:
         """Return the route, also for the common wrong spellings of its path."""
         others = (self._lookup(method, variant, headers, query) for variant in self._variants(path))
-        return self._lookup(method, path, headers, query) or next(filter(None, others), None)
+        found = self._lookup(method, path, headers, query) or self._lookup_owned(method, path)
+        return found or next(filter(None, others), None)
+
+    def _lookup_owned(self, method: str, path: str) -> Match | None:
+        for match, pattern in zip(self._owned, self._owned_paths, strict=True):
+            if match.endpoint.method == method and (found := pattern.fullmatch(path)):
+                return msgspec.structs.replace(match, params={name: unquote(value) for name, value in found.groupdict().items()})
+        return None
 
     def _lookup(self, method: str, path: str, headers: Headers, query: Pairs) -> Match | None:
         for match in self._exact.get((method, path)) or self._patterned(method, path):
@@ -64,7 +80,7 @@ class Routes:
 
     def methods(self, path: str, headers: Headers, query: Pairs) -> list[str]:
         """Return the methods that the path has, under any of its spellings."""
-        verbs = {verb for verb, _ in self._exact} | {row[0] for row in self._templates}
+        verbs = {verb for verb, _ in self._exact} | {row[0] for row in self._templates} | {m.endpoint.method for m in self._owned}
         return sorted(verb for verb in verbs if self.match(verb, path, headers, query) is not None)
 
     def nearest(self, path: str) -> tuple[str, Dialect] | None:
@@ -74,7 +90,7 @@ class Routes:
 
 
 def _template(path: str) -> re.Pattern[str]:
-    """Turn a path with `{name}` into a pattern. A model's name may hold slashes, as those of some providers do."""
+    """Turn a path with `{name}` into a pattern. A model's name may hold slashes, as those of some providers do; so may a `path`."""
     pieces = re.split(r"\{(\w+)\}", path)
-    named = ("", *(f"(?P<{name}>{'.+' if name == 'model' else '[^/]+'})" for name in pieces[1::2]))
+    named = ("", *(f"(?P<{name}>{'.+' if name in ('model', 'path') else '[^/]+'})" for name in pieces[1::2]))
     return re.compile("".join(name + re.escape(text) for name, text in zip(named, pieces[::2], strict=True)))

@@ -227,8 +227,6 @@ async def test_a_wrong_signature_is_listed_with_hook_and_argument(distributions:
     [
         ("async def register_providers(): raise AssertionError('asked')", "register_providers must be `def`", []),
         ("async def register_models(): return []", "register_models must be `def`", []),
-        ("def register_routes(): return []", "register_routes is not called by this version", ["register_routes"]),
-        ("def register_commands(): return []", "register_commands is not called by this version", ["register_commands"]),
         ("VALUE = 3", "it does nothing: it has no hook, and neither `start` nor `close`", []),
         ("class Plugin: pass", "it does nothing: it has no hook, and neither `start` nor `close`", []),
     ],
@@ -345,7 +343,6 @@ async def test_what_could_open_the_house_acts_only_for_plugins_that_the_configur
     code = """
     def authenticate(call): pass
     def register_credential_sources(): raise AssertionError("asked")
-    def register_routes(): raise AssertionError("asked")
     def route_model(call): pass
     """
     distributions.install("one", code)
@@ -354,11 +351,11 @@ async def test_what_could_open_the_house_acts_only_for_plugins_that_the_configur
     assert (found.state, found.grants, list(found.implementations)) == ("active", (), ["route_model"])
     assert sorted(found.problems) == [
         f"plugin 'one': {hook} needs a grant: name the plugin in the configuration (plugins.one: {{}})"
-        for hook in ("authenticate", "register_credential_sources", "register_routes")
+        for hook in ("authenticate", "register_credential_sources")
     ]
     assert not loaded.generation.doorkeepers()
     loaded = await load({"one": {}})
-    assert set(loaded["one"].grants) == {"authenticate", "register_credential_sources", "register_routes"}
+    assert set(loaded["one"].grants) == {"authenticate", "register_credential_sources"}
     assert loaded.generation.doorkeepers()
 
 

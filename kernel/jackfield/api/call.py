@@ -87,6 +87,8 @@ class Call:
     parent: Call | None = None
     """The call within which a plugin made this one."""
     depth = 0
+    params: Mapping[str, str] = {}
+    """What the path of a plugin's own route names."""
     route: Route | None = None
     """What a router decided."""
 

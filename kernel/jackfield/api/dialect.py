@@ -17,10 +17,10 @@ from jackfield.api.canonical.splice import Path
 from jackfield.api.event import Event
 from jackfield.api.headers import Headers
 
-Operation = Literal["generate", "embed", "count", "compact", "models", "model", "resource", "ping"]
+Operation = Literal["generate", "embed", "count", "compact", "models", "model", "resource", "ping", "route"]
 """What a request is about. `generate`, `embed`, `count` and `compact` are calls of one model and pass every stage; `models`
 and `model` are queries that the host answers itself, `ping` one that it answers with nothing; `resource` names something
-that an upstream minted."""
+that an upstream minted; `route` is a plugin's own, which no dialect has."""
 
 CALLS: frozenset[str] = frozenset({"generate", "embed", "count", "compact"})
 """The operations that call one model and pass every stage."""

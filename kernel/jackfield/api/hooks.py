@@ -160,15 +160,17 @@ def register_state_stores() -> Sequence[tuple[str, Callable[[Any], StateStore]]]
 def register_routes() -> Sequence[PluginRoute] | None:
     """Return HTTP routes of the plugin's own. Asked once. Admin and public ones act only for plugins that the configuration names.
 
-    A route that fails answers 502. Provisional.
+    Two routes of one method and path: a dialect's goes first, then priority wins; the other is listed as shadowed. A route that
+    fails, or has not begun to answer within its deadline (30 s unless one is set), answers 502.
     """
 
 
 @_spec("objects", "open", "command_line.register", "command_line.execute")
 def register_commands() -> Sequence[Command] | None:
-    """Return commands of the command line, for plugins loaded from one file. Provisional.
+    """Return commands that `jackfield run NAME` runs. Asked once.
 
-    Distributions name theirs in the entry-point group `jackfield.commands`, so that help needs no import.
+    Two of one name: priority wins, the other is listed as shadowed. Distributions may name theirs in the entry-point group
+    `jackfield.commands` instead: they then stand beside the host's own, and help needs no import.
     """
 
 

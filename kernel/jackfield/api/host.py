@@ -144,18 +144,24 @@ class Host(Protocol):
 
 
 class PluginRoute(msgspec.Struct, frozen=True, kw_only=True):
-    """One HTTP route of a plugin. Provisional."""
+    """One HTTP route of a plugin's own, from `register_routes`."""
 
     method: str = "GET"
     path: str
+    """With `{name}` for one segment, `{path}` for any number of them; what they hold is in `call.params`."""
     access: Literal["client", "admin", "public"] = "client"
+    """Who may ask: whoever may make calls; of those the ones whose principal has the tag `admin`; anybody. Without access rules
+    local programs alone are served, whatever stands here."""
     handle: Callable[[Call], Awaitable[Reply]]
+    """Answers a request: `call` has its method, path, params, query, headers, body and, but for a public route, principal. The answer has
+    a status, headers (`Content-Type` is `application/json` unless it is set), and a body or a stream of bytes. Calls that it
+    makes are nested ones."""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """One command of the command line. Provisional."""
+    """One command of the command line, from `register_commands`: `jackfield run NAME`."""
 
     name: str
     help: str
-    run: Callable[[Sequence[str]], int]
-    """Takes the arguments, returns the exit code."""
+    run: Callable[[Sequence[str]], int | Awaitable[int]]
+    """Takes the arguments, returns the exit code. Called in a thread; what it returns to be waited for is, on the event loop."""

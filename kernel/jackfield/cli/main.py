@@ -20,6 +20,7 @@ _OWN: Final = {
     "status": ("jackfield.cli.running:status", "Show how the host that runs is."),
     "credentials": ("jackfield.cli.running:credentials", "List credentials, switch them off and on, forget why they rest."),
     "log": ("jackfield.cli.running:log", "Change what the host that runs logs."),
+    "run": ("jackfield.cli.run:run", "Run a command of a plugin."),
     "check": ("jackfield.cli.check:check", "Check a configuration and name every problem."),
     "translate": ("jackfield.cli.translate:translate", "Translate a body to another dialect."),
     "schema": ("jackfield.cli.schema:schema", "Print JSON Schemas."),
