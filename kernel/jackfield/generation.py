@@ -30,13 +30,15 @@ from jackfield.api import (
     matches_any,
 )
 from jackfield.api.canonical import parse_suffix
+from jackfield.building import config_type_of
 from jackfield.canonical_dialect import CanonicalDialect
-from jackfield.config import Loaded, Reader
+from jackfield.config import Loaded
 from jackfield.credentials import Account, Source, accounts, from_config, from_environment
 from jackfield.dispatch import Breaker, Chain, Hook, chain_of
 from jackfield.health import Health, RetryBudget
 from jackfield.models import Lists, Registry
-from jackfield.plugins import Plugin, PluginLoadError, config_type_of
+from jackfield.plugins import Plugin, PluginLoadError
+from jackfield.reading import Reader
 from jackfield.routes import Routes
 from jackfield.settings import Config, HeaderRule, Schedulers
 

@@ -7,13 +7,9 @@ hooks do is the business of `dispatch`; what their objects mean, of `generation`
 import asyncio
 import difflib
 import importlib.metadata
-import importlib.util
 import inspect
 import os
 import shlex
-import sys
-import types
-import typing
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -26,7 +22,9 @@ import pluggy
 
 from jackfield.api import HOOKS, Host, Program, hooks
 from jackfield.api.hooks import GROUP, HookOptions
-from jackfield.config import Loaded, Reader
+from jackfield.building import Unset, build, module_of, near_misses
+from jackfield.config import Loaded
+from jackfield.reading import Reader
 from jackfield.rpc.bridge import HOOK_OF
 from jackfield.rpc.connect import connect
 from jackfield.rpc.supervisor import Refused
@@ -34,8 +32,6 @@ from jackfield.settings import HookSettings, PluginSettings
 
 _GUARDED: Final = frozenset({"authenticate", "register_credential_sources"})
 """Hooks that could open the house: they act only for plugins that the configuration names."""
-_NEAR: Final = 0.82
-"""How alike a name must be to a hook's to be taken for a misspelling of it."""
 
 
 class Implementation(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,22 +206,21 @@ async def _load_one(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin],
         plugin.problems += [f"{plugin.config_path}: {problem}" for problem in plugin.object.problems]
         _register(plugin, specs)
         return
-    version = getattr(home, "__version__", None)
+    version, problems = getattr(home, "__version__", None), list[str]()
     plugin.version = plugin.version or (version if isinstance(version, str) else None)
-    factory = getattr(home, "Plugin", None) if isinstance(home, ModuleType) else home
-    section, problems = plugin.section, list[str]()
-    if isinstance(factory, type):
-        plugin.config_type = config_type_of(factory, home)
-        config = Reader(loaded.source, problems).read(plugin.config_type or dict[str, Any], section, f"plugins.{plugin.id}")
+
+    def read(kind: Any, section: Any) -> Any:
+        config = Reader(loaded.source, problems).read(kind, section, f"plugins.{plugin.id}")
         if problems:
-            plugin.fail("\n".join(problems))
-            return
-        plugin.object = _build(factory, config, host_for(plugin))
-    else:
-        plugin.object = home
-    if section and not (isinstance(factory, type) and inspect.signature(factory).parameters.keys() - {"host"}):
-        plugin.problems.append(f"{plugin.config_path}: the plugin takes no settings, but there are some: {', '.join(sorted(section))}")
-    plugin.problems += [f"{plugin.config_path}: {problem}" for problem in getattr(plugin.object, "problems", ())]
+            raise Unset
+        return config
+
+    try:
+        plugin.object, plugin.config_type, said = build(home, plugin.section, read, lambda: host_for(plugin))
+    except Unset:
+        plugin.fail("\n".join(problems))
+        return
+    plugin.problems += [f"{plugin.config_path}: {problem}" for problem in said]
     _register(plugin, specs)
 
 
@@ -244,36 +239,7 @@ def _imported(plugin: Plugin) -> object:
         return target.load()
     if not isinstance(target, Path):
         return target
-    spec = importlib.util.spec_from_file_location(f"jackfield_file_{plugin.id}", target)
-    if spec is None or plugin.code is None:
-        raise ImportError(f"there is no Python file {target} that can be read")
-    before, module = sys.modules.get(spec.name), importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        exec(compile(plugin.code, target, "exec", dont_inherit=True), vars(module))  # noqa: S102 (a compilation on disk may be older)
-    except BaseException:
-        sys.modules[spec.name] = before or module
-        raise
-    return module
-
-
-def config_type_of(factory: type[Any], home: object) -> type[msgspec.Struct] | None:
-    """Return the struct that a plugin class takes as its configuration: the type of `config`, else its module's `Config`."""
-    try:
-        said = types.SimpleNamespace(__annotations__={"config": factory.__init__.__annotations__["config"]})
-        hint: Any = typing.get_type_hints(said, vars(sys.modules[factory.__module__]))["config"]
-    except (NameError, TypeError, AttributeError, KeyError):
-        hint = None
-    hint = hint or getattr(home, "Config", None) or getattr(factory, "Config", None)
-    return hint if isinstance(hint, type) and issubclass(hint, msgspec.Struct) else None
-
-
-def _build(factory: type[Any], config: Any, host: Host) -> Any:
-    """Call `Plugin(config, host)`, or with as many of the two as it takes."""
-    parameters = inspect.signature(factory).parameters
-    if len(parameters) >= 2 or any(p.kind is p.VAR_POSITIONAL for p in parameters.values()):
-        return factory(config, host)
-    return factory(*[host if "host" in parameters else config][: len(parameters)])
+    return module_of(plugin.id, target, plugin.code)
 
 
 def _register(plugin: Plugin, specs: pluggy.PluginManager) -> None:
@@ -300,7 +266,7 @@ def _register(plugin: Plugin, specs: pluggy.PluginManager) -> None:
         for name in plugin.settings.hooks
         if name not in callers
     ]
-    plugin.problems += _near_misses(plugin)
+    plugin.problems += [f"plugin {plugin.id!r}: {problem}" for problem in near_misses(plugin.object)]
     if not (callers or plugin.problems or any(callable(getattr(plugin.object, part, None)) for part in ("start", "close"))):
         plugin.problems.append(f"plugin {plugin.id!r}: it does nothing: it has no hook, and neither `start` nor `close`")
 
@@ -310,12 +276,3 @@ def _refusal(plugin: Plugin, hook: str, function: Callable[..., Any]) -> str | N
     if hook in _GUARDED and plugin.named is None:
         return f"needs a grant: name the plugin in the configuration (plugins.{plugin.id}: {{}})"
     return "must be `def`" if HOOKS[hook].shape == "objects" and inspect.iscoroutinefunction(function) else None
-
-
-def _near_misses(plugin: Plugin) -> Iterable[str]:
-    home = plugin.object.__name__ if isinstance(plugin.object, ModuleType) else None
-    for name, function in inspect.getmembers_static(plugin.object, inspect.isroutine):
-        near = difflib.get_close_matches(name, HOOKS, 1, _NEAR)
-        imported = home is not None and getattr(function, "__module__", None) != home
-        if near and name not in HOOKS and not name.startswith("_") and not imported:
-            yield f"plugin {plugin.id!r}: {name!r} is no hook; did you mean {near[0]!r}?"
