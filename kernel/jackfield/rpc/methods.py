@@ -24,6 +24,8 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["request", "notification"] = "request"
     hook: str | None = None
     """The hook that it is the wire form of."""
+    silent: bool = False
+    """It may also be sent as a notification, by who needs no answer."""
     opens: str | None = None
     """What comes on the stream that it opens, when it opens one."""
     since: str = "0.1"
@@ -103,7 +105,7 @@ METHODS: Final[tuple[Method, ...]] = (
     _host("command_line.execute", objects.RunCommand, objects.CommandDone, "Run a command."),
     # --------------------------------------------------------------------------- what plugins ask the host
     _plugin("host.info", asks.Within, asks.HostInfo, "About the host, and the plugin's own id."),
-    _plugin("host.log", asks.Log, None, "Write to the host's log, under the plugin's name. Also as a notification."),
+    _plugin("host.log", asks.Log, None, "Write to the host's log, under the plugin's name.", silent=True),
     _plugin(
         "host.http.request",
         asks.HttpAsk,

@@ -1,0 +1,2011 @@
+// The out-of-process protocol, version 1: one JSON-RPC 2.0 message a line.
+// Made by `jackfield schema rpc --write`; not to be changed by hand.
+
+/** Any JSON value. */
+export type Json = any;
+
+/** What a principal may call, as patterns; what is left out allows everything. */
+export interface Allow {
+  models?: string[] | null;
+  dialects?: string[] | null;
+  operations?: string[] | null;
+}
+
+/** Where a call goes when its route could not serve it. */
+export interface Alternative {
+  model?: string | null;
+  provider?: string | null;
+  executor?: string | null;
+  on?: Cause[];
+}
+
+/** More of a tool call's arguments. */
+export interface ArgumentsDelta {
+  type: "arguments";
+  choice?: number;
+  index: number;
+  text: string;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** An attempt. `body` is the client's until the request is translated, then the upstream's. */
+export interface Attempt {
+  /** JSON. */
+  body?: Json;
+  body_text?: string | null;
+  body_base64?: string | null;
+  body_file?: string | null;
+  /** Default: "application/json". */
+  media_type?: string;
+  call: Call;
+  number: number;
+  candidate: string;
+  credential: string;
+  provider: string;
+  /** The upstream's name. */
+  model: string;
+  /** The upstream's. */
+  dialect: string;
+  stream: boolean;
+  /** What goes upstream, but for the key. */
+  headers?: Pairs;
+  query?: Pairs;
+  /** The credential's own. */
+  base_url?: string | null;
+  /** The upstream route in that dialect. */
+  path?: string | null;
+  before?: Failed[];
+  request?: Request;
+  /** The credential's key or token: with the need `secret`, and only to a plugin that the configuration names. */
+  secret?: string | null;
+}
+
+/** Sound: what a user said, or what a model answered. */
+export interface Audio {
+  type: "audio";
+  source?: Source | null;
+  /** `wav`, `mp3`, `pcm16` ... */
+  format?: string | null;
+  transcript?: string | null;
+  id?: string | null;
+  expires_at?: number | null;
+  cache?: Cache | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** More sound: base64 data, words of the transcript, or both. */
+export interface AudioDelta {
+  type: "audio";
+  choice?: number;
+  index: number;
+  data?: string;
+  transcript?: string;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** Params of `host.auth.get` and `get_runtime`. */
+export interface AuthGet {
+  /** The id of the host's request, also of one that opened a stream which is not over. Without it: on the plugin's own account. */
+  for?: number | string | null;
+  id: string;
+}
+
+/** How the host puts a credential's key on requests: `header: scheme key`. */
+export interface AuthPlace {
+  /** Environment variables that hold a key; the first that is set makes a credential. */
+  env?: string[];
+  /** Default: "Authorization". */
+  header?: string;
+  /** Empty: the header's whole value is the key. Default: "Bearer". */
+  scheme?: string;
+}
+
+/** Params of `host.auth.save`: keep credentials in one of the plugin's own sources, or in the host's that keeps files. */
+export interface AuthSave {
+  /** The id of the host's request, also of one that opened a stream which is not over. Without it: on the plugin's own account. */
+  for?: number | string | null;
+  credentials: CredentialAbout[];
+  source?: string | null;
+}
+
+/** The answer of `frontend_auth.authenticate`: one of the two. */
+export interface Authenticated {
+  principal?: Principal | null;
+  /** Why the key is wrong. */
+  reject?: string | null;
+}
+
+/** The answer starts. */
+export interface Begin {
+  type: "begin";
+  id?: string;
+  model?: string;
+  created?: number | null;
+  service_tier?: string | null;
+  /** What the provider counted before it answered. */
+  usage?: Usage | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/**
+ * What is at fault and may cool: the request (nothing cools), the credential, the credential for this model, the
+ * whole provider, or a plugin.
+ */
+export type Blame = "request" | "credential" | "credential_model" | "provider" | "plugin";
+
+/** What a plugin has to keep to. */
+export interface Bounds {
+  /** Most bytes of one message, its line end included. */
+  frame: number;
+  /** Bodies from so many bytes on come as `body_file`. */
+  body_file: number;
+}
+
+/** A marker: what comes before this place, and the part itself, may be cached by the provider. */
+export interface Cache {
+  /** How long, in the provider's words (`5m`, `1h`); None for its default. */
+  ttl?: string | null;
+}
+
+/** A call, as far as the hook needs it. `body` is the client's. */
+export interface Call {
+  /** JSON. */
+  body?: Json;
+  body_text?: string | null;
+  body_base64?: string | null;
+  body_file?: string | null;
+  /** Default: "application/json". */
+  media_type?: string;
+  id: string;
+  parent?: string | null;
+  depth?: number;
+  dialect: string;
+  operation: Operation | string;
+  /** The name that the client asked for. */
+  model: string;
+  stream: boolean;
+  /** Its name. */
+  principal: string;
+  /** Default: "POST". */
+  method?: string;
+  /** With the need `headers`. */
+  path?: string;
+  /** With the need `headers`. */
+  session?: string | null;
+  /** The client's address. With the need `headers`. */
+  peer?: string | null;
+  /** Without the client's keys and cookies; with the need `secret`, `authenticate` is sent them too. */
+  headers?: Pairs;
+  query?: Pairs;
+  /** The canonical request. */
+  request?: Request;
+  /** What a router decided. */
+  route?: Route | null;
+}
+
+/** `$/cancel`: nobody waits for the answer to a request any more, which is answered all the same; a stream that it opened ends. */
+export interface Cancel {
+  id: number | string;
+}
+
+/**
+ * Why an attempt failed: the caller's own mistake; a refused credential; an account whose owner must act (verify,
+ * pay); a spent quota; a rate limit; an overloaded provider; a fault of the provider; of the way to it; content that it
+ * refuses; something that it cannot do; a plugin's fault; unknown.
+ */
+export type Cause = "caller" | "credential" | "account_action" | "quota" | "rate" | "overload" | "upstream" | "network" | "content" | "unsupported" | "plugin" | "unknown";
+
+/** `plugin.challenge`: prove that you know the secret. Both sides prove it, over a socket that has one. */
+export interface Challenge {
+  plugin: string;
+  /** Random; 64 hexadecimal digits. */
+  challenge: string;
+}
+
+/** What a hook wants changed: one of `set`/`remove`, `request`, `response`, a body, or `respond`; and headers beside it. */
+export interface Change {
+  /** JSON. */
+  body?: Json;
+  body_text?: string | null;
+  body_base64?: string | null;
+  body_file?: string | null;
+  /** Default: "application/json". */
+  media_type?: string;
+  /** Values by JSON Pointer (RFC 6901); all other bytes stay. */
+  set?: { [name: string]: Json };
+  remove?: string[];
+  /** A canonical request. */
+  request?: Request;
+  /** A canonical answer. */
+  response?: Response;
+  /** Ends the call with this answer. */
+  respond?: Reply | null;
+  headers?: { [name: string]: string | null };
+  /** Of `response.normalize` on a stream: send its events. */
+  handle?: boolean;
+}
+
+/** One of the answers to a request; most requests have one. */
+export interface Choice {
+  message?: Message;
+  index?: number;
+  finish?: FinishReason | null;
+  /** The sequence that ended the answer, where the provider names it. */
+  stop_sequence?: string | null;
+  logprobs?: Logprobs | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** One place that a text refers to. */
+export interface Citation {
+  /** Default: "url". */
+  kind?: "url" | "document" | "file" | "search_result" | "other";
+  url?: string | null;
+  title?: string | null;
+  /** The cited words of the source. */
+  quote?: string | null;
+  /** First character of the text that the citation covers. */
+  start?: number | null;
+  end?: number | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** One more citation of a text. */
+export interface CitationDelta {
+  type: "citation";
+  choice?: number;
+  index: number;
+  citation: Citation;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** Params of `response.intercept_stream_chunk.close`. */
+export interface CloseStream {
+  stream: string;
+  outcome: Outcome;
+  deadline?: number | null;
+}
+
+/** What a handler adds before the end. */
+export interface Closing {
+  events?: NewEvent[];
+}
+
+/** A command of the command line. */
+export interface CommandDeclared {
+  name: string;
+  help?: string;
+}
+
+/** What a command did. */
+export interface CommandDone {
+  exit_code?: number;
+  output?: string;
+  errors?: string;
+}
+
+/** The answer of `command_line.register`. */
+export interface Commands {
+  commands?: CommandDeclared[];
+}
+
+/** Where a provider is told that requests continue one another, so that they get to where their prompts are cached. */
+export interface Continuity {
+  /** The upstream dialects in which that can be said. */
+  dialects: string[];
+  /** Fields of the body for it. Default: []. */
+  body?: ((string | number)[])[];
+  /** Headers for it. Default: []. */
+  headers?: string[];
+  /** Where the provider says so: a URL. */
+  source?: string;
+}
+
+/** A credential. `key` is there only for plugins that may know it: those that bring it, and those with a grant and the need `secret`. */
+export interface CredentialAbout {
+  id?: string;
+  provider: string;
+  key?: string | null;
+  subject?: string;
+  workspace?: string;
+  label?: string;
+  base_url?: string | null;
+  prefix?: string | null;
+  priority?: number;
+  /** Default: 1.0. */
+  weight?: number;
+  proxy?: string | null;
+  headers?: { [name: string]: string };
+  models?: string[] | null;
+  excluded?: string[];
+  limits?: { [name: string]: number } | null;
+  disabled?: boolean;
+  notes?: string;
+  /** Default: "key". */
+  kind?: "key" | "oauth";
+  origin?: string;
+  storage?: { [name: string]: Json };
+}
+
+/** Credentials, and what is wrong with single ones. */
+export interface Credentials {
+  credentials?: CredentialAbout[];
+  problems?: string[];
+}
+
+/** `stream.credit`: so many items more may be sent. */
+export interface Credit {
+  stream: string;
+  credit: number;
+}
+
+/** One step of a streamed answer. */
+export type Delta = Begin | PartStart | TextDelta | ThinkingDelta | ArgumentsDelta | SignatureDelta | CitationDelta | AudioDelta | LogprobsDelta | PartEnd | Finish | UsageDelta | StreamError | OpaqueDelta | Done;
+
+/** A file to be read, such as a PDF, or a text given as a document. */
+export interface Document {
+  type: "document";
+  source?: Source | null;
+  text?: string | null;
+  /** The file's name or the document's title. */
+  title?: string | null;
+  context?: string | null;
+  /** The model is asked to cite from it. */
+  citations?: boolean | null;
+  cache?: Cache | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** The answer is complete. Nothing follows. */
+export interface Done {
+  type: "done";
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** `stream.end`: nothing more comes. */
+export interface EndOfStream {
+  stream: string;
+  error?: RpcError | null;
+}
+
+/** An error as a dialect writes it: what a client reads or an upstream wrote. */
+export interface Error {
+  /** Default: 500. */
+  status?: number;
+  message: string;
+  /** The dialect's class of error, such as `invalid_request_error`; None lets the dialect choose by the status. */
+  type?: string | null;
+  code?: string | null;
+  /** The field of the request at fault. */
+  param?: string | null;
+  /** Seconds. */
+  retry_after?: number | null;
+  extensions?: { [name: string]: Json };
+}
+
+/** One event of a stream that a handler sees: `index` and `name` always, the rest by the needs of its opening. */
+export interface Event {
+  index: number;
+  name?: string;
+  /** Its JSON, with the need `body`. */
+  data?: Json;
+  /** The words that it adds, with the need `request`; so are the four below. */
+  text?: string;
+  thinking?: string;
+  arguments?: string;
+  finish?: string | null;
+  usage?: Usage | null;
+  /** Its bytes as text, with the need `raw`. */
+  raw?: string | null;
+}
+
+/** What becomes of one event; null keeps it. `events` stand in its place, none drop it; `text` is short for one with other words. */
+export interface EventAnswer {
+  text?: string | null;
+  events?: NewEvent[] | null;
+  /** The stream ends here, after `events`. */
+  end?: FinishReason | null;
+}
+
+/** The answer of `response.intercept_stream_chunk.event`; null keeps all events. */
+export interface EventAnswers {
+  /** One for each event, in order; those left out at the end are kept. */
+  answers?: (EventAnswer | null)[];
+}
+
+/** Params of `executor.execute`, `count_tokens` and `http_request`. */
+export interface Execute {
+  attempt: Attempt;
+  deadline?: number | null;
+}
+
+/** Params of `executor.execute_stream`. Answered with a Reply: whole, or with `stream: true`, after which items come. */
+export interface ExecuteStream {
+  attempt: Attempt;
+  deadline?: number | null;
+  stream: string;
+  /** Items that may be sent before more credit comes. */
+  credit: number;
+}
+
+/** Why an attempt failed. */
+export interface Failed {
+  cause: Cause;
+  message?: string;
+  status?: number;
+  code?: string | null;
+  retry_after?: number | null;
+}
+
+/** What an error says beside its message: `data` of a JSON-RPC error. A plugin may leave all of it out. */
+export interface Fault {
+  /** Default: "plugin". */
+  cause?: Cause;
+  /** Follows from the cause unless it is given. */
+  blame?: Blame | null;
+  /** Whether trying again may help, and with whom. Likewise. */
+  help?: Help | null;
+  /** The HTTP status, where there was an answer. */
+  status?: number;
+  code?: string | null;
+  param?: string | null;
+  /** Seconds. */
+  retry_after?: number | null;
+  headers?: Pairs;
+  /** What was answered, as text. */
+  body?: string;
+  detail?: string;
+  link?: string | null;
+  /** For a refused configuration: where in the plugin's section, and what. */
+  problems?: [string, string][];
+}
+
+/** What is sent where a field is missing or null. */
+export interface Fill {
+  value: Json;
+  /** Only in objects that have this field too, neither null nor empty. */
+  beside?: string | null;
+}
+
+/** A choice is complete. */
+export interface Finish {
+  type: "finish";
+  choice?: number;
+  reason: FinishReason;
+  stop_sequence?: string | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/**
+ * Why the model stopped: it was done; the token limit; it wants tools run; a filter; it declined; a stop sequence; it
+ * paused and wants to be called again; the context window; an error; something else (the dialect's word is in `extensions`).
+ */
+export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter" | "refusal" | "stop_sequence" | "pause" | "context_length" | "error" | "other";
+
+/**
+ * One way in which a server's requests differ from its dialect's. All that fit a request apply together.
+ *
+ * Fields are named by path: `top_p`, `stream_options.include_usage`, `messages[*].name`, where `[*]` stands for each
+ * item of an array. What is not there is not missed.
+ */
+export interface Flavour {
+  /** The reason, as it stands in the list of losses: `not taken by reasoning models`. */
+  why?: string;
+  /** Where the provider says so: a URL. */
+  source?: string;
+  /** Upstream names of the models for which it holds, with `*` for any text. Default: "*". */
+  models?: string | string[];
+  /** Models for which it does not hold although `models` fits. Default: []. */
+  excluded?: string | string[];
+  /** The upstream dialect in which it holds; None: in any. */
+  dialect?: string | null;
+  /** Default: "generate". */
+  operation?: Operation;
+  /** It holds only for requests in which each of these fields holds one of these texts. */
+  when?: { [name: string]: string[] };
+  /** It does not hold for requests in which one of these fields holds one of these texts. */
+  unless?: { [name: string]: string[] };
+  /**
+   * The only fields at the top of the body that are taken: all others are dropped. Where several flavours say it, what
+   * all of them accept.
+   */
+  accept?: string[] | null;
+  /** Fields that are taken out. Default: []. */
+  drop?: string[];
+  /** Fields that bear another name: the path to the new last name. Where one of that name is there already, the old is dropped. */
+  rename?: { [name: string]: string };
+  /**
+   * Values that are said otherwise, by field: the text that a field holds to what is sent instead; None drops the field.
+   * The text `*` stands for every value that is not named.
+   */
+  values?: { [name: string]: { [name: string]: Json } };
+  /** Figures that must lie in a range, by field; those outside are moved to its end. */
+  clamp?: { [name: string]: [number, number] };
+  /** Fields that must be there, by path. */
+  fill?: { [name: string]: Fill };
+  /**
+   * First lines that are taken out of texts, by field: how they begin. A text of which nothing is left goes too, together with
+   * the item of an array in which it is the field: `system[*].text`.
+   */
+  lines?: { [name: string]: string };
+}
+
+/** Params of `model.for_auth`: which models may this credential call? */
+export interface ForAuth {
+  provider: string;
+  credential: CredentialAbout;
+  deadline?: number | null;
+}
+
+/** The answer that asks for the events of a stream; null wants none. */
+export interface Handle {
+  /** Default: true. */
+  handle?: boolean;
+}
+
+/** What is known of a stream before its first event. */
+export interface Head {
+  status: number;
+  headers?: Pairs;
+  model?: string;
+  provider?: string;
+}
+
+/** What may help: another credential, the same one later, or nothing (the request itself must change). */
+export type Help = "another" | "same_later" | "none";
+
+/** How a plugin takes part in one method. */
+export interface HookDeclared {
+  needs?: Needs[];
+  on_error?: "open" | "closed" | null;
+  priority?: number | null;
+  /** Seconds. */
+  deadline?: number | null;
+  /** For `scheduler.pick`: send the pool as a table that the plugin keeps, instead of whole rows each time. */
+  table?: boolean;
+  /** Call it only where the configuration selects the plugin as a scheduler: for hooks that go with `scheduler.pick`. */
+  selected?: boolean;
+}
+
+/** Who asks. */
+export interface HostAbout {
+  version: string;
+  capabilities?: string[];
+}
+
+/** The answer of `host.info`. */
+export interface HostInfo {
+  version: string;
+  plugin: string;
+  /** Default: 1. */
+  schema_version?: number;
+  capabilities?: string[];
+}
+
+/** What came. */
+export interface HttpAnswer {
+  /** JSON. */
+  body?: Json;
+  body_text?: string | null;
+  body_base64?: string | null;
+  body_file?: string | null;
+  /** Default: "application/json". */
+  media_type?: string;
+  status: number;
+  headers?: Pairs;
+}
+
+/** Params of `host.http.request`. */
+export interface HttpAsk {
+  /** JSON. */
+  body?: Json;
+  body_text?: string | null;
+  body_base64?: string | null;
+  body_file?: string | null;
+  /** Default: "application/json". */
+  media_type?: string;
+  /** As in all requests to the host. */
+  for?: number | string | null;
+  url: string;
+  /** Default: "POST". */
+  method?: string;
+  headers?: Pairs;
+  timeouts?: Times | null;
+  /** On whose behalf, by id: it goes through that credential's proxy; its key is not sent along. */
+  credential?: string | null;
+  /**
+   * It is the attempt's own request, for a provider that answers one (`for`): the host puts the credential on it, and it may go to
+   * the provider's origins alone.
+   */
+  attempt?: boolean;
+}
+
+/** Params of `host.http.stream`: answered with status and headers, then the body comes as items with `raw`. */
+export interface HttpStream {
+  /** JSON. */
+  body?: Json;
+  body_text?: string | null;
+  body_base64?: string | null;
+  body_file?: string | null;
+  /** Default: "application/json". */
+  media_type?: string;
+  /** As in all requests to the host. */
+  for?: number | string | null;
+  url: string;
+  /** Default: "POST". */
+  method?: string;
+  headers?: Pairs;
+  timeouts?: Times | null;
+  /** On whose behalf, by id: it goes through that credential's proxy; its key is not sent along. */
+  credential?: string | null;
+  /**
+   * It is the attempt's own request, for a provider that answers one (`for`): the host puts the credential on it, and it may go to
+   * the provider's origins alone.
+   */
+  attempt?: boolean;
+  stream: string;
+  credit: number;
+}
+
+/** Who a plugin says that it is. */
+export interface Identity {
+  name?: string;
+  version?: string;
+}
+
+/** A picture. */
+export interface Image {
+  type: "image";
+  source: Source;
+  /** How closely it should be looked at: `low`, `high`, `auto`. */
+  detail?: string | null;
+  cache?: Cache | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** One item of a stream of events or bytes: one of the three. */
+export interface Item {
+  name?: string;
+  /** An event of the stream's dialect: its JSON. */
+  data?: Json;
+  /** Bytes as they come, as text. */
+  raw?: string | null;
+  /** Bytes that are not UTF-8. */
+  raw_base64?: string | null;
+  /** A canonical delta. */
+  delta?: Delta | null;
+}
+
+/** `stream.item`: what comes next. As many items as there is credit for. */
+export interface Items {
+  stream: string;
+  /** Of the first item, counted from 0. */
+  index?: number;
+  items: Item[];
+}
+
+/** The figures of a candidate that change with every call. */
+export interface Live {
+  id: string;
+  in_flight?: number;
+  latency?: number | null;
+  last_used?: number;
+}
+
+/** Params of `host.log`. */
+export interface Log {
+  /** The id of the host's request, also of one that opened a stream which is not over. Without it: on the plugin's own account. */
+  for?: number | string | null;
+  message: string;
+  /** Default: "info". */
+  level?: "debug" | "info" | "warning" | "error";
+}
+
+/** Params of `auth.login.poll`. */
+export interface LoginPoll {
+  source: string;
+  deadline?: number | null;
+  step: LoginStep;
+}
+
+/** Params of `auth.login.start`. */
+export interface LoginStart {
+  source: string;
+  deadline?: number | null;
+  options?: Json;
+}
+
+/** What a login needs next from the person who logs in. */
+export interface LoginStep {
+  /** Default: "pending". */
+  status?: "pending" | "done" | "failed";
+  url?: string | null;
+  code?: string | null;
+  message?: string;
+  state?: Json;
+  credentials?: CredentialAbout[];
+  expires_in?: number | null;
+}
+
+/** How likely the tokens of an answer were. */
+export interface Logprobs {
+  content?: TokenLogprob[] | null;
+  refusal?: TokenLogprob[] | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** How likely the latest tokens were. */
+export interface LogprobsDelta {
+  type: "logprobs";
+  choice?: number;
+  logprobs: Logprobs;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** Something that a translation dropped, changed or invented. */
+export interface Loss {
+  /** The field, as the source writes it: `tools[0].strict`. */
+  path: string;
+  what: "dropped" | "changed" | "invented";
+  why: string;
+}
+
+/** One turn's words of one speaker. */
+export interface Message {
+  role: Role;
+  /** Default: []. */
+  parts?: Part[];
+  /** The speaker's own name, where several speak in one role. */
+  name?: string | null;
+  id?: string | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** Params of `host.model.execute`: a canonical `request`, or a body in a `dialect`. */
+export interface ModelAsk {
+  /** JSON. */
+  body?: Json;
+  body_text?: string | null;
+  body_base64?: string | null;
+  body_file?: string | null;
+  /** Default: "application/json". */
+  media_type?: string;
+  /** As in all requests to the host. */
+  for?: number | string | null;
+  request?: Request;
+  /** Default: "canonical". */
+  dialect?: string;
+  /** For dialects in which the path names it. */
+  model?: string | null;
+  /** Default: "generate". */
+  operation?: string;
+  /** It outlives the call in which it is made. */
+  detached?: boolean;
+  timeouts?: Times | null;
+}
+
+/** What is known of a model. Everything but the id may be missing; unknown is never refused. */
+export interface ModelInfo {
+  /** The name that callers use. */
+  id: string;
+  /** The name that the provider uses, where it differs. */
+  upstream?: string | null;
+  display_name?: string | null;
+  owner?: string | null;
+  /** Unix time, in seconds. */
+  created?: number | null;
+  /** The dialects in which it can be called upstream, where they differ from the provider's. Default: []. */
+  dialects?: string[];
+  /** `generate`, `embed` ...; empty for any. Default: []. */
+  operations?: string[];
+  /** Most tokens of input and output together. */
+  context?: number | null;
+  /** Most tokens of output. */
+  max_output?: number | null;
+  /** Default: []. */
+  input_modalities?: string[];
+  /** Default: []. */
+  output_modalities?: string[];
+  /** None: not known. */
+  thinking?: ThinkingSupport | null;
+  /** Service tiers. Default: []. */
+  tiers?: string[];
+  /** US dollars for a million tokens, by kind: `input`, `output`, `cache_read`, `cache_write`. */
+  prices?: { [name: string]: number };
+  /** What the provider says beside that, by dialect. Provisional. */
+  extensions?: { [name: string]: Json };
+}
+
+/** Params of `host.model.execute_stream`: answered with null, then items with `delta` to a canonical request, else events. */
+export interface ModelStream {
+  /** JSON. */
+  body?: Json;
+  body_text?: string | null;
+  body_base64?: string | null;
+  body_file?: string | null;
+  /** Default: "application/json". */
+  media_type?: string;
+  /** As in all requests to the host. */
+  for?: number | string | null;
+  request?: Request;
+  /** Default: "canonical". */
+  dialect?: string;
+  /** For dialects in which the path names it. */
+  model?: string | null;
+  /** Default: "generate". */
+  operation?: string;
+  /** It outlives the call in which it is made. */
+  detached?: boolean;
+  timeouts?: Times | null;
+  stream: string;
+  credit: number;
+}
+
+/** A list of models. */
+export interface Models {
+  models?: (string | ModelInfo)[];
+}
+
+/**
+ * What a hook is sent beside ids, names and flags: headers and query; the body of what it is about; the client's body, where
+ * that is another one; the canonical form; bodies byte for byte (`body_base64`); keys of clients or credentials (needs a grant).
+ */
+export type Needs = "headers" | "body" | "client_body" | "request" | "raw" | "secret";
+
+/** An event that a handler gives: one of the three. */
+export interface NewEvent {
+  /** The event that is answered to, as it is: for what is added before or after it. */
+  same?: boolean;
+  /** The event that is answered to, with other words. */
+  text?: string | null;
+  /** A new event that carries this JSON. */
+  data?: Json;
+  name?: string;
+  /** A new event's data as text that is not JSON. */
+  raw?: string | null;
+}
+
+/** No params, or no result. */
+export interface Nothing {
+}
+
+/** Params of hooks that see an attempt. */
+export interface OnAttempt {
+  attempt: Attempt;
+  deadline?: number | null;
+}
+
+/** Params of `response.normalize`. For a streamed answer `stream` is there, and `{"handle": true}` asks for its events. */
+export interface OnAttemptReply {
+  attempt: Attempt;
+  deadline?: number | null;
+  reply: Reply;
+  stream?: string | null;
+}
+
+/** Params of hooks that see a call. */
+export interface OnCall {
+  call: Call;
+  /** Seconds from now, after which nobody waits for the answer. */
+  deadline?: number | null;
+}
+
+/** Params of `response.intercept_after`. */
+export interface OnCallReply {
+  call: Call;
+  /** Seconds from now, after which nobody waits for the answer. */
+  deadline?: number | null;
+  reply: Reply;
+}
+
+/** Params of `request.complete`. */
+export interface OnComplete {
+  call: Call;
+  outcome: Outcome;
+  deadline?: number | null;
+}
+
+/** Params of `auth.refresh` and `auth.quota`. */
+export interface OnCredential {
+  source: string;
+  deadline?: number | null;
+  credential: CredentialAbout;
+}
+
+/** Params of `response.intercept_stream_chunk.event`: those of one read, in order. */
+export interface OnEvents {
+  stream: string;
+  events: Event[];
+  deadline?: number | null;
+}
+
+/** Params of `scheduler.pick`. */
+export interface OnPick {
+  call: Call;
+  /** Seconds from now, after which nobody waits for the answer. */
+  deadline?: number | null;
+  pool: Pool;
+}
+
+/** Params of `management.handle`: a request of one of the plugin's routes; its path has its names filled in as `params`. */
+export interface OnRoute {
+  call: Call;
+  /** Seconds from now, after which nobody waits for the answer. */
+  deadline?: number | null;
+  route: RouteDeclared;
+  params?: { [name: string]: string };
+}
+
+/** Params of `auth.load`. */
+export interface OnSource {
+  source: string;
+  deadline?: number | null;
+}
+
+/** Params of `usage.handle`. */
+export interface OnUsage {
+  attempt: Attempt;
+  deadline?: number | null;
+  usage: Usage;
+}
+
+/** A part that only one dialect understands: passed on there, a loss elsewhere. */
+export interface Opaque {
+  type: "opaque";
+  dialect: string;
+  kind: string;
+  /** JSON text. */
+  value: string;
+}
+
+/** An event that only one dialect understands: passed on there, a loss elsewhere. */
+export interface OpaqueDelta {
+  type: "opaque";
+  dialect: string;
+  name?: string;
+  /** JSON text of the event. */
+  value: string;
+}
+
+/** Params of `response.intercept_stream_chunk.open`: the context comes once. */
+export interface OpenStream {
+  call: Call;
+  /** Seconds from now, after which nobody waits for the answer. */
+  deadline?: number | null;
+  head: Head;
+  /** Names the stream in what follows. */
+  stream: string;
+}
+
+/**
+ * What a request is about. `generate`, `embed`, `count` and `compact` are calls of one model and pass every stage; `models`
+ * and `model` are queries that the host answers itself, `ping` one that it answers with nothing; `resource` names something
+ * that an upstream minted; `route` is a plugin's own, which no dialect has.
+ */
+export type Operation = "generate" | "embed" | "count" | "compact" | "models" | "model" | "resource" | "ping" | "route";
+
+/** What came of a call. */
+export interface Outcome {
+  status: "succeeded" | "failed" | "rejected" | "canceled";
+  http_status?: number;
+  cause?: Cause | null;
+  message?: string;
+  usage?: Usage | null;
+  attempts?: number;
+  provider?: string | null;
+  credential?: string | null;
+  model?: string | null;
+  duration?: number;
+  first_byte?: number | null;
+  fidelity?: string | null;
+  /** With the need `request`. */
+  explanation?: { [name: string]: Json } | null;
+}
+
+/** The form of the answer. */
+export interface Output {
+  format?: "text" | "json" | "json_schema" | "grammar" | null;
+  schema?: { [name: string]: Json } | null;
+  /** The schema's name. */
+  name?: string | null;
+  description?: string | null;
+  strict?: boolean | null;
+  verbosity?: string | null;
+  /** `text`, `audio`, `image`; empty for the provider's default. Default: []. */
+  modalities?: string[];
+  voice?: string | null;
+  audio_format?: string | null;
+}
+
+/** Two dialects that a plugin translates between: the client's and the upstream's. */
+export interface Pair {
+  source: string;
+  target: string;
+}
+
+/** Headers or a query. */
+export type Pairs = [string, string][] | { [name: string]: string | null };
+
+/** Params of `auth.parse`: one stored file's name and what it says. null: not mine. */
+export interface Parse {
+  source: string;
+  deadline?: number | null;
+  name: string;
+  data: Json;
+}
+
+/** Anything that a message may hold. */
+export type Part = Text | Thinking | Refusal | ToolCall | ToolResult | Image | Document | Audio | Video | ServerToolCall | ServerToolResult | Opaque;
+
+/** A part is complete. */
+export interface PartEnd {
+  type: "part_end";
+  choice?: number;
+  index: number;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** A part starts: `part` holds what is known of it by now; increments follow. A part that comes whole has none. */
+export interface PartStart {
+  type: "part_start";
+  choice?: number;
+  index: number;
+  part: Part;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** The answer of `scheduler.pick`: one of the three. */
+export interface Pick {
+  /** An id. */
+  candidate?: string | null;
+  /** The id of a plugin that is a scheduler. */
+  delegate?: string | null;
+  /** Why nobody may serve the call. */
+  deny?: string | null;
+  retry_after?: number | null;
+}
+
+/** The candidates of a model. At most 64 of the eligible ones; where there are more, the least busy of a sample. */
+export interface Pool {
+  model: string;
+  /** Another number whenever candidates came, went or changed. */
+  revision: number;
+  /** How many are eligible. */
+  many: number;
+  /** Without `table`. */
+  eligible?: Row[];
+  /** With `table`: the eligible ones by id; the rest of each row stands in the table. */
+  live?: Live[];
+  /** With `table`: rows that are new or have changed since the plugin was told last. */
+  rows?: Row[];
+  /** With `table`: ids of candidates that are none any more. */
+  gone?: string[];
+  tried?: string[];
+}
+
+/** Who calls. */
+export interface Principal {
+  name: string;
+  tags?: string[];
+  allow?: Allow | null;
+  limits?: { [name: string]: number };
+}
+
+/** The answer to a challenge, and a challenge in turn. */
+export interface Proof {
+  /** HMAC-SHA256 of `plugin:` and the challenge, keyed with the secret, in hexadecimal digits (RFC 2104). */
+  proof: string;
+  /** For the host: its proof comes with `plugin.register`. */
+  challenge?: string;
+}
+
+/** A provider. With a `base_url` and without `execute` the host does all of it from this data. */
+export interface ProviderDeclared {
+  key: string;
+  /** Default: ["canonical"]. */
+  dialects?: string[];
+  /** Ids, or objects of `ModelInfo`. `discover`: of the host's own way; or of `model.for_auth` where the plugin has that. */
+  models?: (string | ModelInfo)[] | "discover";
+  patterns?: string[];
+  catalogue?: ModelInfo[];
+  base_url?: string | null;
+  /** The plugin answers its attempts (`executor.*`). Without a word: where there is no `base_url`. */
+  execute?: boolean | null;
+  auth?: AuthPlace | null;
+  key_optional?: boolean;
+  /** Objects of `Rule`. */
+  failures?: Rule[];
+  quota?: QuotaHeaders[];
+  flavours?: Flavour[];
+  continuity?: Continuity[];
+  /** Default: "both". */
+  streams?: "both" | "only" | "never";
+  /** Default: "any". */
+  serves?: "own_client" | "any";
+  headers?: { [name: string]: string };
+  paths?: { [name: string]: string };
+  query?: { [name: string]: string };
+  forward?: string[];
+  fallback?: boolean;
+}
+
+/** The answer of `model.register`. */
+export interface Providers {
+  providers?: ProviderDeclared[];
+  /** Further models of providers: a provider's key, and an id or an object of `ModelInfo`. */
+  models?: ([string, string | ModelInfo])[];
+}
+
+/** The answer of `auth.quota`. */
+export interface Quota {
+  windows?: QuotaWindow[];
+}
+
+/**
+ * The response headers in which a provider tells of windows of a quota, as data. Provisional.
+ *
+ * Names are in lower case and stand without their `prefix`. `{window}` stands for what tells one window from another.
+ */
+export interface QuotaHeaders {
+  /** What all of the names begin with; answers without such a header cost nothing. */
+  prefix: string;
+  /** Says the share that is used. */
+  used?: string | null;
+  /** What it says of a window that is used up: 100 where it counts in per cent. Default: 1.0. */
+  full?: number;
+  limit?: string | null;
+  /** Say the same in two figures. */
+  remaining?: string | null;
+  /** Say when the window begins anew: seconds, a duration, a Unix time or a date. The first that is there counts. Default: []. */
+  reset?: string | string[];
+  /** Says how long the window is: it is named by that, `5h`, where it is known. */
+  minutes?: string | null;
+  /** Says whether anything goes through, in the words of `rejected`. */
+  state?: string | null;
+  /** Default: "rejected". */
+  rejected?: string;
+  /** It fills up again little by little: the reset is when it is full, and there is more before. Never `spent`. */
+  refills?: boolean;
+  /** The windows that are meant; none for any. Default: []. */
+  only?: string[];
+  /** What a window is called, where its length is not known. Default: "{window}". */
+  name?: string;
+  /** Default: "credential". */
+  of?: "credential" | "credential_model";
+}
+
+/** One window of an account's quota. Provisional. */
+export interface QuotaWindow {
+  name: string;
+  /** Share, 0 to 1; more where a provider lets one go on. */
+  used?: number | null;
+  /** Unix time. */
+  resets_at?: number | null;
+  /** Nothing goes through before it resets. */
+  spent?: boolean;
+  /** Default: "credential". */
+  of?: "credential" | "credential_model";
+}
+
+/** `plugin.reconfigure`: another configuration. */
+export interface Reconfigure {
+  config?: { [name: string]: Json };
+}
+
+/** The answer of `auth.refresh`. */
+export interface Refreshed {
+  credential: CredentialAbout;
+}
+
+/** The model's own words for declining. */
+export interface Refusal {
+  type: "refusal";
+  text: string;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** `plugin.register`: the first request, answered with what the plugin is. */
+export interface Register {
+  schema_version: number;
+  host: HostAbout;
+  /** The id under which the configuration knows the plugin. */
+  plugin: string;
+  /** The plugin's section of the configuration, without what the host reads itself. */
+  config?: { [name: string]: Json };
+  limits: Bounds;
+  /** HMAC-SHA256 of `host:` and the plugin's challenge, keyed with the secret. */
+  proof?: string;
+}
+
+/** What `plugin.register` answers. */
+export interface Registration {
+  /** The version that the plugin was written for; a higher one than the host's is refused. */
+  schema_version: number;
+  plugin?: Identity;
+  /** The methods that the host may call, by name; of those with several parts, the first part's name is enough. */
+  hooks?: { [name: string]: HookDeclared | null };
+  /** `reconfigure`: takes another configuration while it runs (socket plugins). */
+  capabilities?: string[];
+  /** Requests at once; others wait for their turn. Without it 256. */
+  max_in_flight?: number | null;
+  /** Its place in the order where the operator says nothing. */
+  priority?: number | null;
+  /** A JSON Schema of its section, for editors and the check. */
+  config_schema?: { [name: string]: Json } | boolean | null;
+  /** What is wrong and keeps the plugin from nothing; listed. */
+  problems?: string[];
+  /** For `frontend_auth.authenticate`: false says that it has nobody to admit, and counts as no access rule. Default: true. */
+  has_rules?: boolean;
+  /** Schedulers that it may delegate to, by the name of the setting that says so. */
+  delegates?: { [name: string]: string };
+}
+
+/** An answer, or the beginning of a streamed one. */
+export interface Reply {
+  /** JSON. */
+  body?: Json;
+  body_text?: string | null;
+  body_base64?: string | null;
+  body_file?: string | null;
+  /** Default: "application/json". */
+  media_type?: string;
+  /** Default: 200. */
+  status?: number;
+  headers?: Pairs;
+  /** It is streamed: no body stands here. */
+  stream?: boolean;
+  /** The canonical answer; a plugin may give this instead of a body. */
+  response?: Response;
+  failure?: Failed | null;
+}
+
+/** One request to a model. */
+export interface Request {
+  model?: string;
+  /** Default: []. */
+  messages?: Message[];
+  /** Default: []. */
+  tools?: Tool[];
+  tool_choice?: ToolChoice | null;
+  parallel_tools?: boolean | null;
+  sampling?: Sampling;
+  thinking?: ThinkingConfig;
+  output?: Output;
+  stream?: boolean;
+  /** The caller asks for usage at the end of the stream, where its dialect leaves that to the caller. */
+  stream_usage?: boolean | null;
+  /** Whom the caller asks for, in the caller's own words. */
+  user?: string | null;
+  metadata?: { [name: string]: string };
+  service_tier?: string | null;
+  store?: boolean | null;
+  /** The id of a stored answer that this request goes on from. */
+  previous?: string | null;
+  cache_key?: string | null;
+  cache_retention?: string | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** A whole answer. */
+export interface Response {
+  id?: string;
+  model?: string;
+  /** Unix time, in seconds. */
+  created?: number | null;
+  /** Default: []. */
+  choices?: Choice[];
+  usage?: Usage | null;
+  service_tier?: string | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** Why a credential is passed over. */
+export interface Resting {
+  /** `''`: for all. */
+  model?: string;
+  cause: string;
+  /** Unix time. */
+  until: number;
+  message?: string;
+}
+
+/** Who speaks. `system` and `developer` texts stand among the messages, where they were said. */
+export type Role = "system" | "developer" | "user" | "assistant" | "tool";
+
+/** The answer of `model.route`. */
+export interface Route {
+  model?: string | null;
+  provider?: string | null;
+  /** The id of a plugin whose provider runs the call; `self` for one's own. */
+  executor?: string | null;
+  reason?: string;
+  otherwise?: Alternative[];
+}
+
+/** An HTTP route of a plugin's own. */
+export interface RouteDeclared {
+  /** Default: "GET". */
+  method?: string;
+  path: string;
+  /** Default: "client". */
+  access?: "client" | "admin" | "public";
+}
+
+/** The answer of `management.register`. */
+export interface Routes {
+  routes?: RouteDeclared[];
+}
+
+/** A candidate. */
+export interface Row {
+  id: string;
+  provider?: string;
+  credential?: string;
+  label?: string;
+  model?: string;
+  tier?: number;
+  /** Default: 1.0. */
+  weight?: number;
+  /** Default: "ok". */
+  health?: string;
+  in_flight?: number;
+  /** Seconds to the first byte. */
+  latency?: number | null;
+  /** Unix time. */
+  last_used?: number;
+  quota?: QuotaWindow[];
+}
+
+/** The error of a JSON-RPC response (JSON-RPC 2.0, section 5.1). */
+export interface RpcError {
+  code: number;
+  message?: string;
+  data?: Fault | null;
+}
+
+/**
+ * One row of a provider's table of failures. A rule fits when everything that it names fits; the first that fits decides.
+ *
+ * A user may add rules in the configuration; they stand before the provider's own. Of what says until when the cause lasts, the
+ * field that is named first here goes before the rest; where none says anything, `Retry-After`, the words of the body and the
+ * limits of the answer do.
+ */
+export interface Rule {
+  cause: Cause;
+  /** HTTP statuses to which the rule applies; None for any. */
+  status?: number | number[] | null;
+  /** Regular expression that must match the error's whole code or its whole type, as the dialect reads them. */
+  code?: string | null;
+  /** Regular expression to be found anywhere in the error body's text, without regard to case. */
+  match?: string | null;
+  /** Regular expressions to be found in response headers, by their names. */
+  headers?: { [name: string]: string };
+  blame?: Blame | null;
+  help?: Help | null;
+  /** Response header that says when the cause ends: seconds, a duration such as `6m0s`, or a date. */
+  until_header?: string | null;
+  /** Regular expression whose one group finds the same in the error body: `"resets_at": *(\d+)`. */
+  until_match?: string | null;
+  /** The turn of the calendar at which the cause ends: `daily 00:00 America/Los_Angeles`, `monthly 00:00 UTC`. */
+  resets?: string | null;
+  /** How long the cause lasts, where nothing before says it. */
+  retry_after?: number | null;
+  /** Regular expression whose one group finds in the error body where an account's owner must go. None: the first link in it. */
+  link?: string | null;
+}
+
+/** Params of `command_line.execute`. */
+export interface RunCommand {
+  command: string;
+  arguments?: string[];
+}
+
+/** How a credential is. */
+export interface Runtime {
+  id: string;
+  /** Default: "ok". */
+  state?: string;
+  in_flight?: number;
+  latency?: number | null;
+  last_used?: number;
+  resting?: Resting[];
+  quota?: QuotaWindow[];
+}
+
+/** How the answer is drawn. None leaves a setting to the provider. */
+export interface Sampling {
+  temperature?: number | null;
+  top_p?: number | null;
+  top_k?: number | null;
+  min_p?: number | null;
+  frequency_penalty?: number | null;
+  presence_penalty?: number | null;
+  seed?: number | null;
+  /** Most tokens of the answer, thinking included. */
+  max_tokens?: number | null;
+  /** Default: []. */
+  stop?: string[];
+  /** How many answers. */
+  n?: number | null;
+  logprobs?: boolean | null;
+  top_logprobs?: number | null;
+  logit_bias?: { [name: string]: number } | null;
+}
+
+/** The provider ran a tool of its own, such as a web search: what was asked of it. */
+export interface ServerToolCall {
+  type: "server_tool_call";
+  id?: string | null;
+  name: string;
+  /** JSON text. */
+  arguments?: string;
+  status?: string | null;
+  cache?: Cache | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** What a tool of the provider's own gave back. */
+export interface ServerToolResult {
+  type: "server_tool_result";
+  call_id?: string | null;
+  name: string;
+  /** JSON text. */
+  content?: string;
+  is_error?: boolean;
+  cache?: Cache | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** `plugin.shutdown`: finish, answer, and end. */
+export interface Shutdown {
+  /** Seconds until the process is stopped. */
+  grace: number;
+}
+
+/** An opaque proof or encrypted state that a provider gave and wants back unchanged. */
+export interface Signature {
+  value: string;
+  /** Whose it is: the family of models that can read it. */
+  family: string;
+  /** The credential that it was minted for, where known. Provisional. */
+  origin?: string | null;
+}
+
+/** The signature of a part. */
+export interface SignatureDelta {
+  type: "signature";
+  choice?: number;
+  index: number;
+  signature: Signature;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** Where the bytes of an image, document, audio or video are: exactly one of the three is given. */
+export interface Source {
+  url?: string | null;
+  /** Standard base64 (RFC 4648, section 4), with padding. */
+  data?: string | null;
+  /** An id that a provider minted for an uploaded file. */
+  file_id?: string | null;
+  media_type?: string | null;
+}
+
+/** The answer of `auth.register`: the names of the plugin's sources of credentials. */
+export interface Sources {
+  sources?: string[];
+}
+
+/** Params of `host.state.add`. */
+export interface StateAdd {
+  /** The id of the host's request, also of one that opened a stream which is not over. Without it: on the plugin's own account. */
+  for?: number | string | null;
+  key: string;
+  /** Default: 1. */
+  n?: number;
+  maximum?: number | null;
+  ttl?: number | null;
+}
+
+/** Params of `host.state.get` and `delete`. */
+export interface StateKey {
+  /** The id of the host's request, also of one that opened a stream which is not over. Without it: on the plugin's own account. */
+  for?: number | string | null;
+  key: string;
+}
+
+/** Params of `host.state.set`. */
+export interface StateSet {
+  /** The id of the host's request, also of one that opened a stream which is not over. Without it: on the plugin's own account. */
+  for?: number | string | null;
+  key: string;
+  value?: string | null;
+  value_base64?: string | null;
+  ttl?: number | null;
+  if_absent?: boolean;
+}
+
+/** The counter's new value; null where it would have passed the maximum. */
+export interface StateSum {
+  value: number | null;
+}
+
+/** A value: text or, where it is not UTF-8, base64; neither where there is none. */
+export interface StateValue {
+  value?: string | null;
+  value_base64?: string | null;
+}
+
+/** Whether it was set. */
+export interface StateWasSet {
+  set: boolean;
+}
+
+/** The answer broke off. Nothing follows. */
+export interface StreamError {
+  type: "error";
+  error: Error;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** Words. */
+export interface Text {
+  type: "text";
+  text: string;
+  /** Default: []. */
+  citations?: Citation[];
+  signature?: Signature | null;
+  cache?: Cache | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** More words of a `Text` or `Refusal` part. */
+export interface TextDelta {
+  type: "text";
+  choice?: number;
+  index: number;
+  text: string;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** What a model thought before it answered: in the open, as a summary, signed, or encrypted. */
+export interface Thinking {
+  type: "thinking";
+  text?: string;
+  /** Paragraphs of a summary, where the provider gives that instead of or beside the thoughts. Default: []. */
+  summary?: string[];
+  signature?: Signature | null;
+  /** Encrypted thoughts that nobody but the provider can read. */
+  redacted?: Signature | null;
+  id?: string | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** How much a model should think, and how much of that it should show. */
+export interface ThinkingConfig {
+  mode?: "on" | "off" | "auto" | null;
+  /** A level by name: `none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`. */
+  effort?: string | null;
+  /** Most tokens of thought. */
+  budget?: number | null;
+  /** How thoughts are shown: `auto`, `concise`, `detailed`, `none`. */
+  summary?: string | null;
+}
+
+/** More of a `Thinking` part: thoughts, or where `summary` is a number, that paragraph of the summary. */
+export interface ThinkingDelta {
+  type: "thinking";
+  choice?: number;
+  index: number;
+  text: string;
+  summary?: number | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** How a model can be told to think. One without levels and budget does not think. */
+export interface ThinkingSupport {
+  /** The levels that it takes by name. Default: []. */
+  levels?: string[];
+  /** Least tokens of thought; None where it takes no budget. */
+  min?: number | null;
+  max?: number | null;
+  /** It can be told not to think. Default: true. */
+  off?: boolean;
+  /** It can be left to decide by itself. Default: true. */
+  dynamic?: boolean;
+}
+
+/** Limits on waiting, in seconds. */
+export interface Times {
+  connect?: number | null;
+  first_byte?: number | null;
+  idle?: number | null;
+  total?: number | null;
+}
+
+/** A token and how likely it was. */
+export interface TokenChance {
+  token: string;
+  logprob: number;
+  bytes?: number[] | null;
+}
+
+/** One token of the answer, how likely it was, and the likeliest ones in its place. */
+export interface TokenLogprob {
+  token: string;
+  logprob: number;
+  bytes?: number[] | null;
+  /** Default: []. */
+  top?: TokenChance[];
+}
+
+/**
+ * A tool that the model may use.
+ *
+ * `function` takes a JSON object; `custom` takes free text, bound by a grammar where one is given;
+ * `hosted` is run by the provider, and `name` is its type there.
+ */
+export interface Tool {
+  name: string;
+  /** Default: "function". */
+  kind?: "function" | "custom" | "hosted";
+  description?: string | null;
+  /** JSON Schema of a function's arguments. */
+  parameters?: { [name: string]: Json } | null;
+  /** Arguments must follow the schema to the letter. */
+  strict?: boolean | null;
+  grammar?: string | null;
+  /** `lark` or `regex`. */
+  grammar_syntax?: string | null;
+  namespace?: string | null;
+  /** For hosted tools: the dialect whose provider runs it. */
+  dialect?: string | null;
+  /** For hosted tools: their settings, in that dialect's words. */
+  config?: { [name: string]: Json };
+  /** For hosted tools that search the web: what is asked of them, so that another dialect's search can stand in. */
+  search?: WebSearch | null;
+  cache?: Cache | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** The model asks for a tool of the caller's to be run. */
+export interface ToolCall {
+  type: "tool_call";
+  id: string;
+  name: string;
+  /** JSON text of an object for a function, as the model wrote it; free text for a custom tool. */
+  arguments?: string;
+  /** Default: "function". */
+  kind?: "function" | "custom";
+  namespace?: string | null;
+  signature?: Signature | null;
+  /** The id of the item that carries the call, where a dialect has one beside the call's. */
+  item_id?: string | null;
+  cache?: Cache | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** Whether the model may, must or must not use tools. */
+export interface ToolChoice {
+  /** Default: "auto". */
+  mode?: "auto" | "none" | "required" | "named" | "allowed";
+  /** For `named` the one tool to use; for `allowed` those that may be used. Default: []. */
+  names?: string[];
+  /** Default: "function". */
+  kind?: "function" | "custom" | "hosted";
+  /** For `allowed`: one of them must be used. */
+  required?: boolean;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** What a tool of the caller's gave back. */
+export interface ToolResult {
+  type: "tool_result";
+  call_id: string;
+  name?: string | null;
+  /** Default: []. */
+  parts?: (Text | Image | Document | Audio | Video | Opaque)[];
+  is_error?: boolean;
+  /** Default: "function". */
+  kind?: "function" | "custom";
+  item_id?: string | null;
+  cache?: Cache | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** Params of `request.translate` and `response.translate`: a whole body. */
+export interface Translate {
+  /** JSON. */
+  body?: Json;
+  body_text?: string | null;
+  body_base64?: string | null;
+  body_file?: string | null;
+  /** Default: "application/json". */
+  media_type?: string;
+  source: string;
+  target: string;
+  /** The call's id. */
+  call: string;
+  deadline?: number | null;
+}
+
+/** Params of `response.translate.event`, and without events of `response.translate.close`. */
+export interface TranslateEvents {
+  stream: string;
+  events?: Item[];
+  deadline?: number | null;
+}
+
+/** Params of `response.translate.open`. */
+export interface TranslateOpen {
+  source: string;
+  target: string;
+  call: string;
+  stream: string;
+  deadline?: number | null;
+}
+
+/** A body in the other dialect. */
+export interface Translated {
+  /** JSON. */
+  body?: Json;
+  body_text?: string | null;
+  body_base64?: string | null;
+  body_file?: string | null;
+  /** Default: "application/json". */
+  media_type?: string;
+  losses?: Loss[];
+}
+
+/** Events in the client's dialect. */
+export interface TranslatedEvents {
+  events?: Item[];
+  losses?: Loss[];
+}
+
+/** The answer of `translate.register`. */
+export interface Translators {
+  pairs?: Pair[];
+}
+
+/** Tokens that a call cost. */
+export interface Usage {
+  /** All tokens of the request, cached ones included. */
+  input?: number;
+  /** All tokens of the answer, thinking included. */
+  output?: number;
+  /** Of the output: thought. */
+  thinking?: number;
+  /** Of the input: read from the provider's cache. */
+  cache_read?: number;
+  /** Of the input: written to the provider's cache. */
+  cache_write?: number;
+  audio_input?: number;
+  audio_output?: number;
+  accepted_prediction?: number;
+  rejected_prediction?: number;
+  /** The provider's own total, where it differs from input plus output. */
+  total?: number | null;
+  /** Who counted: the provider; the host, by estimate; nobody. Default: "upstream". */
+  source?: "upstream" | "estimated" | "absent";
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** What the call cost so far; the last one counts. */
+export interface UsageDelta {
+  type: "usage";
+  usage: Usage;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** Moving pictures. */
+export interface Video {
+  type: "video";
+  source: Source;
+  cache?: Cache | null;
+  extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** A search of the web that the provider runs, in words that several dialects share. */
+export interface WebSearch {
+  /** Nothing else is searched; empty for everything. Default: []. */
+  allowed_domains?: string[];
+  /** Default: []. */
+  blocked_domains?: string[];
+  /** Most searches for one answer. */
+  max_uses?: number | null;
+  /** How much of what is found the model is shown: `low`, `medium`, `high`. */
+  context?: string | null;
+  /** About where the user is: `city`, `region`, `country` (two letters), `timezone`. */
+  location?: { [name: string]: string };
+}
+
+/** What every request to the host may say: in which request of the host's it is made. It ends with that one. */
+export interface Within {
+  /** The id of the host's request, also of one that opened a stream which is not over. Without it: on the plugin's own account. */
+  for?: number | string | null;
+}
+
+/** What the host asks of a plugin. */
+export interface HostMethods {
+  /** Over a socket with a secret, before all else: prove that you know it. */
+  "plugin.challenge": { params: Challenge; result: Proof };
+  /** The first request: say who you are and in what you take part. */
+  "plugin.register": { params: Register; result: Registration };
+  /** Take another configuration. Only with the capability `reconfigure`. */
+  "plugin.reconfigure": { params: Reconfigure; result: null };
+  /** Finish what is in flight, answer this, and end. */
+  "plugin.shutdown": { params: Shutdown; result: null };
+  /** Say who calls; null: not mine. */
+  "frontend_auth.authenticate": { params: OnCall; result: Authenticated | null };
+  /** Decide where a call goes; null: no opinion. */
+  "model.route": { params: OnCall; result: Route | null };
+  /** Change the client's request, or answer it; null: unchanged. */
+  "request.intercept_before": { params: OnCall; result: Change | null };
+  /** Choose who serves the next attempt; null: the host chooses. */
+  "scheduler.pick": { params: OnPick; result: Pick | null };
+  /** Change one attempt's request before it is translated. */
+  "request.intercept_after": { params: OnAttempt; result: Change | null };
+  /** Turn a request's body into the upstream's dialect. */
+  "request.translate": { params: Translate; result: Translated };
+  /** Change the translated request, in the upstream's dialect. */
+  "request.normalize": { params: OnAttempt; result: Change | null };
+  /** Change the upstream's answer before it is translated. */
+  "response.normalize": { params: OnAttemptReply; result: Change | null };
+  /** Turn a whole answer into the client's dialect. */
+  "response.translate": { params: Translate; result: Translated };
+  /** Begin to translate a streamed answer. */
+  "response.translate.open": { params: TranslateOpen; result: null };
+  /** Translate events of a stream. */
+  "response.translate.event": { params: TranslateEvents; result: TranslatedEvents };
+  /** The stream is over: say what is missing. */
+  "response.translate.close": { params: TranslateEvents; result: TranslatedEvents };
+  /** Change a whole answer, in the client's dialect. */
+  "response.intercept_after": { params: OnCallReply; result: Change | null };
+  /** Say whether you want the events of a stream. */
+  "response.intercept_stream_chunk.open": { params: OpenStream; result: Handle | null };
+  /** Keep, replace, drop or add events, or end the stream. Also for streams that `response.normalize` asked for. */
+  "response.intercept_stream_chunk.event": { params: OnEvents; result: EventAnswers | null };
+  /** The stream ends: add what is to stand before. */
+  "response.intercept_stream_chunk.close": { params: CloseStream; result: Closing | null };
+  /** Learn what came of a call. */
+  "request.complete": { params: OnComplete; result: null };
+  /** Learn what an attempt cost. */
+  "usage.handle": { params: OnUsage; result: null };
+  /** Name your providers, and further models of others. */
+  "model.register": { params: Nothing; result: Providers };
+  /** Say which models a credential may call. */
+  "model.for_auth": { params: ForAuth; result: Models };
+  /** Answer an attempt with a whole answer. */
+  "executor.execute": { params: Execute; result: Reply };
+  /** Answer an attempt with a stream. */
+  "executor.execute_stream": { params: ExecuteStream; result: Reply };
+  /** Answer an attempt to count tokens. */
+  "executor.count_tokens": { params: Execute; result: Reply };
+  /** Answer an attempt to read, change or delete a resource. */
+  "executor.http_request": { params: Execute; result: Reply };
+  /** Name your sources of credentials. Needs a grant. */
+  "auth.register": { params: Nothing; result: Sources };
+  /** Return all credentials of a source. */
+  "auth.load": { params: OnSource; result: Credentials };
+  /** Read one stored file; null: not mine. */
+  "auth.parse": { params: Parse; result: Credentials | null };
+  /** Start a login. */
+  "auth.login.start": { params: LoginStart; result: LoginStep };
+  /** Say whether a login is done. */
+  "auth.login.poll": { params: LoginPoll; result: LoginStep };
+  /** Return a credential with a fresh secret. */
+  "auth.refresh": { params: OnCredential; result: Refreshed };
+  /** Return the windows of an account's quota. */
+  "auth.quota": { params: OnCredential; result: Quota };
+  /** Name the pairs of dialects that you translate between. */
+  "translate.register": { params: Nothing; result: Translators };
+  /** Name your HTTP routes. */
+  "management.register": { params: Nothing; result: Routes };
+  /** Answer a request of one of your routes. */
+  "management.handle": { params: OnRoute; result: Reply };
+  /** Name your commands. */
+  "command_line.register": { params: Nothing; result: Commands };
+  /** Run a command. */
+  "command_line.execute": { params: RunCommand; result: CommandDone };
+}
+
+/** What a plugin asks of the host. */
+export interface PluginMethods {
+  /** About the host, and the plugin's own id. */
+  "host.info": { params: Within; result: HostInfo };
+  /** Write to the host's log, under the plugin's name. */
+  "host.log": { params: Log; result: null };
+  /** Send a request through the host's connections; the answer comes whole. */
+  "host.http.request": { params: HttpAsk; result: HttpAnswer };
+  /** Send a request; the answer's body comes as a stream. */
+  "host.http.stream": { params: HttpStream; result: HttpAnswer };
+  /** Make a call and get its whole answer. */
+  "host.model.execute": { params: ModelAsk; result: Reply };
+  /** Make a call and get its answer as a stream. */
+  "host.model.execute_stream": { params: ModelStream; result: null };
+  /** The models that can be called now. */
+  "host.models.list": { params: Within; result: Models };
+  /** Read a value of the plugin's own. */
+  "host.state.get": { params: StateKey; result: StateValue };
+  /** Set a value. */
+  "host.state.set": { params: StateSet; result: StateWasSet };
+  /** Add to a counter. */
+  "host.state.add": { params: StateAdd; result: StateSum };
+  /** Forget a value. */
+  "host.state.delete": { params: StateKey; result: null };
+  /** All credentials, without their keys. */
+  "host.auth.list": { params: Within; result: Credentials };
+  /** One credential; with its key only for those with a grant and the need. */
+  "host.auth.get": { params: AuthGet; result: CredentialAbout };
+  /** How a credential is: in flight, resting, quota. */
+  "host.auth.get_runtime": { params: AuthGet; result: Runtime };
+  /** Keep credentials. Needs a grant. */
+  "host.auth.save": { params: AuthSave; result: null };
+}
+
+/** What either side tells the other, without an answer. */
+export interface Notifications {
+  /** The next items of a stream, from who answers it. */
+  "stream.item": { params: Items };
+  /** A stream is over. */
+  "stream.end": { params: EndOfStream };
+  /** So many items more may be sent, from who reads a stream. */
+  "stream.credit": { params: Credit };
+  /** The answer to a request is not waited for any more. */
+  "$/cancel": { params: Cancel };
+}
+
+/** Everything that is sent, by name. */
+export interface Methods extends HostMethods, PluginMethods, Notifications {}
+
+export type Params<M extends keyof Methods> = Methods[M]["params"];
+export type Result<M extends keyof Methods> = Methods[M] extends { result: infer R } ? R : never;
+export type Id = number | string;
+
+export interface RpcRequest<M extends keyof Methods> {
+  jsonrpc: "2.0";
+  id: Id;
+  method: M;
+  params: Params<M>;
+}
+export interface RpcNotification<M extends keyof Methods> {
+  jsonrpc: "2.0";
+  method: M;
+  params: Params<M>;
+}
+export interface RpcResult<M extends keyof Methods> {
+  jsonrpc: "2.0";
+  id: Id;
+  result: Result<M>;
+}
+export interface RpcFailure {
+  jsonrpc: "2.0";
+  id: Id;
+  error: RpcError;
+}
+
+/** Answers of a plugin, by the methods that it takes part in: what a dispatcher needs. */
+export type Handlers = {
+  [M in keyof HostMethods]?: (params: Params<M>, id: Id) => Result<M> | Promise<Result<M>>;
+};
+
+/** The codes of errors. */
+export type ErrorCode =
+  /** What came is no JSON. */
+  | -32700
+  /** What came is no request; or more was sent on a stream than there was credit for. */
+  | -32600
+  /** There is no such method. To `response.intercept_stream_chunk.close`: nothing to add. */
+  | -32601
+  /** The params are not those of the method; or `for` names a request that is over. */
+  | -32602
+  /** The program that was asked is at fault. */
+  | -32603
+  /** A call failed; `data` says how. */
+  | -32000
+  /** The operator has not granted it. */
+  | -32001
+  /** Too many requests at once. */
+  | -32003
+  /** The request was cancelled. */
+  | -32800;
