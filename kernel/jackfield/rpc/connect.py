@@ -36,4 +36,7 @@ async def connect(
     callbacks = Callbacks(host)
     supervisor = Supervisor(ChildCarrier(program), register, callbacks.serve, host.log)
     said = await supervisor.start()
-    return Bridge(plugin, said, supervisor.channel, deadline), supervisor
+    bridge = Bridge(plugin, said, supervisor.channel, deadline)
+    if "start" in said.capabilities:
+        bridge.start = supervisor.begin
+    return bridge, supervisor
