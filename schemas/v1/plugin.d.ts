@@ -311,9 +311,9 @@ export interface Commands {
 export interface Continuity {
   /** The upstream dialects in which that can be said. */
   dialects: string[];
-  /** Fields of the body for it. Default: []. */
+  /** Fields of the body for it. */
   body?: ((string | number)[])[];
-  /** Headers for it. Default: []. */
+  /** Headers for it. */
   headers?: string[];
   /** Where the provider says so: a URL. */
   source?: string;
@@ -518,7 +518,7 @@ export interface Flavour {
   source?: string;
   /** Upstream names of the models for which it holds, with `*` for any text. Default: "*". */
   models?: string | string[];
-  /** Models for which it does not hold although `models` fits. Default: []. */
+  /** Models for which it does not hold although `models` fits. */
   excluded?: string | string[];
   /** The upstream dialect in which it holds; None: in any. */
   dialect?: string | null;
@@ -533,7 +533,7 @@ export interface Flavour {
    * all of them accept.
    */
   accept?: string[] | null;
-  /** Fields that are taken out. Default: []. */
+  /** Fields that are taken out. */
   drop?: string[];
   /** Fields that bear another name: the path to the new last name. Where one of that name is there already, the old is dropped. */
   rename?: { [name: string]: string };
@@ -776,7 +776,6 @@ export interface Loss {
 /** One turn's words of one speaker. */
 export interface Message {
   role: Role;
-  /** Default: []. */
   parts?: Part[];
   /** The speaker's own name, where several speak in one role. */
   name?: string | null;
@@ -817,21 +816,19 @@ export interface ModelInfo {
   owner?: string | null;
   /** Unix time, in seconds. */
   created?: number | null;
-  /** The dialects in which it can be called upstream, where they differ from the provider's. Default: []. */
+  /** The dialects in which it can be called upstream, where they differ from the provider's. */
   dialects?: string[];
-  /** `generate`, `embed` ...; empty for any. Default: []. */
+  /** `generate`, `embed` ...; empty for any. */
   operations?: string[];
   /** Most tokens of input and output together. */
   context?: number | null;
   /** Most tokens of output. */
   max_output?: number | null;
-  /** Default: []. */
   input_modalities?: string[];
-  /** Default: []. */
   output_modalities?: string[];
   /** None: not known. */
   thinking?: ThinkingSupport | null;
-  /** Service tiers. Default: []. */
+  /** Service tiers. */
   tiers?: string[];
   /** US dollars for a million tokens, by kind: `input`, `output`, `cache_read`, `cache_write`. */
   prices?: { [name: string]: number };
@@ -1037,7 +1034,7 @@ export interface Output {
   description?: string | null;
   strict?: boolean | null;
   verbosity?: string | null;
-  /** `text`, `audio`, `image`; empty for the provider's default. Default: []. */
+  /** `text`, `audio`, `image`; empty for the provider's default. */
   modalities?: string[];
   voice?: string | null;
   audio_format?: string | null;
@@ -1182,7 +1179,7 @@ export interface QuotaHeaders {
   limit?: string | null;
   /** Say the same in two figures. */
   remaining?: string | null;
-  /** Say when the window begins anew: seconds, a duration, a Unix time or a date. The first that is there counts. Default: []. */
+  /** Say when the window begins anew: seconds, a duration, a Unix time or a date. The first that is there counts. */
   reset?: string | string[];
   /** Says how long the window is: it is named by that, `5h`, where it is known. */
   minutes?: string | null;
@@ -1192,7 +1189,7 @@ export interface QuotaHeaders {
   rejected?: string;
   /** It fills up again little by little: the reset is when it is full, and there is more before. Never `spent`. */
   refills?: boolean;
-  /** The windows that are meant; none for any. Default: []. */
+  /** The windows that are meant; none for any. */
   only?: string[];
   /** What a window is called, where its length is not known. Default: "{window}". */
   name?: string;
@@ -1290,9 +1287,7 @@ export interface Reply {
 /** One request to a model. */
 export interface Request {
   model?: string;
-  /** Default: []. */
   messages?: Message[];
-  /** Default: []. */
   tools?: Tool[];
   tool_choice?: ToolChoice | null;
   parallel_tools?: boolean | null;
@@ -1320,7 +1315,6 @@ export interface Response {
   model?: string;
   /** Unix time, in seconds. */
   created?: number | null;
-  /** Default: []. */
   choices?: Choice[];
   usage?: Usage | null;
   service_tier?: string | null;
@@ -1451,7 +1445,6 @@ export interface Sampling {
   seed?: number | null;
   /** Most tokens of the answer, thinking included. */
   max_tokens?: number | null;
-  /** Default: []. */
   stop?: string[];
   /** How many answers. */
   n?: number | null;
@@ -1579,7 +1572,6 @@ export interface StreamError {
 export interface Text {
   type: "text";
   text: string;
-  /** Default: []. */
   citations?: Citation[];
   signature?: Signature | null;
   cache?: Cache | null;
@@ -1599,7 +1591,7 @@ export interface TextDelta {
 export interface Thinking {
   type: "thinking";
   text?: string;
-  /** Paragraphs of a summary, where the provider gives that instead of or beside the thoughts. Default: []. */
+  /** Paragraphs of a summary, where the provider gives that instead of or beside the thoughts. */
   summary?: string[];
   signature?: Signature | null;
   /** Encrypted thoughts that nobody but the provider can read. */
@@ -1631,7 +1623,7 @@ export interface ThinkingDelta {
 
 /** How a model can be told to think. One without levels and budget does not think. */
 export interface ThinkingSupport {
-  /** The levels that it takes by name. Default: []. */
+  /** The levels that it takes by name. */
   levels?: string[];
   /** Least tokens of thought; None where it takes no budget. */
   min?: number | null;
@@ -1662,7 +1654,6 @@ export interface TokenLogprob {
   token: string;
   logprob: number;
   bytes?: number[] | null;
-  /** Default: []. */
   top?: TokenChance[];
 }
 
@@ -1716,7 +1707,7 @@ export interface ToolCall {
 export interface ToolChoice {
   /** Default: "auto". */
   mode?: "auto" | "none" | "required" | "named" | "allowed";
-  /** For `named` the one tool to use; for `allowed` those that may be used. Default: []. */
+  /** For `named` the one tool to use; for `allowed` those that may be used. */
   names?: string[];
   /** Default: "function". */
   kind?: "function" | "custom" | "hosted";
@@ -1730,7 +1721,6 @@ export interface ToolResult {
   type: "tool_result";
   call_id: string;
   name?: string | null;
-  /** Default: []. */
   parts?: (Text | Image | Document | Audio | Video | Opaque)[];
   is_error?: boolean;
   /** Default: "function". */
@@ -1835,9 +1825,8 @@ export interface Video {
 
 /** A search of the web that the provider runs, in words that several dialects share. */
 export interface WebSearch {
-  /** Nothing else is searched; empty for everything. Default: []. */
+  /** Nothing else is searched; empty for everything. */
   allowed_domains?: string[];
-  /** Default: []. */
   blocked_domains?: string[];
   /** Most searches for one answer. */
   max_uses?: number | null;

@@ -71,7 +71,8 @@ class Schemas:
         made = dict(self.of(hint))
         default = field.default_factory() if field.default_factory in (list, dict, set) else field.default
         if default not in (msgspec.NODEFAULT, msgspec.UNSET) and not isinstance(default, msgspec.Struct):
-            made["default"] = msgspec.to_builtins(default, enc_hook=as_written)
+            plain = msgspec.to_builtins(default, enc_hook=as_written)
+            made["default"] = list(plain) if isinstance(plain, tuple) else plain
         return {**made, "description": description} if description else made
 
     def _value(self, own: Schema) -> Schema:

@@ -13,7 +13,7 @@ import msgspec
 from jackfield.api import Seconds, Secret, Size
 from jackfield.cli.json_schema import DIALECT, Schema, Schemas
 from jackfield.cli.options import loaded, plugin_option
-from jackfield.cli.rpc_schemas import files, openrpc
+from jackfield.cli.rpc_schemas import changes, files, openrpc
 from jackfield.plugins import Plugin
 from jackfield.settings import Config, PluginSettings
 
@@ -54,15 +54,26 @@ def config_command(write: Path | None, files: tuple[Path, ...]) -> None:
 
 @schema.command("rpc")
 @click.option("--write", type=click.Path(path_type=Path), help="Write all schemas and types to this folder.")
-def rpc_command(write: Path | None) -> None:
+@click.option("--against", type=click.Path(path_type=Path), help="Name what breaks plugins since the schemas in this folder.")
+def rpc_command(write: Path | None, against: Path | None) -> None:
     """Print the protocol of plugins out of process as an OpenRPC document."""
-    if write is None:
-        click.echo(files.to_json(openrpc.document()), nl=False)
-        return
+    document = openrpc.document()
+    if against is not None and (broken := changes.breaking_changes(_earlier(against), document)):
+        raise SystemExit("\n".join(broken))
     try:
-        files.write(write, files.files(config_schema(loaded({}, ()).plugins)))
+        if write is not None:
+            files.write(write, files.files(config_schema(loaded({}, ()).plugins)))
     except OSError as fault:
         raise SystemExit(f"{fault.filename or write}: cannot be written: {fault.strerror or fault}") from None
+    if write is None and against is None:
+        click.echo(files.to_json(document), nl=False)
+
+
+def _earlier(folder: Path) -> dict[str, Any]:
+    try:
+        return files.read(folder)
+    except (OSError, ValueError) as fault:
+        raise SystemExit(f"{folder}: no schemas of the protocol are there: {fault}") from None
 
 
 def config_schema(plugins: Sequence[Plugin]) -> Schema:

@@ -15,7 +15,7 @@ from jackfield.cli.rpc_schemas.definitions import described, message_schema, poi
 def files(config: Schema) -> dict[str, str]:
     """Return the texts of all files, by their paths within the folder. `config` is the schema of the configuration."""
     definitions, methods = described()
-    made: dict[str, Any] = {"openrpc.json": openrpc.document(), "config.json": config}
+    made: dict[str, Any] = {openrpc.FILE: openrpc.document(), "config.json": config}
     made["message.json"] = pointed(message_schema(), "structs/{}.json")
     for name, schema in definitions.items():
         made[f"structs/{name}.json"] = {"$schema": DIALECT, "title": name, **pointed(schema, "{}.json")}
@@ -54,11 +54,19 @@ def write(folder: Path, texts: Mapping[str, str]) -> None:
 def stale(folder: Path, texts: Mapping[str, str]) -> list[Path]:
     """Return the files in a folder that were made once and that nothing makes any more. Of a folder that is not ours, none."""
     try:
-        ours = json.loads((folder / "openrpc.json").read_bytes())["info"]["title"] == openrpc.TITLE
-    except (OSError, ValueError, TypeError, KeyError):
+        read(folder)
+    except (OSError, ValueError):
         return []
     there = (path for part in ("methods", "structs") for path in folder.glob(f"{part}/*.json"))
-    return sorted(path for path in there if ours and path.relative_to(folder).as_posix() not in texts)
+    return sorted(path for path in there if path.relative_to(folder).as_posix() not in texts)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return the OpenRPC document that was written to a folder. Raises `OSError` or `ValueError` where there is none of ours."""
+    made = json.loads((folder / openrpc.FILE).read_bytes())
+    if not isinstance(made, dict) or not isinstance(info := made.get("info"), dict) or info.get("title") != openrpc.TITLE:
+        raise ValueError(f"{openrpc.FILE} is of something else")
+    return made
 
 
 def _write(target: Path, text: str) -> None:

@@ -6,6 +6,7 @@ from jackfield.cli.json_schema import Schema
 from jackfield.cli.rpc_schemas.definitions import ERRORS, Described, described, pointed
 from jackfield.rpc.wire import SCHEMA_VERSION
 
+FILE: Final = "openrpc.json"
 TITLE: Final = "Plugins out of process"
 _COMPONENTS: Final = "#/components/schemas/{}"
 _ABOUT: Final = """\
