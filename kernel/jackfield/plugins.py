@@ -193,9 +193,6 @@ async def _try_to_load(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugi
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise
     except BaseException as fault:  # noqa: BLE001 (a plugin may raise anything at all, `SystemExit` included)
-        if isinstance(fault, Refused) and fault.problems:
-            plugin.fail("\n".join(f"{plugin.config_path}{'.' if where else ''}{where}: {what}" for where, what in fault.problems))
-            return
         kind = "" if isinstance(fault, pluggy.PluginValidationError | Refused) else f"{type(fault).__name__}: "
         plugin.fail(f"plugin {plugin.id!r}: {kind}{' '.join(str(fault).split()) or 'no message'}")
 
@@ -203,7 +200,8 @@ async def _try_to_load(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugi
 async def _load_one(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin], Host], specs: pluggy.PluginManager) -> None:
     home = _imported(plugin)
     if isinstance(home, Program):
-        plugin.object, program = await connect(home, plugin.section, host_for(plugin), partial(_deadline, plugin, loaded))
+        deadline, granted = partial(_deadline, plugin, loaded), plugin.named is not None
+        plugin.object, program = await connect(home, plugin.section, host_for(plugin), deadline, granted)
         plugin.parts.push_async_callback(program.close)
         plugin.version = plugin.object.__version__ or plugin.version
         plugin.problems += [f"{plugin.config_path}: {problem}" for problem in plugin.object.problems]

@@ -91,6 +91,8 @@ class Provider:
     """What its errors mean; the first rule that fits decides."""
     quota: Sequence[QuotaHeaders] = ()
     """Which headers of its answers tell of windows of an account's quota."""
+    counts: bool | None = None
+    """It is asked to count tokens, whatever its dialect; False: the host estimates. None: where its dialect has a route for that."""
     streams: Streams = "both"
     serves: Serves = "any"
     timeouts: Timeouts | None = None

@@ -4,8 +4,8 @@ The kernel orders, guards and times them as it does those of any plugin. What a 
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
@@ -22,7 +22,6 @@ from jackfield.api import (
     End,
     Event,
     HookOptions,
-    NotDecoded,
     Outcome,
     Pick,
     Pool,
@@ -37,29 +36,33 @@ from jackfield.api import (
     failure,
 )
 from jackfield.rpc import forms, wire
-from jackfield.rpc.channel import NO_METHOD, Channel, RpcFault, fault_of
+from jackfield.rpc.channel import NO_METHOD, Channel, Inlet, RpcFault, fault_of
 from jackfield.rpc.methods import BY_NAME
 from jackfield.rpc.pools import Table
 
 _DECODERS: Final = {name: msgspec.json.Decoder(m.result).decode for name, m in BY_NAME.items() if m.result is not None}
 _NOTHING: Final[forms.Needs] = frozenset()
-_REMEMBERED: Final = 256
-"""Events of a stream that a handler may name later on."""
 
 
 class Bridge:
     """The plugin object.
 
     `channel` gives the connection as it is now, and raises `Gone` where there is none. The hooks that the plugin declared are
-    attributes, as with any plugin.
+    attributes, as with any plugin. `granted` says that the configuration names the plugin: others are told no secrets.
     """
 
     def __init__(
-        self, plugin: str, said: wire.Registration, channel: Callable[[], Channel], deadline: Callable[[str, float | None], float | None]
+        self,
+        plugin: str,
+        said: wire.Registration,
+        channel: Callable[[], Channel],
+        deadline: Callable[[str, float | None], float | None],
+        granted: bool = True,
     ) -> None:
         self.id, self._channel, self._limit = plugin, channel, deadline
         self._declared = {name: declared or wire.HookDeclared() for name, declared in said.hooks.items()}
-        self._needs: dict[str, forms.Needs] = {name: frozenset(declared.needs) for name, declared in self._declared.items()}
+        never = frozenset() if granted else frozenset({"secret"})
+        self._needs: dict[str, forms.Needs] = {name: frozenset(declared.needs) - never for name, declared in self._declared.items()}
         self._turns = asyncio.Semaphore(said.max_in_flight or 256)
         self._table = Table()
         self.problems = list(said.problems)
@@ -68,8 +71,6 @@ class Bridge:
             self.priority = said.priority
         self.hook_options = dict[str, HookOptions]()
         """What the plugin says of its hooks, by their names."""
-        self.start: Callable[[], Awaitable[None]] | None = None
-        """Where the plugin wants to be told that the host starts."""
         for method, declared in self._declared.items():
             if (hook := HOOK_OF.get(method)) is not None:
                 setattr(self, hook, getattr(self, f"_{hook}"))
@@ -84,16 +85,43 @@ class Bridge:
 
         Raises `CallError` with what the plugin says went wrong, `Gone` where it is not there, `ValueError` for an answer that is none.
         """
+        try:
+            return await self.answer(method, params, *bodies, subject=subject)
+        except RpcFault as fault:
+            raise _raised(fault) from None
+
+    async def answer(self, method: str, params: Callable[[forms.Files], Any], *bodies: Any, subject: Any = None) -> Any:
+        """Do the same, and raise `RpcFault` as the plugin answered it."""
+        async with self._turn(bodies) as files:
+            result = await self._channel().request(method, params(files), subject)
+        decode = _DECODERS.get(method)
+        return None if decode is None else decode(result)
+
+    async def open(
+        self, method: str, params: Callable[[forms.Files, str, int], Any], *bodies: Any, subject: Any = None
+    ) -> tuple[Any, Inlet]:
+        """Ask likewise for what opens a stream; `params` is given the stream's name and credit, too. The stream takes no turn."""
+        async with self._turn(bodies) as files:
+            result, inlet = await self._channel().open(method, lambda stream, credit: params(files, stream, credit), subject)
+        try:
+            return _DECODERS[method](result), inlet
+        except ValueError:
+            await inlet.aclose()
+            raise
+
+    @asynccontextmanager
+    async def _turn(self, bodies: Sequence[Any]) -> AsyncIterator[forms.Files]:
+        """Wait until the plugin may be asked one thing more, with files for those of the bodies that are large."""
         files: forms.Files = {id(body): await asyncio.to_thread(forms.write_file, body) for body in bodies if forms.is_large(body)}
         try:
             async with self._turns:
-                result = await self._channel().request(method, params(files), subject)
-            decode = _DECODERS.get(method)
-            return None if decode is None else decode(result)
-        except RpcFault as fault:
-            raise _raised(fault) from None
+                yield files
         finally:
             forms.remove_files(files)
+
+    def declares(self, method: str) -> bool:
+        """Tell whether the plugin said that it answers a method."""
+        return method in self._declared
 
     def needs(self, method: str) -> forms.Needs:
         """Return what a method is to be sent."""
@@ -135,11 +163,7 @@ class Bridge:
             shown = self._table.changes(self._channel(), pool) if table else self._table.rows(pool)
             return wire.OnPick(call=forms.call_of(call, needs, files), deadline=self.deadline(method), pool=shown)
 
-        try:
-            said: wire.Pick | None = await self.ask(method, params, *self._bodies(method, call.body), subject=call)
-        except BaseException:
-            self._table.forget(pool)
-            raise
+        said: wire.Pick | None = await self.ask(method, params, *self._bodies(method, call.body), subject=call)
         if said is None:
             return None
         if said.deny is not None:
@@ -234,27 +258,21 @@ class Handler:
         self._bridge, self._stream, self._needs, self._subject, self._index = bridge, stream, needs, subject, 0
         self._latest: Event | None = None
         """What events that are added at the end are made like."""
-        self._seen = deque[tuple[int, Event]](maxlen=_REMEMBERED)
-        """What answers may still name."""
 
     async def __call__(self, event: Event) -> StreamAnswer:
         """Return what becomes of one event."""
-        [answer] = await self.each([event])
-        if isinstance(answer, CallError):
-            raise answer
-        return answer
+        return (await self.each([event]))[0]
 
-    async def each(self, events: Sequence[Event]) -> Sequence[StreamAnswer | CallError]:
+    async def each(self, events: Sequence[Event]) -> Sequence[StreamAnswer]:
         """Return what becomes of several events, in order; those that no answer is given for are kept."""
         method = "response.intercept_stream_chunk.event"
         shown = [forms.event_of(event, self._index + at, self._needs) for at, event in enumerate(events)]
         self._index, self._latest = self._index + len(events), events[-1]
-        self._seen.extend(enumerate(events, self._index - len(events)))
         deadline = self._bridge.deadline(method)
         params = wire.OnEvents(stream=self._stream, events=shown, deadline=deadline)
         said: wire.EventAnswers | None = await self._bridge.ask(method, lambda _: params, subject=self._subject)
         answers = [] if said is None else said.answers
-        made = [self._answer(answer, event) for answer, event in zip(answers, events, strict=False)]
+        made = [_answer(answer, event) for answer, event in zip(answers, events, strict=False)]
         return [*made, *[None] * (len(events) - len(made))]
 
     async def close(self, outcome: Outcome) -> Sequence[Event]:
@@ -269,26 +287,16 @@ class Handler:
                 return []
             raise
         latest = self._latest
-        return [self._made(new, latest) for new in said.events] if said is not None and latest is not None else []
+        return [forms.event_from(new, latest) for new in said.events] if said is not None and latest is not None else []
 
-    def _answer(self, said: wire.EventAnswer | None, event: Event) -> StreamAnswer | CallError:
-        if said is None:
-            return None
-        if said.failed is not None:
-            return CallError(failure("plugin", said.failed))
-        made = None if said.events is None else [self._made(new, event) for new in said.events]
-        if said.text is not None:
-            made = [event.with_text(said.text), *(made or ())]
-        return made if said.end is None else End(made or (), finish=said.end)
 
-    def _made(self, said: wire.NewEvent, event: Event) -> Event:
-        """Return an event that is given in answer to another. Raises `ValueError` for what is none."""
-        if said.of is not None:
-            named = [seen for index, seen in self._seen if index == said.of]
-            if not named:
-                raise ValueError(f"of: the event {said.of} is not among the latest {_REMEMBERED}")
-            event = named[0]
-        return forms.event_from(said, event)
+def _answer(said: wire.EventAnswer | None, event: Event) -> StreamAnswer:
+    if said is None:
+        return None
+    made = None if said.events is None else [forms.event_from(new, event) for new in said.events]
+    if said.text is not None:
+        made = [event.with_text(said.text), *(made or ())]
+    return made if said.end is None else End(made or (), finish=said.end)
 
 
 HOOK_OF: Final[Mapping[str, str]] = {info.wire[0]: name for name, info in HOOKS.items() if info.wire and info.shape != "objects"}
@@ -300,8 +308,6 @@ def _raised(fault: RpcFault) -> Exception:
     said = fault.data
     if fault.code == NO_METHOD:
         return CallError(failure("plugin", f"the plugin has no method {fault.message}", code="no_method"))
-    if said is not None and said.code == "not_decoded":
-        return NotDecoded(fault.message)
     if said is not None and said.cause == "caller":
         return BadRequest(fault.message, said.param, said.code)
     return fault_of(fault)

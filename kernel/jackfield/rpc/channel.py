@@ -27,10 +27,20 @@ _MOST_SERVED: Final = 1024
 """Requests of the other side that are answered at once."""
 _MOST_BUFFERED: Final = 32 << 20
 """Bytes of one stream that wait for their reader."""
+_LAST_MOMENT: Final = 1.0
+"""Seconds that the other side gets to end a stream of which nothing more is wanted."""
 _LATE: Final = 4096
 """Requests whose answers may come although nobody waits for them any more."""
 
-encode = msgspec.json.Encoder().encode
+
+def _plain(value: Any) -> str:
+    """Return a text of a special kind, such as a header's name, as what it says."""
+    if isinstance(value, str):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} cannot be said in JSON")
+
+
+encode = msgspec.json.Encoder(enc_hook=_plain).encode
 _NULL: Final = msgspec.Raw(b"null")
 
 
@@ -62,9 +72,16 @@ class _Within(msgspec.Struct, gc=False):
     within: int | str | None = msgspec.field(default=None, name="for")
 
 
+class _Stream(msgspec.Struct, gc=False):
+    """Which stream items are of that are none."""
+
+    stream: str
+
+
 _frame = msgspec.json.Decoder(_Frame).decode
 _within = msgspec.json.Decoder(_Within).decode
 _items = msgspec.json.Decoder(Items).decode
+_stream = msgspec.json.Decoder(_Stream).decode
 _end = msgspec.json.Decoder(EndOfStream).decode
 _credit = msgspec.json.Decoder(Credit).decode
 
@@ -107,16 +124,16 @@ class Inlet:
     def __init__(self, channel: "Channel", name: str, asked: Asked) -> None:
         self.name, self._channel, self._asked = name, channel, asked
         self._queue, self._size, self._left, self._taken = deque[tuple[list[Item], int]](), 0, CREDIT, 0
-        self._over, self._wake = False, asyncio.Event()
+        self._over, self._unread, self._wake = False, False, asyncio.Event()
         self._fault: BaseException | None = None
 
     def put(self, items: list[Item], size: int) -> None:
         """Take what came."""
+        if self._unread:
+            return
         self._left, self._size = self._left - len(items), self._size + size
         if self._left < 0 or self._size > _MOST_BUFFERED:
-            what = "more than it had credit for" if self._left < 0 else f"more than {_MOST_BUFFERED} bytes that nobody has taken yet"
-            self._channel.abandon(self._asked)
-            self.end(RpcFault(INVALID, f"sent {what} on a stream"))
+            self.spoil("more than it had credit for" if self._left < 0 else f"more than {_MOST_BUFFERED} bytes that nobody has taken yet")
         else:
             self._queue.append((items, size))
             self._wake.set()
@@ -127,6 +144,12 @@ class Inlet:
             self._over, self._fault = True, fault
             self._channel.finish(self._asked)
             self._wake.set()
+
+    def spoil(self, what: str) -> None:
+        """Take nothing more: the other side does not keep to the protocol."""
+        if not self._over:
+            self._channel.abandon(self._asked)
+            self.end(RpcFault(INVALID, f"sent {what} on a stream"))
 
     def __aiter__(self) -> AsyncIterator[list[Item]]:
         return self
@@ -149,6 +172,15 @@ class Inlet:
 
     async def aclose(self) -> None:
         """Want nothing more of it."""
+        self._give_up()
+
+    def finish(self) -> None:
+        """Want nothing more of it, but give the other side a moment to end it by itself."""
+        self._queue, self._unread = deque(), True
+        if not self._over:
+            asyncio.get_running_loop().call_later(_LAST_MOMENT, self._give_up, context=contextvars.Context())
+
+    def _give_up(self) -> None:
         if not self._over:
             self._channel.abandon(self._asked)
             self.end()
@@ -301,7 +333,12 @@ class Channel:
     def _take_notification(self, frame: _Frame, size: int) -> None:
         method, params = frame.method, frame.params
         if method == "stream.item":
-            said = _items(params)
+            try:
+                said = _items(params)
+            except ValueError as fault:
+                if (inlet := self._inlets.get(_stream(params).stream)) is not None:
+                    inlet.spoil(f"what is no item ({fault})")
+                raise
             if (inlet := self._inlets.get(said.stream)) is not None:  # else it was given up
                 inlet.put(said.items, size)
         elif method == "stream.end":
@@ -465,7 +502,7 @@ def fault_of(fault: RpcFault) -> CallError:
     said = fault.data or Fault()
     given = {"blame": said.blame, "help": said.help}
     told = failure(
-        said.cause,
+        said.cause or "plugin",
         fault.message or "the plugin failed",
         **{name: value for name, value in given.items() if value is not None},
         status=said.status,

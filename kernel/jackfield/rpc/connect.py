@@ -1,7 +1,8 @@
 """From a program to a plugin object: start it, learn what it is, and build the bridge to it."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from jackfield import __version__
 from jackfield.api import Host, Program
@@ -10,7 +11,9 @@ from jackfield.rpc.bridge import Bridge
 from jackfield.rpc.callbacks import Callbacks
 from jackfield.rpc.forms import BODY_FILE
 from jackfield.rpc.process import ChildCarrier
-from jackfield.rpc.supervisor import Supervisor
+from jackfield.rpc.providers import providers_of
+from jackfield.rpc.sources import sources_of
+from jackfield.rpc.supervisor import HANDSHAKE, Supervisor
 
 FRAME = 16 << 20
 """Most bytes of one message."""
@@ -19,11 +22,16 @@ CAPABILITIES = ("streams", "tables", "body_file")
 
 
 async def connect(
-    program: Program, config: Mapping[str, Any], host: Host, deadline: Callable[[str, float | None], float | None]
+    program: Program,
+    config: Mapping[str, Any],
+    host: Host,
+    deadline: Callable[[str, float | None], float | None],
+    granted: bool = True,
 ) -> tuple[Bridge, Supervisor]:
     """Start a plugin's program and return the plugin object and what keeps it running.
 
-    `deadline` says how long the host waits for an answer to a method, given what the plugin declared. Raises `Refused`.
+    `deadline` says how long the host waits for an answer to a method, given what the plugin declared; `granted` that the configuration
+    names the plugin. Raises `Refused`.
     """
     plugin = host.info.plugin
     register = wire.Register(
@@ -36,7 +44,37 @@ async def connect(
     callbacks = Callbacks(host)
     supervisor = Supervisor(ChildCarrier(program), register, callbacks.serve, host.log)
     said = await supervisor.start()
-    bridge = Bridge(plugin, said, supervisor.channel, deadline)
-    if "start" in said.capabilities:
-        bridge.start = supervisor.begin
+    bridge = Bridge(plugin, said, supervisor.channel, deadline, granted)
+    try:
+        await register_objects(bridge)
+    except BaseException:
+        await supervisor.close()
+        raise
     return bridge, supervisor
+
+
+_OBJECTS: Final[Mapping[str, tuple[Callable[[Bridge, Any], Sequence[Any]], tuple[str, ...]]]] = {
+    "model.register": (providers_of, ("register_providers", "register_models")),
+    "auth.register": (sources_of, ("register_credential_sources",)),
+}
+"""The methods by which a plugin names its objects: what makes a list of objects for each of the hooks that it stands for."""
+
+
+async def register_objects(bridge: Bridge) -> None:
+    """Have a plugin name its objects, which its hooks then give. What goes wrong is a problem of the plugin's."""
+    for method, (made_of, hooks) in _OBJECTS.items():
+        if not bridge.declares(method):
+            continue
+        try:
+            async with asyncio.timeout(HANDSHAKE):
+                made = made_of(bridge, await bridge.ask(method, lambda _: wire.Nothing()))
+        except Exception as fault:  # noqa: BLE001 (whatever is wrong with its objects, the plugin may have more)
+            late = isinstance(fault, TimeoutError)
+            bridge.problems.append(f"{method}: {f'it was not answered within {HANDSHAKE:g} s' if late else fault}")
+            continue
+        for hook, objects in zip(hooks, made, strict=True):
+            setattr(bridge, hook, _giving(objects))
+
+
+def _giving(objects: Any) -> Callable[[], Any]:
+    return lambda: objects

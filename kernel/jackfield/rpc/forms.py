@@ -13,14 +13,12 @@ import msgspec
 from jackfield.api import (
     Allow,
     Attempt,
-    BadRequest,
     Body,
     Call,
     Change,
     Event,
     Failure,
     Headers,
-    NotDecoded,
     Outcome,
     Principal,
     Reject,
@@ -34,7 +32,6 @@ from jackfield.api import (
 from jackfield.api import Alternative as Elsewhere
 from jackfield.api.canonical.splice import Path as JsonPath
 from jackfield.rpc import wire
-from jackfield.rpc.channel import error_of
 
 BODY_FILE: Final = 4 << 20
 """Bytes from which a body travels as a file."""
@@ -112,13 +109,11 @@ def call_of(call: Call, needs: Needs, files: Files, body: bool = True, request: 
     elif "client_body" in needs:
         fields = body_fields(call.body, needs | {"body"}, files)
     if "request" in needs and request:
-        fields |= _canonical(call, needs)
+        fields["request"] = msgspec.Raw(_encode(call.request))
     if "headers" in needs:
         headers, query = (call.headers, call.query) if "secret" in needs else call.without_keys()
         fields |= {"headers": list(headers), "query": list(query), "method": call.method, "path": call.path, "peer": call.peer}
         fields["session"] = call.session
-    if "secret" in needs:
-        fields["key_query"] = list(call.key_query)
     route = call.route
     if route is not None:
         fields["route"] = wire.Route(model=route.model, provider=route.provider, executor=route.executor, reason=route.reason)
@@ -135,36 +130,26 @@ def call_of(call: Call, needs: Needs, files: Files, body: bool = True, request: 
     )
 
 
-def _canonical(subject: Call | Attempt, needs: Needs) -> dict[str, Any]:
-    try:
-        return {"request": msgspec.Raw(_encode(subject.request))}
-    except (BadRequest, NotDecoded) as fault:
-        if "undecoded" not in needs:
-            raise
-        return {"undecoded": error_of(fault)}
-
-
-def attempt_of(attempt: Attempt, needs: Needs, files: Files, body: bool = True) -> wire.Attempt:
-    """Return an attempt; likewise."""
+def attempt_of(attempt: Attempt, needs: Needs, files: Files, body: bool = True, stream: bool | None = None) -> wire.Attempt:
+    """Return an attempt; likewise. `stream` says whether it is to be streamed, where that is another matter than what the client asked."""
     fields: dict[str, Any] = body_fields(attempt.body, needs, files) if body else {}
     if "request" in needs and body:
-        fields |= _canonical(attempt, needs)
+        fields["request"] = msgspec.Raw(_encode(attempt.request))
     if "headers" in needs:
         fields |= {"headers": list(attempt.headers), "query": list(attempt.query), "base_url": attempt.base_url}
-        if attempt.endpoint is not None:
-            fields |= {"path": attempt.endpoint.upstream, "method": attempt.endpoint.method}
-        if places := [msgspec.to_builtins(place) for place in attempt.provider.continuity if attempt.dialect.name in place.dialects]:
-            fields |= {"continuity": places, "cache": [list(path) for path in attempt.dialect.session.cache]}
+        fields["path"] = attempt.endpoint.upstream if attempt.endpoint is not None else None
+        fields["params"] = dict(attempt.params)
+    if "secret" in needs and (key := attempt.candidate.account.credential.key) is not None:
+        fields["secret"] = key.reveal()
     return wire.Attempt(
         call=call_of(attempt.call, needs, files, body=False, request=False),
         number=attempt.number,
         candidate=attempt.candidate.id,
         credential=attempt.candidate.credential,
-        label=attempt.candidate.label,
         provider=attempt.provider.key,
         model=attempt.model,
         dialect=attempt.dialect.name,
-        stream=attempt.stream,
+        stream=attempt.stream if stream is None else stream,
         before=[failed_of(failure) for failure in attempt.before],
         **fields,
     )
@@ -206,9 +191,7 @@ def event_of(event: Event, index: int, needs: Needs) -> wire.Event:
         fields["data"] = msgspec.Raw(event.data.translate(None, _LINE_ENDS))
     if "request" in needs:
         fields |= {"text": event.text, "thinking": event.thinking, "arguments": event.arguments}
-        fields |= {"finish": event.finish, "usage": event.usage, "error": event.error}
-    if "deltas" in needs:
-        fields["deltas"] = list(event.deltas)
+        fields |= {"finish": event.finish, "usage": event.usage}
     if "raw" in needs:
         fields["raw"] = event.raw.decode(errors="replace")
     return wire.Event(index=index, name=event.name, **fields)

@@ -4,7 +4,7 @@ are asked. See `jackfield.rpc.wire`.
 
 from typing import Any, Literal
 
-from jackfield.api import Loss, QuotaWindow
+from jackfield.api import Loss, QuotaWindow, Timeouts
 from jackfield.rpc.wire import Bodied, Item, Json, OnAttempt, OnCall, Wire
 
 
@@ -61,6 +61,7 @@ class ProviderDeclared(Wire, frozen=True, kw_only=True):
     paths: dict[str, str] = {}
     query: dict[str, str] = {}
     forward: list[str] = []
+    timeouts: Timeouts | None = None
     fallback: bool = False
 
 

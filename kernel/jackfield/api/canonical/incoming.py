@@ -39,7 +39,8 @@ def refuses_signature(attempt: Attempt, reply: Reply) -> bool:
 
 def counted(attempt: Attempt) -> Reply | None:
     """Return an estimate for a request that asks for a count of tokens from somebody who has no counting; None for all others."""
-    if attempt.call.operation != "count" or attempt.endpoint is not None:
+    counts = attempt.provider.counts
+    if attempt.call.operation != "count" or (attempt.endpoint is not None if counts is None else counts):
         return None
     return Reply(response=Response(usage=Usage(input=estimate_tokens(attempt.request), source="estimated")))
 

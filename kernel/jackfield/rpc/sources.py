@@ -1,0 +1,106 @@
+"""Sources of credentials that plugins out of process register."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from jackfield.api import Credential, CredentialLimits, CredentialSource, LoginStep, QuotaWindow, Secret
+from jackfield.rpc import wire_objects as objects
+
+if TYPE_CHECKING:
+    from jackfield.rpc.bridge import Bridge
+
+_SAME: Final = tuple(name for name in objects.CredentialAbout.__struct_fields__ if name not in ("key", "limits", "models", "excluded"))
+"""What a credential and what is told of it have in common as it is."""
+
+
+def credential_of(credential: Credential, secret: bool) -> objects.CredentialAbout:
+    """Return what a plugin is told of a credential; its key only where it may know it."""
+    return objects.CredentialAbout(
+        **{name: getattr(credential, name) for name in _SAME},
+        key=credential.key.reveal() if secret and credential.key is not None else None,
+        models=None if credential.models is None else list(credential.models),
+        excluded=list(credential.excluded),
+        limits=None if credential.limits is None else {k: n for k, n in msgspec.to_builtins(credential.limits).items() if n is not None},
+    )
+
+
+def credential_from(said: objects.CredentialAbout) -> Credential:
+    """Return a credential that a plugin tells of. Raises `ValueError` for what is none."""
+    return Credential(
+        **{name: getattr(said, name) for name in _SAME},
+        key=None if said.key is None else Secret(said.key),
+        models=None if said.models is None else tuple(said.models),
+        excluded=tuple(said.excluded),
+        limits=None if said.limits is None else msgspec.convert(said.limits, CredentialLimits),
+    )
+
+
+def sources_of(bridge: "Bridge", said: objects.Sources) -> tuple[list[CredentialSource]]:
+    """Return the sources that a plugin names."""
+    return ([Source(bridge, name) for name in said.sources],)
+
+
+class Source(CredentialSource):
+    """One source: `load`, and of the rest what the plugin says that it answers."""
+
+    def __init__(self, bridge: "Bridge", name: str) -> None:
+        self._bridge, self.name = bridge, name
+        self.problems: Sequence[str] = ()
+        self._latest = dict[str, tuple[objects.CredentialAbout, Credential]]()
+        """By id: what the plugin told of each credential, and what that is. One that has not changed stays the same object."""
+        offered: dict[str, Callable[..., Any]] = {
+            "auth.parse": self._parse,
+            "auth.login.start": self._login,
+            "auth.login.poll": self._poll,
+            "auth.refresh": self._refresh,
+            "auth.quota": self._quota,
+        }
+        for method, function in offered.items():
+            if bridge.declares(method):
+                setattr(self, function.__name__[1:], function)
+
+    async def load(self) -> Sequence[Credential]:
+        """Return all credentials of the source; those that are none are problems instead."""
+        said: objects.Credentials = await self._bridge.ask("auth.load", lambda _: objects.OnSource(source=self.name))
+        place, problems = f"plugin {self._bridge.id!r}: credential source {self.name!r}", list(said.problems)
+        before, self._latest = self._latest, {}
+        for at, about in enumerate(said.credentials):
+            try:
+                known = before.get(about.id)
+                made = known[1] if known is not None and known[0] == about else credential_from(about)
+                self._latest[about.id or f"#{at}"] = about, made
+            except ValueError as fault:
+                problems.append(f"{place}: credentials[{at}]: {fault}; it is not used")
+        self.problems = problems
+        return [made for _, made in self._latest.values()]
+
+    async def _parse(self, name: str, data: Mapping[str, Any]) -> Sequence[Credential] | None:
+        params = objects.Parse(source=self.name, name=name, data=data)
+        said: objects.Credentials | None = await self._bridge.ask("auth.parse", lambda _: params)
+        return None if said is None else [credential_from(about) for about in said.credentials]
+
+    async def _login(self, options: Mapping[str, Any]) -> LoginStep:
+        return _step_from(await self._bridge.ask("auth.login.start", lambda _: objects.LoginStart(source=self.name, options=options)))
+
+    async def _poll(self, step: LoginStep) -> LoginStep:
+        told = objects.LoginStep(
+            **{**msgspec.structs.asdict(step), "credentials": [credential_of(c, secret=True) for c in step.credentials]}
+        )
+        return _step_from(await self._bridge.ask("auth.login.poll", lambda _: objects.LoginPoll(source=self.name, step=told)))
+
+    async def _refresh(self, credential: Credential) -> Credential:
+        said: objects.Refreshed = await self._bridge.ask("auth.refresh", lambda _: self._about(credential))
+        return credential_from(said.credential)
+
+    async def _quota(self, credential: Credential) -> Sequence[QuotaWindow]:
+        said: objects.Quota = await self._bridge.ask("auth.quota", lambda _: self._about(credential))
+        return said.windows
+
+    def _about(self, credential: Credential) -> objects.OnCredential:
+        return objects.OnCredential(source=self.name, credential=credential_of(credential, secret=True))
+
+
+def _step_from(said: objects.LoginStep) -> LoginStep:
+    return LoginStep(**{**msgspec.structs.asdict(said), "credentials": tuple(map(credential_from, said.credentials))})
