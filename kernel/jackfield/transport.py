@@ -306,7 +306,9 @@ def _headers(request: HttpRequest, account: Account | None) -> CIMultiDict[str]:
     if not request.headers and not large:
         return fixed
     merged = CIMultiDict(request.headers)
+    kind = merged.get("Content-Type")
     merged.update(fixed)  # what carries the credential wins over what anybody else set
+    merged.update({"Content-Type": kind} if kind is not None else {})
     merged.update({"Content-Length": str(len(body))} if body is not None and large else {})
     return merged
 

@@ -453,9 +453,15 @@ export interface Fault {
   param?: string | null;
   /** Seconds. */
   retry_after?: number | null;
+  /** Trying again may help even after a part of the answer was sent. */
+  safe_after_first_byte?: boolean;
+  /** The HTTP status for the client, where the cause does not decide it. */
+  shown?: number | null;
   headers?: Pairs;
   /** What was answered, as text. */
   body?: string;
+  /** Likewise, where that is not UTF-8. */
+  body_base64?: string | null;
   detail?: string;
   link?: string | null;
   /** For a refused configuration: where in the plugin's section, and what. */

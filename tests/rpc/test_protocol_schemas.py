@@ -13,7 +13,7 @@ import pytest
 
 from jackfield.cli.json_schema import Schema
 from jackfield.cli.rpc_schemas import definitions, files, openrpc
-from jackfield.rpc import channel
+from jackfield.rpc import errors
 from jackfield.rpc.methods import METHODS, Method
 from tests.rpc.protocol import FOLDER, ROOT, Messages
 
@@ -109,7 +109,7 @@ def test_every_struct_and_method_says_what_it_is() -> None:
 
 
 def test_all_codes_of_errors_are_explained() -> None:
-    codes = {value for name, value in vars(channel).items() if name.isupper() and isinstance(value, int) and -33000 < value < 0}
+    codes = {value for name, value in vars(errors).items() if name.isupper() and isinstance(value, int) and -33000 < value < 0}
     assert codes == definitions.ERRORS.keys()
 
 

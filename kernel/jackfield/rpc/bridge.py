@@ -36,7 +36,8 @@ from jackfield.api import (
     failure,
 )
 from jackfield.rpc import forms, wire
-from jackfield.rpc.channel import NO_METHOD, Channel, Inlet, RpcFault, fault_of
+from jackfield.rpc.channel import Channel, Inlet
+from jackfield.rpc.errors import NO_METHOD, RpcFault, fault_of
 from jackfield.rpc.methods import BY_NAME
 from jackfield.rpc.pools import Table
 

@@ -1,27 +1,40 @@
 """What plugins out of process ask of the host: each request answered by the host as the plugin would see it in process."""
 
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
 
-from jackfield.api import Host
-from jackfield.rpc import wire_host
-from jackfield.rpc.channel import NO_METHOD, Asked, RpcFault
+from jackfield.api import CallError, Host, failure
+from jackfield.rpc import forms, wire_host, wire_objects
+from jackfield.rpc.callbacks_http import Http
+from jackfield.rpc.callbacks_model import Model
+from jackfield.rpc.channel import Asked
+from jackfield.rpc.errors import BAD_PARAMS, NO_METHOD, RpcFault
 from jackfield.rpc.methods import BY_NAME
 
 _DECODERS: Final = {name: msgspec.json.Decoder(m.params).decode for name, m in BY_NAME.items() if m.asks == "plugin"}
+_NULL: Final = msgspec.Raw(b"null")
+_LONGEST_LINE: Final = 8192
+"""Characters of a message for the log."""
 
 
 class Callbacks:
-    """The host's side of one plugin's requests."""
+    """The host's side of one plugin's requests. `frame` is the most bytes of one message."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, frame: int) -> None:
         self._host = host
+        http, model = Http(host, frame), Model(host)
         self._answers: dict[str, Callable[[Any, Asked | None], Awaitable[Any]]] = {
             "host.info": self._info,
             "host.log": self._log,
+            "host.http.request": http.request,
+            "host.http.stream": http.stream,
+            "host.model.execute": model.execute,
+            "host.model.execute_stream": model.stream,
+            "host.models.list": self._models,
             "host.state.get": self._state_get,
             "host.state.set": self._state_set,
             "host.state.add": self._state_add,
@@ -32,17 +45,23 @@ class Callbacks:
         """Answer a request. Raises what `channel.error_of` can tell."""
         if (answer := self._answers.get(method)) is None:
             raise RpcFault(NO_METHOD, f"there is no method {method!r}")
-        return await answer(_DECODERS[method](params if params != b"null" else b"{}"), asked)
+        return await answer(_DECODERS[method](b"{}" if params == _NULL else params), asked)
 
     async def _info(self, said: wire_host.Within, asked: Asked | None) -> wire_host.HostInfo:
         about = self._host.info
         return wire_host.HostInfo(version=about.version, plugin=about.plugin, capabilities=list(about.capabilities))
 
     async def _log(self, said: wire_host.Log, asked: Asked | None) -> None:
-        getattr(self._host.log, said.level)("%s", said.message)
+        message, over = said.message[:_LONGEST_LINE], len(said.message) - _LONGEST_LINE
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+        getattr(self._host.log, said.level)("%s%s", text, f" ... and {over} characters more" if over > 0 else "")
+
+    async def _models(self, said: wire_host.Within, asked: Asked | None) -> wire_objects.Models:
+        return wire_objects.Models(models=msgspec.to_builtins(self._host.models()))
 
     async def _state_get(self, said: wire_host.StateKey, asked: Asked | None) -> wire_host.StateValue:
-        value = await self._host.state.get(said.key)
+        with _of_state():
+            value = await self._host.state.get(said.key)
         if value is None:
             return wire_host.StateValue()
         try:
@@ -51,11 +70,25 @@ class Callbacks:
             return wire_host.StateValue(value_base64=base64.b64encode(value).decode())
 
     async def _state_set(self, said: wire_host.StateSet, asked: Asked | None) -> wire_host.StateWasSet:
-        value = base64.b64decode(said.value_base64) if said.value_base64 is not None else (said.value or "").encode()
-        return wire_host.StateWasSet(set=await self._host.state.set(said.key, value, ttl=said.ttl, if_absent=said.if_absent))
+        with _of_state():
+            value = (said.value or "").encode() if said.value_base64 is None else forms.unbase64(said.value_base64, "value_base64")
+            return wire_host.StateWasSet(set=await self._host.state.set(said.key, value, ttl=said.ttl, if_absent=said.if_absent))
 
     async def _state_add(self, said: wire_host.StateAdd, asked: Asked | None) -> wire_host.StateSum:
-        return wire_host.StateSum(value=await self._host.state.add(said.key, said.n, maximum=said.maximum, ttl=said.ttl))
+        with _of_state():
+            return wire_host.StateSum(value=await self._host.state.add(said.key, said.n, maximum=said.maximum, ttl=said.ttl))
 
     async def _state_delete(self, said: wire_host.StateKey, asked: Asked | None) -> None:
-        await self._host.state.delete(said.key)
+        with _of_state():
+            await self._host.state.delete(said.key)
+
+
+@contextmanager
+def _of_state() -> Iterator[None]:
+    """Tell what goes wrong with the store: what was asked wrongly, or that it is away."""
+    try:
+        yield
+    except (ValueError, TypeError) as fault:
+        raise RpcFault(BAD_PARAMS, str(fault)) from None
+    except OSError as fault:
+        raise CallError(failure("plugin", str(fault), code="state_away", help="same_later")) from None

@@ -5,6 +5,7 @@ Python plugins use it.
 """
 
 import asyncio
+import contextlib
 import contextvars
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -13,13 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from jackfield.api import BadRequest, CallError, NotDecoded, failure
-from jackfield.rpc.wire import Credit, EndOfStream, Fault, Item, Items, RpcError
-
-PARSE, INVALID, NO_METHOD, BAD_PARAMS, INTERNAL = -32700, -32600, -32601, -32602, -32603
-"""Errors of JSON-RPC itself (JSON-RPC 2.0, section 5.1)."""
-FAILED, NOT_GRANTED, BUSY, CANCELLED = -32000, -32001, -32003, -32800
-"""A call failed, and `data` says how; nobody allowed it; too much at once; the request was cancelled."""
+from jackfield.rpc.errors import BAD_PARAMS, BUSY, CANCELLED, INVALID, Gone, RpcFault, error_of
+from jackfield.rpc.wire import Cancel, Credit, EndOfStream, Item, Items, RpcError
 
 CREDIT: Final = 256
 """Items of a stream that may be under way."""
@@ -29,6 +25,8 @@ _MOST_BUFFERED: Final = 32 << 20
 """Bytes of one stream that wait for their reader."""
 _LAST_MOMENT: Final = 1.0
 """Seconds that the other side gets to end a stream of which nothing more is wanted."""
+_NOTIFIED: Final = ("host.log",)
+"""Methods that are asked as notifications, too."""
 _LATE: Final = 4096
 """Requests whose answers may come although nobody waits for them any more."""
 
@@ -42,18 +40,7 @@ def _plain(value: Any) -> str:
 
 encode = msgspec.json.Encoder(enc_hook=_plain).encode
 _NULL: Final = msgspec.Raw(b"null")
-
-
-class Gone(Exception):
-    """The other side is not there (any more); the message says why."""
-
-
-class RpcFault(Exception):
-    """The other side answered with an error, or is to be answered with one."""
-
-    def __init__(self, code: int, message: str, data: Fault | None = None) -> None:
-        super().__init__(message)
-        self.code, self.message, self.data = code, message, data
+_CANCELLED: Final = RpcError(code=CANCELLED, message="cancelled")
 
 
 class _Frame(msgspec.Struct, gc=False):
@@ -84,15 +71,16 @@ _items = msgspec.json.Decoder(Items).decode
 _stream = msgspec.json.Decoder(_Stream).decode
 _end = msgspec.json.Decoder(EndOfStream).decode
 _credit = msgspec.json.Decoder(Credit).decode
+_cancelled = msgspec.json.Decoder(Cancel).decode
 
 
 class Asked:
     """A request of ours, until it is answered and the stream that it opened is over."""
 
-    __slots__ = ("answer", "context", "id", "inlet", "inner", "subject")
+    __slots__ = ("answer", "context", "id", "inlet", "inner", "method", "subject")
 
-    def __init__(self, id: int, answer: "asyncio.Future[msgspec.Raw]", subject: Any) -> None:
-        self.id, self.answer, self.subject = id, answer, subject
+    def __init__(self, id: int, method: str, answer: "asyncio.Future[msgspec.Raw]", subject: Any) -> None:
+        self.id, self.method, self.answer, self.subject = id, method, answer, subject
         self.context = contextvars.copy_context()
         """That in which it was made: what the other side asks within it runs there, as part of the same call."""
         self.inner: set[asyncio.Task[None]] = set()
@@ -102,7 +90,7 @@ class Asked:
     def close(self) -> None:
         """It is over, and with it what was asked within it."""
         for task in self.inner:
-            task.cancel()
+            _cancel(task)
 
 
 class Streamed(msgspec.Struct, frozen=True):
@@ -254,7 +242,7 @@ class Channel:
             await self._writable.wait()
         if self._gone:
             raise Gone(self._gone)
-        asked = Asked(next(self._ids), asyncio.get_running_loop().create_future(), subject)
+        asked = Asked(next(self._ids), method, asyncio.get_running_loop().create_future(), subject)
         line = encode(params)
         if len(line) > self._limit:
             raise RpcFault(BAD_PARAMS, f"a message of {len(line)} bytes is over the limit of {self._limit}")
@@ -351,22 +339,32 @@ class Channel:
                 outlet.credit += credit.credit
                 outlet.more.set()
         elif method == "$/cancel":
-            if (task := self._serving.get(msgspec.json.decode(params)["id"])) is not None:
-                task.cancel()
-        elif method is not None:
+            if (task := self._serving.get(_cancelled(params).id)) is not None:
+                _cancel(task)
+        elif method in _NOTIFIED and len(self._serving) < _MOST_SERVED:
             self._start(self._serve_notification(method, params), None, None)
+        else:
+            self._noise(f"nobody takes the notification {method} now".encode())
 
     # --------------------------------------------------------------------------------------- answering
 
     def _take_request(self, id: int | str, method: str, params: msgspec.Raw) -> None:
-        within = _within(params).within if params[:1] == b"{" else None
+        try:
+            within = None if params == _NULL else _within(params).within
+        except msgspec.ValidationError as fault:
+            self._reply_error(id, error_of(fault))
+            return
         asked = self.asked.get(within) if isinstance(within, int) else None
         if within is not None and asked is None:
             self._reply_error(id, RpcError(code=BAD_PARAMS, message=f"for: there is no request {within!r} any more"))
-        elif len(self._serving) >= _MOST_SERVED or id in self._serving:
-            self._reply_error(id, RpcError(code=BUSY, message="too many requests at once, or an id that is in use"))
-        else:
+        elif id in self._serving:
+            self._reply_error(id, RpcError(code=INVALID, message=f"id: {id!r} is the id of a request that is not answered yet"))
+        elif len(self._serving) < _MOST_SERVED:
             self._start(self._serve_request(id, method, params, asked), id, asked)
+        elif self._writable.is_set():
+            self._reply_error(id, RpcError(code=BUSY, message=f"more than {_MOST_SERVED} requests at once"))
+        else:
+            self._broken("asked for more and more without reading the answers")
 
     def _start(self, work: Any, id: int | str | None, asked: Asked | None) -> None:
         context = asked.context if asked is not None else contextvars.Context()
@@ -380,6 +378,8 @@ class Channel:
             self._serving.pop(key, None)
             if asked is not None:
                 asked.inner.discard(task)
+            if task.cancelled() and id is not None:  # before it had begun
+                self._reply_error(id, _CANCELLED)
 
         task.add_done_callback(ended)
 
@@ -387,11 +387,12 @@ class Channel:
         try:
             made = await self._serve(method, params, asked)
             if isinstance(made, Streamed):
-                await self._pump(id, made)
+                await self._stream(id, made)
             else:
+                await self._writable.wait()
                 self._reply(id, made)
         except asyncio.CancelledError:
-            self._reply_error(id, RpcError(code=CANCELLED, message="cancelled"))
+            self._reply_error(id, _CANCELLED)
         except Exception as fault:  # noqa: BLE001 (whatever fails, a request is answered)
             self._reply_error(id, error_of(fault))
 
@@ -404,7 +405,7 @@ class Channel:
     def _reply(self, id: int | str, result: Any) -> None:
         line = encode(result)
         if len(line) > self._limit:
-            raise RpcFault(INTERNAL, f"an answer of {len(line)} bytes is over the limit of {self._limit}")
+            raise RpcFault(BUSY, f"an answer of {len(line)} bytes is over the limit of {self._limit}")
         if not self._gone:
             self._write(b'{"jsonrpc":"2.0","id":%b,"result":%b}\n' % (encode(id), line))
 
@@ -412,30 +413,41 @@ class Channel:
         if not self._gone:
             self._write(b'{"jsonrpc":"2.0","id":%b,"error":%b}\n' % (encode(id), encode(error)))
 
-    async def _pump(self, id: int | str, made: Streamed) -> None:
-        """Answer with a stream's head, then send its items as there is credit, then its end."""
-        self._reply(id, made.head)
-        outlet, index, error = _Outlet(made.credit), 0, None
-        self._outlets[made.stream] = outlet
+    async def _stream(self, id: int | str, made: Streamed) -> None:
+        """Answer with a stream's head, then send its items, then its end: once it is answered, what goes wrong stands there."""
+        outlet, error, answered = _Outlet(made.credit), None, False
         try:
-            async for items in made.items:
-                while items:
-                    while outlet.credit <= 0 or not self._writable.is_set():
-                        outlet.more.clear()
-                        await (outlet.more if outlet.credit <= 0 else self._writable).wait()
-                    now, items = items[: outlet.credit], items[outlet.credit :]  # noqa: PLW2901 (what is left of them)
-                    outlet.credit -= len(now)
-                    self.notify("stream.item", Items(stream=made.stream, index=index, items=list(now)))
-                    index += len(now)
+            if made.stream in self._outlets:
+                raise RpcFault(BAD_PARAMS, f"stream: {made.stream!r} is the name of a stream that is not over")
+            self._reply(id, made.head)
+            self._outlets[made.stream], answered = outlet, True
+            await self._pump(made, outlet)
         except asyncio.CancelledError:
-            error = RpcError(code=CANCELLED, message="cancelled")
-        except Exception as fault:  # noqa: BLE001 (likewise)
+            error = _CANCELLED
+        except Exception as fault:
+            if not answered:
+                raise
             error = error_of(fault)
         finally:
-            del self._outlets[made.stream]
+            if answered:
+                del self._outlets[made.stream]
             if (aclose := getattr(made.items, "aclose", None)) is not None:
-                await aclose()
+                with contextlib.suppress(Exception):  # of what nobody waits for any more
+                    await aclose()
         self.notify("stream.end", EndOfStream(stream=made.stream, error=error))
+
+    async def _pump(self, made: Streamed, outlet: _Outlet) -> None:
+        """Send a stream's items, as many as there is credit for."""
+        index = 0
+        async for items in made.items:
+            while items:
+                while outlet.credit <= 0 or not self._writable.is_set():
+                    outlet.more.clear()
+                    await (outlet.more if outlet.credit <= 0 else self._writable).wait()
+                now, items = items[: outlet.credit], items[outlet.credit :]  # noqa: PLW2901 (what is left of them)
+                outlet.credit -= len(now)
+                self.notify("stream.item", Items(stream=made.stream, index=index, items=list(now)))
+                index += len(now)
 
     # ------------------------------------------------------------------------------------------ the line
 
@@ -458,7 +470,7 @@ class Channel:
                 if asked.inlet is not None:
                     asked.inlet.end(Gone(reason))
             for task in list(self._serving.values()):
-                task.cancel()
+                _cancel(task)
 
     async def settle(self) -> None:
         """Wait for what was still being served when the connection was lost."""
@@ -467,50 +479,7 @@ class Channel:
             await asyncio.sleep(0)
 
 
-def error_of(fault: BaseException) -> RpcError:
-    """Return what went wrong as the other side is told of it."""
-    if isinstance(fault, CallError):
-        said = fault.failure
-        data = Fault(
-            cause=said.cause,
-            blame=said.blame,
-            help=said.help,
-            status=said.status,
-            code=said.code,
-            param=said.param,
-            retry_after=said.retry_after,
-            headers=list(fault.headers),
-            body=fault.body.decode(errors="replace"),
-            detail=said.detail,
-            link=said.link,
-        )
-        return RpcError(code=FAILED, message=said.message, data=data)
-    if isinstance(fault, RpcFault):
-        return RpcError(code=fault.code, message=fault.message, data=fault.data)
-    if isinstance(fault, BadRequest):
-        return RpcError(code=FAILED, message=fault.message, data=Fault(cause="caller", code=fault.code, param=fault.param, status=400))
-    if isinstance(fault, NotDecoded):
-        return RpcError(code=FAILED, message=str(fault), data=Fault(cause="caller", code="not_decoded", status=413))
-    code = BAD_PARAMS if isinstance(fault, msgspec.ValidationError) else INTERNAL
-    return RpcError(code=code, message=str(fault) if code == BAD_PARAMS else f"{type(fault).__name__}: {fault}")
-
-
-def fault_of(fault: RpcFault) -> CallError:
-    """Return an answered error as what a call raises: with status, code, retry_after and headers as they were told."""
-    from jackfield.api import Headers  # noqa: PLC0415
-
-    said = fault.data or Fault()
-    given = {"blame": said.blame, "help": said.help}
-    told = failure(
-        said.cause or "plugin",
-        fault.message or "the plugin failed",
-        **{name: value for name, value in given.items() if value is not None},
-        status=said.status,
-        code=said.code,
-        param=said.param,
-        retry_after=said.retry_after,
-        detail=said.detail,
-        link=said.link,
-    )
-    pairs = said.headers.items() if isinstance(said.headers, dict) else said.headers
-    return CallError(told, body=said.body.encode(), headers=Headers((k, v) for k, v in pairs if v is not None))
+def _cancel(task: asyncio.Task[None]) -> None:
+    """Cancel what is being served, once: what it does then to end in order is not interrupted."""
+    if not task.cancelling():
+        task.cancel()

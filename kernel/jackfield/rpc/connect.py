@@ -41,7 +41,7 @@ async def connect(
         config=config,
         limits=wire.Bounds(frame=FRAME, body_file=BODY_FILE),
     )
-    callbacks = Callbacks(host)
+    callbacks = Callbacks(host, FRAME)
     supervisor = Supervisor(ChildCarrier(program), register, callbacks.serve, host.log)
     said = await supervisor.start()
     bridge = Bridge(plugin, said, supervisor.channel, deadline, granted)

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from jackfield.api import (
     Failure,
     Headers,
     Outcome,
+    Pairs,
     Principal,
     Reject,
     Reply,
@@ -35,6 +37,8 @@ from jackfield.rpc import wire
 
 BODY_FILE: Final = 4 << 20
 """Bytes from which a body travels as a file."""
+_LARGEST_FILE: Final = 256 << 20
+"""Bytes of a file that a plugin hands over as a body."""
 
 _request = msgspec.json.Decoder(Request).decode
 _response = msgspec.json.Decoder(Response).decode
@@ -112,8 +116,8 @@ def call_of(call: Call, needs: Needs, files: Files, body: bool = True, request: 
         fields["request"] = msgspec.Raw(_encode(call.request))
     if "headers" in needs:
         headers, query = (call.headers, call.query) if "secret" in needs else call.without_keys()
-        fields |= {"headers": list(headers), "query": list(query), "method": call.method, "path": call.path, "peer": call.peer}
-        fields["session"] = call.session
+        fields |= {"headers": sayable_pairs(headers), "query": sayable_pairs(query), "session": call.session}
+        fields |= {"method": call.method, "path": call.path, "peer": call.peer}
     route = call.route
     if route is not None:
         fields["route"] = wire.Route(model=route.model, provider=route.provider, executor=route.executor, reason=route.reason)
@@ -136,7 +140,7 @@ def attempt_of(attempt: Attempt, needs: Needs, files: Files, body: bool = True, 
     if "request" in needs and body:
         fields["request"] = msgspec.Raw(_encode(attempt.request))
     if "headers" in needs:
-        fields |= {"headers": list(attempt.headers), "query": list(attempt.query), "base_url": attempt.base_url}
+        fields |= {"headers": sayable_pairs(attempt.headers), "query": sayable_pairs(attempt.query), "base_url": attempt.base_url}
         fields["path"] = attempt.endpoint.upstream if attempt.endpoint is not None else None
         fields["params"] = dict(attempt.params)
     if "secret" in needs and (key := attempt.candidate.account.credential.key) is not None:
@@ -168,14 +172,15 @@ def reply_of(reply: Reply, needs: Needs, files: Files) -> wire.Reply:
     if "request" in needs and reply.stream is None and (said := reply.canonical) is not None:
         fields["response"] = msgspec.Raw(_encode(said))
     if "headers" in needs:
-        fields["headers"] = list(reply.headers)
+        fields["headers"] = sayable_pairs(reply.headers)
     failure = failed_of(reply.failure) if reply.failure is not None else None
     return wire.Reply(status=reply.status, stream=reply.stream is not None, failure=failure, **fields)
 
 
 def head_of(head: StreamHead, needs: Needs) -> wire.Head:
     """Return the head of a stream."""
-    return wire.Head(status=head.status, headers=list(head.headers) if "headers" in needs else [], model=head.model, provider=head.provider)
+    headers = sayable_pairs(head.headers) if "headers" in needs else []
+    return wire.Head(status=head.status, headers=headers, model=head.model, provider=head.provider)
 
 
 def outcome_of(outcome: Outcome, needs: Needs) -> wire.Outcome:
@@ -197,6 +202,36 @@ def event_of(event: Event, index: int, needs: Needs) -> wire.Event:
     return wire.Event(index=index, name=event.name, **fields)
 
 
+def item_of(said: Event | canonical.Delta) -> wire.Item:
+    """Return an event, or a canonical delta, as an item of a stream; an event that is no JSON as its bytes."""
+    if not isinstance(said, Event):
+        return wire.Item(delta=said)
+    try:
+        data = said.data
+        _check(data)
+    except ValueError:
+        return bytes_item(said.raw)
+    return wire.Item(name=said.name, data=msgspec.Raw(data.translate(None, _LINE_ENDS)))
+
+
+def bytes_item(raw: bytes) -> wire.Item:
+    """Return bytes as an item of a stream: as text where they are UTF-8."""
+    try:
+        return wire.Item(raw=raw.decode())
+    except UnicodeDecodeError:
+        return wire.Item(raw_base64=base64.b64encode(raw).decode())
+
+
+def sayable(text: str) -> str:
+    """Return a text as it can be written: what was no UTF-8 where it came from is a question mark."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
+
+
+def sayable_pairs(pairs: Pairs) -> list[tuple[str, str]]:
+    """Return headers or a query as they can be written."""
+    return [(name, sayable(value)) for name, value in pairs]
+
+
 # ------------------------------------------------------------------------------------------------ incoming
 
 
@@ -214,10 +249,28 @@ def bytes_of(said: wire.Bodied) -> bytes | None:
     if said.body_text is not None:
         return said.body_text.encode()
     if said.body_base64 is not None:
-        return base64.b64decode(said.body_base64, validate=True)
-    if said.body_file is not None:
-        return Path(said.body_file).read_bytes()
-    return None
+        return unbase64(said.body_base64, "body_base64")
+    return read_file(said.body_file) if said.body_file is not None else None
+
+
+def unbase64(said: str, field: str) -> bytes:
+    """Return the bytes that stand in a field as base64 (RFC 4648, section 4). Raises `ValueError` for what is none."""
+    try:
+        return base64.b64decode(said, validate=True)
+    except ValueError as fault:
+        raise ValueError(f"{field}: is no base64: {fault}") from None
+
+
+def read_file(name: str) -> bytes:
+    """Return the body that lies in a file. Raises `ValueError` where none does."""
+    try:
+        with os.fdopen(os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode) or about.st_size > _LARGEST_FILE:
+                raise ValueError(f"body_file: {name}: is no file, or one of more than {_LARGEST_FILE} bytes")
+            return file.read(_LARGEST_FILE)
+    except OSError as fault:
+        raise ValueError(f"body_file: {name}: {fault.strerror or fault}") from None
 
 
 def principal_of(said: wire.Authenticated | None) -> Principal | Reject | None:

@@ -30,7 +30,8 @@ from jackfield.api import (
 from jackfield.api.units import read_unit
 from jackfield.rpc import forms, wire
 from jackfield.rpc import wire_objects as objects
-from jackfield.rpc.channel import BUSY, Gone, Inlet, RpcFault, fault_of
+from jackfield.rpc.channel import Inlet
+from jackfield.rpc.errors import BUSY, Gone, RpcFault, fault_of
 from jackfield.rpc.sources import credential_of
 
 if TYPE_CHECKING:

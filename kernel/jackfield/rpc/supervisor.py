@@ -11,7 +11,8 @@ from typing import Final, Protocol
 import msgspec
 
 from jackfield.rpc import wire
-from jackfield.rpc.channel import Channel, Gone, RpcFault, Serve
+from jackfield.rpc.channel import Channel, Serve
+from jackfield.rpc.errors import Gone, RpcFault
 
 HANDSHAKE: Final = 10.0
 """Seconds in which a plugin must have said who it is."""

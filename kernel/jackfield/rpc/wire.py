@@ -62,9 +62,15 @@ class Fault(Wire, frozen=True, kw_only=True):
     param: str | None = None
     retry_after: float | None = None
     """Seconds."""
+    safe_after_first_byte: bool = False
+    """Trying again may help even after a part of the answer was sent."""
+    shown: int | None = None
+    """The HTTP status for the client, where the cause does not decide it."""
     headers: Pairs = []
     body: str = ""
     """What was answered, as text."""
+    body_base64: str | None = None
+    """Likewise, where that is not UTF-8."""
     detail: str = ""
     link: str | None = None
     problems: list[tuple[str, str]] = []

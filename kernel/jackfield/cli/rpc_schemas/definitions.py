@@ -14,7 +14,7 @@ from jackfield.api import Blame, Cause, Continuity, Flavour, Help, ModelInfo, Op
 from jackfield.api.canonical import Delta, FinishReason, Part, Role
 from jackfield.cli.json_schema import DIALECT, Schema, Schemas, texts_below
 from jackfield.rpc import wire, wire_host, wire_objects
-from jackfield.rpc.channel import BAD_PARAMS, BUSY, CANCELLED, FAILED, INTERNAL, INVALID, NO_METHOD, NOT_GRANTED, PARSE
+from jackfield.rpc.errors import BAD_PARAMS, BUSY, CANCELLED, FAILED, INTERNAL, INVALID, NO_METHOD, NOT_GRANTED, PARSE
 from jackfield.rpc.methods import METHODS, Method
 from jackfield.rpc.wire import Needs, Pairs
 
