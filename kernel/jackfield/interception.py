@@ -67,7 +67,9 @@ class Handler:
             answers = self.each(events) if self.each is not None else ()
             answers = await self.hook.finish(answers) if hasattr(answers, "__await__") else answers
             for event, answer in zip(events, answers, strict=True):
-                if answer is not None:
+                if isinstance(answer, Exception):
+                    self.fail(answer, trace)
+                elif answer is not None:
                     given[id(event)] = _checked(answer)
                 if isinstance(answer, End):
                     break

@@ -193,6 +193,9 @@ async def _try_to_load(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugi
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise
     except BaseException as fault:  # noqa: BLE001 (a plugin may raise anything at all, `SystemExit` included)
+        if isinstance(fault, Refused) and fault.problems:
+            plugin.fail("\n".join(f"{plugin.config_path}{'.' if where else ''}{where}: {what}" for where, what in fault.problems))
+            return
         kind = "" if isinstance(fault, pluggy.PluginValidationError | Refused) else f"{type(fault).__name__}: "
         plugin.fail(f"plugin {plugin.id!r}: {kind}{' '.join(str(fault).split()) or 'no message'}")
 

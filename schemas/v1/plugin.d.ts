@@ -41,6 +41,8 @@ export interface Attempt {
   number: number;
   candidate: string;
   credential: string;
+  /** What the operator calls the credential. */
+  label?: string;
   provider: string;
   /** The upstream's name. */
   model: string;
@@ -54,10 +56,17 @@ export interface Attempt {
   base_url?: string | null;
   /** The upstream route in that dialect. */
   path?: string | null;
+  /** Its method. Default: "POST". */
+  method?: string;
   /** What the client's path named, such as the id of a resource. Likewise with the need `headers`. */
   params?: { [name: string]: string };
+  /** Objects of `Continuity`: where the provider is told which requests continue one another. With the need `headers`. */
+  continuity?: Json[];
+  /** Paths at which such requests say a name of their own for that. Likewise. */
+  cache?: ((string | number)[])[];
   before?: Failed[];
   request?: Request;
+  undecoded?: RpcError | null;
   /** The credential's key or token: with the need `secret`, and only to a plugin that the configuration names. */
   secret?: string | null;
 }
@@ -83,6 +92,11 @@ export interface AudioDelta {
   data?: string;
   transcript?: string;
   extensions?: { [name: string]: { [name: string]: Json } };
+}
+
+/** Params of `host.auth.changed`. */
+export interface AuthChanged {
+  source: string;
 }
 
 /** Params of `host.auth.get` and `get_runtime`. */
@@ -179,8 +193,12 @@ export interface Call {
   /** Without the client's keys and cookies; with the need `secret`, `authenticate` is sent them too. */
   headers?: Pairs;
   query?: Pairs;
+  /** The query keys in which clients of the dialect send their key. With the need `secret`. */
+  key_query?: string[];
   /** The canonical request. */
   request?: Request;
+  /** Why there is no `request`. With the need of that name; without it the hook is not called. */
+  undecoded?: RpcError | null;
   /** What a router decided. */
   route?: Route | null;
 }
@@ -391,12 +409,15 @@ export interface Event {
   name?: string;
   /** Its JSON, with the need `body`. */
   data?: Json;
-  /** The words that it adds, with the need `request`; so are the four below. */
+  /** The words that it adds, with the need `request`; so are the five below. */
   text?: string;
   thinking?: string;
   arguments?: string;
   finish?: string | null;
   usage?: Usage | null;
+  error?: Error | null;
+  /** With the need `deltas`. */
+  deltas?: Delta[];
   /** Its bytes as text, with the need `raw`. */
   raw?: string | null;
 }
@@ -407,6 +428,8 @@ export interface EventAnswer {
   events?: NewEvent[] | null;
   /** The stream ends here, after `events`. */
   end?: FinishReason | null;
+  /** The handler failed at this event, which is kept: why. */
+  failed?: string | null;
 }
 
 /** The answer of `response.intercept_stream_chunk.event`; null keeps all events. */
@@ -853,9 +876,10 @@ export interface Models {
 
 /**
  * What a hook is sent beside ids, names and flags: headers and query; the body of what it is about; the client's body, where
- * that is another one; the canonical form; bodies byte for byte (`body_base64`); keys of clients or credentials (needs a grant).
+ * that is another one; the canonical form, and with `undecoded` the call also where there is none, because the body cannot be decoded; what
+ * events say in canonical words; bodies byte for byte (`body_base64`); keys of clients or credentials (needs a grant).
  */
-export type Needs = "headers" | "body" | "client_body" | "request" | "raw" | "secret";
+export type Needs = "headers" | "body" | "client_body" | "request" | "undecoded" | "deltas" | "raw" | "secret";
 
 /** An event that a handler gives: one of the three. */
 export interface NewEvent {
@@ -863,6 +887,8 @@ export interface NewEvent {
   same?: boolean;
   /** The event that is answered to, with other words. */
   text?: string | null;
+  /** For the two above: the index of another event that is meant, one of the latest 256 of the stream. */
+  of?: number | null;
   /** A new event that carries this JSON. */
   data?: Json;
   name?: string;
@@ -1218,6 +1244,8 @@ export interface Register {
   plugin: string;
   /** The plugin's section of the configuration, without what the host reads itself. */
   config?: { [name: string]: Json };
+  /** JSON Pointers of texts in `config` that came from the environment: they may stand for a number or a truth value. */
+  from_environment?: string[];
   limits: Bounds;
   /** HMAC-SHA256 of `host:` and the plugin's challenge, keyed with the secret. */
   proof?: string;
@@ -1230,7 +1258,7 @@ export interface Registration {
   plugin?: Identity;
   /** The methods that the host may call, by name; of those with several parts, the first part's name is enough. */
   hooks?: { [name: string]: HookDeclared | null };
-  /** `reconfigure`: takes another configuration while it runs (socket plugins). */
+  /** `start`: wants `plugin.start`. `reconfigure`: takes another configuration while it runs (socket plugins). */
   capabilities?: string[];
   /** Requests at once; others wait for their turn. Without it 256. */
   max_in_flight?: number | null;
@@ -1840,6 +1868,8 @@ export interface HostMethods {
   "plugin.challenge": { params: Challenge; result: Proof };
   /** The first request: say who you are and in what you take part. */
   "plugin.register": { params: Register; result: Registration };
+  /** The host starts, and calls come next. Only with the capability `start`. */
+  "plugin.start": { params: Nothing; result: null };
   /** Take another configuration. Only with the capability `reconfigure`. */
   "plugin.reconfigure": { params: Reconfigure; result: null };
   /** Finish what is in flight, answer this, and end. */
@@ -1948,6 +1978,8 @@ export interface PluginMethods {
   "host.auth.get": { params: AuthGet; result: CredentialAbout };
   /** How a credential is: in flight, resting, quota. */
   "host.auth.get_runtime": { params: AuthGet; result: Runtime };
+  /** A source of yours has other credentials now: load them. */
+  "host.auth.changed": { params: AuthChanged };
   /** Keep credentials. Needs a grant. */
   "host.auth.save": { params: AuthSave; result: null };
 }

@@ -138,7 +138,7 @@ place, `End` ends the stream."""
 StreamHandler = Callable[[Event], StreamAnswer] | Callable[[Event], Awaitable[StreamAnswer]]
 """What `intercept_stream` returns: a function called with each event, `def` or `async def`. It may be an object with a
 method `close(outcome)` whose events are added before the terminal one, and with a method `each(events)` that is called instead
-with all events of a read at once and answers a list of as many."""
+with all events of a read at once and answers a list of as many, in which an exception says that it failed at that event."""
 
 
 CloseHandler = Callable[["Outcome"], Sequence[Event] | None] | Callable[["Outcome"], Awaitable[Sequence[Event] | None]]

@@ -75,8 +75,9 @@ class HookInfo(msgspec.Struct, frozen=True, kw_only=True):
 class HookOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options of a hook's implementation, set by `@hook(...)`. Without it the defaults hold."""
 
-    needs: Sequence[str] = ()
-    """What an out-of-process run must be sent: `headers`, `body`, `request`, `raw`, `secret`."""
+    needs: Sequence[str] | None = None
+    """What an out-of-process run must be sent: `headers`, `body`, `client_body`, `request`, `undecoded`, `deltas`, `raw`, `secret`.
+    None: all but what needs to be asked for, which are `raw` and `secret`."""
     on_error: OnError | None = None
     """Replaces the hook's answer to failure."""
     blocking: bool = False

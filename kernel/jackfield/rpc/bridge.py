@@ -4,7 +4,8 @@ The kernel orders, guards and times them as it does those of any plugin. What a 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from jackfield.api import (
     End,
     Event,
     HookOptions,
+    NotDecoded,
     Outcome,
     Pick,
     Pool,
@@ -43,6 +45,8 @@ from jackfield.rpc.pools import Table
 
 _DECODERS: Final = {name: msgspec.json.Decoder(m.result).decode for name, m in BY_NAME.items() if m.result is not None}
 _NOTHING: Final[forms.Needs] = frozenset()
+_REMEMBERED: Final = 256
+"""Events of a stream that a handler may name later on."""
 
 
 class Bridge:
@@ -72,6 +76,8 @@ class Bridge:
             self.priority = said.priority
         self.hook_options = dict[str, HookOptions]()
         """What the plugin says of its hooks, by their names."""
+        self.start: Callable[[], Awaitable[None]] | None = None
+        """Where the plugin wants to be told that the host starts."""
         for method, declared in self._declared.items():
             if (hook := HOOK_OF.get(method)) is not None:
                 setattr(self, hook, getattr(self, f"_{hook}"))
@@ -164,7 +170,11 @@ class Bridge:
             shown = self._table.changes(self._channel(), pool) if table else self._table.rows(pool)
             return wire.OnPick(call=forms.call_of(call, needs, files), deadline=self.deadline(method), pool=shown)
 
-        said: wire.Pick | None = await self.ask(method, params, *self._bodies(method, call.body), subject=call)
+        try:
+            said: wire.Pick | None = await self.ask(method, params, *self._bodies(method, call.body), subject=call)
+        except BaseException:
+            self._table.forget(pool)
+            raise
         if said is None:
             return None
         if said.deny is not None:
@@ -259,21 +269,27 @@ class Handler:
         self._bridge, self._stream, self._needs, self._subject, self._index = bridge, stream, needs, subject, 0
         self._latest: Event | None = None
         """What events that are added at the end are made like."""
+        self._seen = deque[tuple[int, Event]](maxlen=_REMEMBERED)
+        """What answers may still name."""
 
     async def __call__(self, event: Event) -> StreamAnswer:
         """Return what becomes of one event."""
-        return (await self.each([event]))[0]
+        [answer] = await self.each([event])
+        if isinstance(answer, CallError):
+            raise answer
+        return answer
 
-    async def each(self, events: Sequence[Event]) -> Sequence[StreamAnswer]:
+    async def each(self, events: Sequence[Event]) -> Sequence[StreamAnswer | CallError]:
         """Return what becomes of several events, in order; those that no answer is given for are kept."""
         method = "response.intercept_stream_chunk.event"
         shown = [forms.event_of(event, self._index + at, self._needs) for at, event in enumerate(events)]
         self._index, self._latest = self._index + len(events), events[-1]
+        self._seen.extend(enumerate(events, self._index - len(events)))
         deadline = self._bridge.deadline(method)
         params = wire.OnEvents(stream=self._stream, events=shown, deadline=deadline)
         said: wire.EventAnswers | None = await self._bridge.ask(method, lambda _: params, subject=self._subject)
         answers = [] if said is None else said.answers
-        made = [_answer(answer, event) for answer, event in zip(answers, events, strict=False)]
+        made = [self._answer(answer, event) for answer, event in zip(answers, events, strict=False)]
         return [*made, *[None] * (len(events) - len(made))]
 
     async def close(self, outcome: Outcome) -> Sequence[Event]:
@@ -288,16 +304,26 @@ class Handler:
                 return []
             raise
         latest = self._latest
-        return [forms.event_from(new, latest) for new in said.events] if said is not None and latest is not None else []
+        return [self._made(new, latest) for new in said.events] if said is not None and latest is not None else []
 
+    def _answer(self, said: wire.EventAnswer | None, event: Event) -> StreamAnswer | CallError:
+        if said is None:
+            return None
+        if said.failed is not None:
+            return CallError(failure("plugin", said.failed))
+        made = None if said.events is None else [self._made(new, event) for new in said.events]
+        if said.text is not None:
+            made = [event.with_text(said.text), *(made or ())]
+        return made if said.end is None else End(made or (), finish=said.end)
 
-def _answer(said: wire.EventAnswer | None, event: Event) -> StreamAnswer:
-    if said is None:
-        return None
-    made = None if said.events is None else [forms.event_from(new, event) for new in said.events]
-    if said.text is not None:
-        made = [event.with_text(said.text), *(made or ())]
-    return made if said.end is None else End(made or (), finish=said.end)
+    def _made(self, said: wire.NewEvent, event: Event) -> Event:
+        """Return an event that is given in answer to another. Raises `ValueError` for what is none."""
+        if said.of is not None:
+            named = [seen for index, seen in self._seen if index == said.of]
+            if not named:
+                raise ValueError(f"of: the event {said.of} is not among the latest {_REMEMBERED}")
+            event = named[0]
+        return forms.event_from(said, event)
 
 
 HOOK_OF: Final[Mapping[str, str]] = {info.wire[0]: name for name, info in HOOKS.items() if info.wire and info.shape != "objects"}
@@ -309,6 +335,8 @@ def _raised(fault: RpcFault) -> Exception:
     said = fault.data
     if fault.code == NO_METHOD:
         return CallError(failure("plugin", f"the plugin has no method {fault.message}", code="no_method"))
+    if said is not None and said.code == "not_decoded":
+        return NotDecoded(fault.message)
     if said is not None and said.cause == "caller":
         return BadRequest(fault.message, said.param, said.code)
     return fault_of(fault)

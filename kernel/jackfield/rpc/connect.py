@@ -45,6 +45,8 @@ async def connect(
     supervisor = Supervisor(ChildCarrier(program), register, callbacks.serve, host.log)
     said = await supervisor.start()
     bridge = Bridge(plugin, said, supervisor.channel, deadline, granted)
+    if "start" in said.capabilities:
+        bridge.start = supervisor.begin
     try:
         await register_objects(bridge)
     except BaseException:

@@ -14,12 +14,14 @@ import msgspec
 from jackfield.api import (
     Allow,
     Attempt,
+    BadRequest,
     Body,
     Call,
     Change,
     Event,
     Failure,
     Headers,
+    NotDecoded,
     Outcome,
     Pairs,
     Principal,
@@ -113,11 +115,13 @@ def call_of(call: Call, needs: Needs, files: Files, body: bool = True, request: 
     elif "client_body" in needs:
         fields = body_fields(call.body, needs | {"body"}, files)
     if "request" in needs and request:
-        fields["request"] = msgspec.Raw(_encode(call.request))
+        fields |= _canonical(call, needs)
     if "headers" in needs:
         headers, query = (call.headers, call.query) if "secret" in needs else call.without_keys()
         fields |= {"headers": sayable_pairs(headers), "query": sayable_pairs(query), "session": call.session}
         fields |= {"method": call.method, "path": call.path, "peer": call.peer}
+    if "secret" in needs:
+        fields["key_query"] = list(call.key_query)
     route = call.route
     if route is not None:
         fields["route"] = wire.Route(model=route.model, provider=route.provider, executor=route.executor, reason=route.reason)
@@ -134,15 +138,29 @@ def call_of(call: Call, needs: Needs, files: Files, body: bool = True, request: 
     )
 
 
+def _canonical(subject: Call | Attempt, needs: Needs) -> dict[str, Any]:
+    from jackfield.rpc.errors import error_of  # noqa: PLC0415 (errors are told in forms, too)
+
+    try:
+        return {"request": msgspec.Raw(_encode(subject.request))}
+    except (BadRequest, NotDecoded) as fault:
+        if "undecoded" not in needs:
+            raise
+        return {"undecoded": error_of(fault)}
+
+
 def attempt_of(attempt: Attempt, needs: Needs, files: Files, body: bool = True, stream: bool | None = None) -> wire.Attempt:
     """Return an attempt; likewise. `stream` says whether it is to be streamed, where that is another matter than what the client asked."""
     fields: dict[str, Any] = body_fields(attempt.body, needs, files) if body else {}
     if "request" in needs and body:
-        fields["request"] = msgspec.Raw(_encode(attempt.request))
+        fields |= _canonical(attempt, needs)
     if "headers" in needs:
         fields |= {"headers": sayable_pairs(attempt.headers), "query": sayable_pairs(attempt.query), "base_url": attempt.base_url}
-        fields["path"] = attempt.endpoint.upstream if attempt.endpoint is not None else None
+        if attempt.endpoint is not None:
+            fields |= {"path": attempt.endpoint.upstream, "method": attempt.endpoint.method}
         fields["params"] = dict(attempt.params)
+        if places := [msgspec.to_builtins(place) for place in attempt.provider.continuity if attempt.dialect.name in place.dialects]:
+            fields |= {"continuity": places, "cache": [list(path) for path in attempt.dialect.session.cache]}
     if "secret" in needs and (key := attempt.candidate.account.credential.key) is not None:
         fields["secret"] = key.reveal()
     return wire.Attempt(
@@ -150,6 +168,7 @@ def attempt_of(attempt: Attempt, needs: Needs, files: Files, body: bool = True, 
         number=attempt.number,
         candidate=attempt.candidate.id,
         credential=attempt.candidate.credential,
+        label=attempt.candidate.label,
         provider=attempt.provider.key,
         model=attempt.model,
         dialect=attempt.dialect.name,
@@ -196,7 +215,9 @@ def event_of(event: Event, index: int, needs: Needs) -> wire.Event:
         fields["data"] = msgspec.Raw(event.data.translate(None, _LINE_ENDS))
     if "request" in needs:
         fields |= {"text": event.text, "thinking": event.thinking, "arguments": event.arguments}
-        fields |= {"finish": event.finish, "usage": event.usage}
+        fields |= {"finish": event.finish, "usage": event.usage, "error": event.error}
+    if "deltas" in needs:
+        fields["deltas"] = list(event.deltas)
     if "raw" in needs:
         fields["raw"] = event.raw.decode(errors="replace")
     return wire.Event(index=index, name=event.name, **fields)

@@ -48,6 +48,12 @@ METHODS: Final[tuple[Method, ...]] = (
     # ------------------------------------------------------------------------------ the life of a plugin
     _host("plugin.challenge", wire.Challenge, wire.Proof, "Over a socket with a secret, before all else: prove that you know it."),
     _host("plugin.register", wire.Register, wire.Registration, "The first request: say who you are and in what you take part."),
+    _host(
+        "plugin.start",
+        wire.Nothing,
+        None,
+        "The host starts, and calls come next. Only with the capability `start`.",
+    ),
     _host("plugin.reconfigure", wire.Reconfigure, None, "Take another configuration. Only with the capability `reconfigure`."),
     _host("plugin.shutdown", wire.Shutdown, None, "Finish what is in flight, answer this, and end."),
     # -------------------------------------------------------------------------------------- the request
@@ -134,6 +140,7 @@ METHODS: Final[tuple[Method, ...]] = (
         "One credential; with its key only for those with a grant and the need.",
     ),
     _plugin("host.auth.get_runtime", asks.AuthGet, asks.Runtime, "How a credential is: in flight, resting, quota."),
+    _plugin("host.auth.changed", asks.AuthChanged, None, "A source of yours has other credentials now: load them.", kind="notification"),
     _plugin("host.auth.save", asks.AuthSave, None, "Keep credentials. Needs a grant."),
     # ------------------------------------------------------------------------------------- both directions
     _either("stream.item", wire.Items, "The next items of a stream, from who answers it."),

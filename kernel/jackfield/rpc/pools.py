@@ -38,6 +38,11 @@ class Table:
         live = [wire.Live(id=c.id, in_flight=c.in_flight, latency=c.latency, last_used=c.last_used) for c in _chosen(pool)]
         return _pool(pool, live=live, rows=rows, gone=gone)
 
+    def forget(self, pool: Pool) -> None:
+        """Take it that nobody knows anything of a pool: what was told last may not have been seen."""
+        for sent in self._sent.values():
+            sent.pop(pool.model, None)
+
 
 def _pool(pool: Pool, **shown: list[wire.Row] | list[wire.Live] | list[str]) -> wire.Pool:
     return wire.Pool(model=pool.model, revision=pool.revision, many=len(pool.eligible), tried=sorted(pool.tried), **shown)  # type: ignore[arg-type]

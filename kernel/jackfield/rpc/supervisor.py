@@ -6,6 +6,7 @@ What carries a life (a child process, a socket) is a `Carrier`; what a carrier g
 import asyncio
 import logging
 import random
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -25,7 +26,11 @@ _registration = msgspec.json.Decoder(wire.Registration).decode
 
 
 class Refused(Exception):
-    """The plugin cannot be used; the message says why."""
+    """The plugin cannot be used; the message says why. `problems` are pairs: where in its section something is wrong, and what."""
+
+    def __init__(self, message: str, problems: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
 
 
 class Link(Protocol):
@@ -62,7 +67,7 @@ class Supervisor:
     ) -> None:
         self._carrier, self._register, self._serve, self._log, self._handshake = carrier, register, serve, log, handshake
         self._link: Link | None = None
-        self._away, self._failures = "it has not started", 0
+        self._away, self._failures, self._begun = "it has not started", 0, False
         self._keeper: asyncio.Task[None] | None = None
 
     def channel(self) -> Channel:
@@ -76,6 +81,11 @@ class Supervisor:
         said = await self._reach()
         self._keeper = asyncio.get_running_loop().create_task(self._keep())
         return said
+
+    async def begin(self) -> None:
+        """Tell it that the host starts; a later life is told as soon as it begins. Raises `RpcFault` for what fails then."""
+        self._begun = True
+        await self.channel().request("plugin.start", wire.Nothing())
 
     async def _reach(self) -> wire.Registration:
         link = await self._carrier.open(self._serve, self._log)
@@ -93,9 +103,13 @@ class Supervisor:
         try:
             async with asyncio.timeout(self._handshake):
                 said = _registration(await channel.request("plugin.register", self._register))
+                if self._begun:
+                    await channel.request("plugin.start", wire.Nothing())
         except TimeoutError:
             raise Refused(f"it did not answer plugin.register within {self._handshake:g} s") from None
-        except (RpcFault, Gone, msgspec.ValidationError) as fault:
+        except RpcFault as fault:
+            raise Refused(str(fault), fault.data.problems if fault.data is not None else ()) from None
+        except (Gone, msgspec.ValidationError) as fault:
             raise Refused(str(fault)) from None
         if said.schema_version > wire.SCHEMA_VERSION:
             raise Refused(f"it was written for version {said.schema_version} of the protocol; this host speaks {wire.SCHEMA_VERSION}")

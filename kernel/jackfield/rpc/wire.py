@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from jackfield.api import Blame, Cause, Help, Operation, QuotaWindow, Usage
-from jackfield.api.canonical import Delta, FinishReason
+from jackfield.api.canonical import Delta, Error, FinishReason
 
 SCHEMA_VERSION = 1
 """Raised only by a change that breaks plugins; what is merely new is told by capabilities."""
@@ -24,9 +24,10 @@ Json = Any
 """Any JSON value; what is sent on is kept as it was written."""
 Pairs = list[tuple[str, str]] | dict[str, str | None]
 """Headers or a query."""
-Needs = Literal["headers", "body", "client_body", "request", "raw", "secret"]
+Needs = Literal["headers", "body", "client_body", "request", "undecoded", "deltas", "raw", "secret"]
 """What a hook is sent beside ids, names and flags: headers and query; the body of what it is about; the client's body, where
-that is another one; the canonical form; bodies byte for byte (`body_base64`); keys of clients or credentials (needs a grant)."""
+that is another one; the canonical form, and with `undecoded` the call also where there is none, because the body cannot be decoded; what
+events say in canonical words; bodies byte for byte (`body_base64`); keys of clients or credentials (needs a grant)."""
 
 
 class Wire(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -130,6 +131,8 @@ class Register(Wire, frozen=True, kw_only=True):
     """The id under which the configuration knows the plugin."""
     config: Json = {}
     """The plugin's section of the configuration, without what the host reads itself."""
+    from_environment: list[str] = []
+    """JSON Pointers of texts in `config` that came from the environment: they may stand for a number or a truth value."""
     limits: Bounds
     proof: str = ""
     """HMAC-SHA256 of `host:` and the plugin's challenge, keyed with the secret."""
@@ -165,7 +168,7 @@ class Registration(Wire, frozen=True, kw_only=True):
     hooks: dict[str, HookDeclared | None] = {}
     """The methods that the host may call, by name; of those with several parts, the first part's name is enough."""
     capabilities: list[str] = []
-    """`reconfigure`: takes another configuration while it runs (socket plugins)."""
+    """`start`: wants `plugin.start`. `reconfigure`: takes another configuration while it runs (socket plugins)."""
     max_in_flight: int | None = None
     """Requests at once; others wait for their turn. Without it 256."""
     priority: int | None = None
@@ -223,8 +226,12 @@ class Call(Bodied, frozen=True, kw_only=True):
     headers: Pairs = []
     """Without the client's keys and cookies; with the need `secret`, `authenticate` is sent them too."""
     query: Pairs = []
+    key_query: list[str] = []
+    """The query keys in which clients of the dialect send their key. With the need `secret`."""
     request: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """The canonical request."""
+    undecoded: RpcError | None = None
+    """Why there is no `request`. With the need of that name; without it the hook is not called."""
     route: "Route | None" = None
     """What a router decided."""
 
@@ -246,6 +253,8 @@ class Attempt(Bodied, frozen=True, kw_only=True):
     number: int
     candidate: str
     credential: str
+    label: str = ""
+    """What the operator calls the credential."""
     provider: str
     model: str
     """The upstream's name."""
@@ -259,10 +268,17 @@ class Attempt(Bodied, frozen=True, kw_only=True):
     """The credential's own."""
     path: str | None = None
     """The upstream route in that dialect."""
+    method: str = "POST"
+    """Its method."""
     params: dict[str, str] = {}
     """What the client's path named, such as the id of a resource. Likewise with the need `headers`."""
+    continuity: list[Json] = []
+    """Objects of `Continuity`: where the provider is told which requests continue one another. With the need `headers`."""
+    cache: list[list[str | int]] = []
+    """Paths at which such requests say a name of their own for that. Likewise."""
     before: list[Failed] = []
     request: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    undecoded: RpcError | None = None
     secret: str | None = None
     """The credential's key or token: with the need `secret`, and only to a plugin that the configuration names."""
 
@@ -490,11 +506,14 @@ class Event(Wire, frozen=True, kw_only=True):
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """Its JSON, with the need `body`."""
     text: str = ""
-    """The words that it adds, with the need `request`; so are the four below."""
+    """The words that it adds, with the need `request`; so are the five below."""
     thinking: str = ""
     arguments: str = ""
     finish: str | None = None
     usage: Usage | None = None
+    error: Error | None = None
+    deltas: list[Delta] = []
+    """With the need `deltas`."""
     raw: str | None = None
     """Its bytes as text, with the need `raw`."""
 
@@ -528,6 +547,8 @@ class NewEvent(Wire, frozen=True, kw_only=True):
     """The event that is answered to, as it is: for what is added before or after it."""
     text: str | None = None
     """The event that is answered to, with other words."""
+    of: int | None = None
+    """For the two above: the index of another event that is meant, one of the latest 256 of the stream."""
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """A new event that carries this JSON."""
     name: str = ""
@@ -542,6 +563,8 @@ class EventAnswer(Wire, frozen=True, kw_only=True):
     events: list[NewEvent] | None = None
     end: FinishReason | None = None
     """The stream ends here, after `events`."""
+    failed: str | None = None
+    """The handler failed at this event, which is kept: why."""
 
 
 class EventAnswers(Wire, frozen=True, kw_only=True):

@@ -132,6 +132,12 @@ class AuthSave(Within, frozen=True, kw_only=True):
     source: str | None = None
 
 
+class AuthChanged(Wire, frozen=True, kw_only=True):
+    """Params of `host.auth.changed`."""
+
+    source: str
+
+
 class Resting(Wire, frozen=True, kw_only=True):
     """Why a credential is passed over."""
 
