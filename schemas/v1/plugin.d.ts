@@ -16,6 +16,7 @@ export interface Alternative {
   model?: string | null;
   provider?: string | null;
   executor?: string | null;
+  /** The causes of failure for which it is taken; none: for all but the caller's own. */
   on?: Cause[];
 }
 
@@ -32,25 +33,34 @@ export interface ArgumentsDelta {
 export interface Attempt {
   /** JSON. */
   body?: Json;
+  /** Text that is not valid JSON. */
   body_text?: string | null;
+  /** Bytes that are not UTF-8; with the need `raw` any body, byte for byte. */
   body_base64?: string | null;
+  /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
   /** Default: "application/json". */
   media_type?: string;
   call: Call;
+  /** Counted from 1. */
   number: number;
+  /** The id of the pair of credential and model that was picked. */
   candidate: string;
+  /** The credential's id. */
   credential: string;
   /** What the operator calls the credential. */
   label?: string;
+  /** The provider's key. */
   provider: string;
   /** The upstream's name. */
   model: string;
   /** The upstream's. */
   dialect: string;
+  /** The answer is to be streamed. */
   stream: boolean;
   /** What goes upstream, but for the key. */
   headers?: Pairs;
+  /** Likewise. */
   query?: Pairs;
   /** The credential's own. */
   base_url?: string | null;
@@ -61,11 +71,14 @@ export interface Attempt {
   /** What the client's path named, such as the id of a resource. Likewise with the need `headers`. */
   params?: { [name: string]: string };
   /** Objects of `Continuity`: where the provider is told which requests continue one another. With the need `headers`. */
-  continuity?: Json[];
+  continuity?: Continuity[];
   /** Paths at which such requests say a name of their own for that. Likewise. */
   cache?: ((string | number)[])[];
+  /** Why earlier attempts of the call failed. */
   before?: Failed[];
+  /** The canonical request. */
   request?: Request;
+  /** As in `Call`. */
   undecoded?: RpcError | null;
   /** The credential's key or token: with the need `secret`, and only to a plugin that the configuration names. */
   secret?: string | null;
@@ -96,6 +109,7 @@ export interface AudioDelta {
 
 /** Params of `host.auth.changed`. */
 export interface AuthChanged {
+  /** The source's name. */
   source: string;
 }
 
@@ -103,6 +117,7 @@ export interface AuthChanged {
 export interface AuthGet {
   /** The id of the host's request, also of one that opened a stream which is not over. Without it: on the plugin's own account. */
   for?: number | string | null;
+  /** The credential's id. */
   id: string;
 }
 
@@ -110,7 +125,7 @@ export interface AuthGet {
 export interface AuthPlace {
   /** Environment variables that hold a key; the first that is set makes a credential. */
   env?: string[];
-  /** Default: "Authorization". */
+  /** The header's name. Default: "Authorization". */
   header?: string;
   /** Empty: the header's whole value is the key. Default: "Bearer". */
   scheme?: string;
@@ -121,6 +136,7 @@ export interface AuthSave {
   /** The id of the host's request, also of one that opened a stream which is not over. Without it: on the plugin's own account. */
   for?: number | string | null;
   credentials: CredentialAbout[];
+  /** The name of the plugin's source; null where it has one alone, and for the host's. */
   source?: string | null;
 }
 
@@ -143,10 +159,7 @@ export interface Begin {
   extensions?: { [name: string]: { [name: string]: Json } };
 }
 
-/**
- * What is at fault and may cool: the request (nothing cools), the credential, the credential for this model, the
- * whole provider, or a plugin.
- */
+/** What is at fault and may cool: the request (nothing cools), the credential, the credential for this model, the whole provider, or a plugin. */
 export type Blame = "request" | "credential" | "credential_model" | "provider" | "plugin";
 
 /** What a plugin has to keep to. */
@@ -159,7 +172,7 @@ export interface Bounds {
 
 /** A marker: what comes before this place, and the part itself, may be cached by the provider. */
 export interface Cache {
-  /** How long, in the provider's words (`5m`, `1h`); None for its default. */
+  /** How long, in the provider's words (`5m`, `1h`); null for its default. */
   ttl?: string | null;
 }
 
@@ -167,22 +180,29 @@ export interface Cache {
 export interface Call {
   /** JSON. */
   body?: Json;
+  /** Text that is not valid JSON. */
   body_text?: string | null;
+  /** Bytes that are not UTF-8; with the need `raw` any body, byte for byte. */
   body_base64?: string | null;
+  /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
   /** Default: "application/json". */
   media_type?: string;
   id: string;
+  /** The id of the call in which it was made, if in one. */
   parent?: string | null;
+  /** How many calls it stands in. */
   depth?: number;
+  /** The client's wire protocol, by its name. */
   dialect: string;
   operation: Operation | string;
   /** The name that the client asked for. */
   model: string;
+  /** The client wants a streamed answer. */
   stream: boolean;
   /** Its name. */
   principal: string;
-  /** Default: "POST". */
+  /** Of the client's request. With the need `headers`. Default: "POST". */
   method?: string;
   /** With the need `headers`. */
   path?: string;
@@ -192,6 +212,7 @@ export interface Call {
   peer?: string | null;
   /** Without the client's keys and cookies; with the need `secret`, `authenticate` is sent them too. */
   headers?: Pairs;
+  /** With the need `headers`. */
   query?: Pairs;
   /** The query keys in which clients of the dialect send their key. With the need `secret`. */
   key_query?: string[];
@@ -205,18 +226,16 @@ export interface Call {
 
 /** `$/cancel`: nobody waits for the answer to a request any more, which is answered all the same; a stream that it opened ends. */
 export interface Cancel {
+  /** The request's id. */
   id: number | string;
 }
 
-/**
- * Why an attempt failed: the caller's own mistake; a refused credential; an account whose owner must act (verify,
- * pay); a spent quota; a rate limit; an overloaded provider; a fault of the provider; of the way to it; content that it
- * refuses; something that it cannot do; a plugin's fault; unknown.
- */
+/** Why an attempt failed: the caller's own mistake; a refused credential; an account whose owner must act (verify, pay); a spent quota; a rate limit; an overloaded provider; a fault of the provider; of the way to it; content that it refuses; something that it cannot do; a plugin's fault; unknown. */
 export type Cause = "caller" | "credential" | "account_action" | "quota" | "rate" | "overload" | "upstream" | "network" | "content" | "unsupported" | "plugin" | "unknown";
 
 /** `plugin.challenge`: prove that you know the secret. Both sides prove it, over a socket that has one. */
 export interface Challenge {
+  /** The id under which the configuration knows the plugin. */
   plugin: string;
   /** Random; 64 hexadecimal digits. */
   challenge: string;
@@ -226,13 +245,17 @@ export interface Challenge {
 export interface Change {
   /** JSON. */
   body?: Json;
+  /** Text that is not valid JSON. */
   body_text?: string | null;
+  /** Bytes that are not UTF-8; with the need `raw` any body, byte for byte. */
   body_base64?: string | null;
+  /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
   /** Default: "application/json". */
   media_type?: string;
   /** Values by JSON Pointer (RFC 6901); all other bytes stay. */
   set?: { [name: string]: Json };
+  /** JSON Pointers of what is taken out. */
   remove?: string[];
   /** A canonical request. */
   request?: Request;
@@ -240,6 +263,7 @@ export interface Change {
   response?: Response;
   /** Ends the call with this answer. */
   respond?: Reply | null;
+  /** Headers to set by name; null takes one away. */
   headers?: { [name: string]: string | null };
   /** Of `response.normalize` on a stream: send its events. */
   handle?: boolean;
@@ -283,6 +307,7 @@ export interface CitationDelta {
 export interface CloseStream {
   stream: string;
   outcome: Outcome;
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
 }
 
@@ -300,7 +325,9 @@ export interface CommandDeclared {
 /** What a command did. */
 export interface CommandDone {
   exit_code?: number;
+  /** For the standard output. */
   output?: string;
+  /** For the standard error. */
   errors?: string;
 }
 
@@ -323,33 +350,49 @@ export interface Continuity {
 
 /** A credential. `key` is there only for plugins that may know it: those that bring it, and those with a grant and the need `secret`. */
 export interface CredentialAbout {
+  /** Stable, and never the key itself. Where it is empty it is `identity`. */
   id?: string;
   provider: string;
+  /** The key or access token; null where none is needed. */
   key?: string | null;
+  /** What stays the same of the account at its provider, whoever logs in and whenever: an account's id, not a token. */
   subject?: string;
+  /** Which of the subject's workspaces, organisations or projects it acts in. One subject has a credential for each. */
   workspace?: string;
+  /** What the operator calls it. */
   label?: string;
+  /** Stands in for the provider's, taken literally. */
   base_url?: string | null;
+  /** Its models are also called `prefix/model`. */
   prefix?: string | null;
+  /** The tier: higher first. */
   priority?: number;
   /** Default: 1.0. */
   weight?: number;
+  /** The URL of the proxy for all of its traffic; `direct` for none. */
   proxy?: string | null;
+  /** Headers for each of its requests. The value `$X` copies the client's header `X`, but none that holds a key or a cookie. */
   headers?: { [name: string]: string };
+  /** Patterns of the models that it may serve; null for all of its provider's. */
   models?: string[] | null;
+  /** Patterns of those that it may not. */
   excluded?: string[];
+  /** What it may be used for at most: `rpm`, `tpm`, `rpd`, `tpd`: requests and tokens a minute and a day. */
   limits?: { [name: string]: number } | null;
   disabled?: boolean;
   notes?: string;
   /** Default: "key". */
   kind?: "key" | "oauth";
+  /** Where it was read: `jackfield.yaml: credentials[2]`, `$ACME_API_KEY`. */
   origin?: string;
+  /** What its source keeps with it. Provisional. */
   storage?: { [name: string]: Json };
 }
 
 /** Credentials, and what is wrong with single ones. */
 export interface Credentials {
   credentials?: CredentialAbout[];
+  /** A line each: where, what, what to do. */
   problems?: string[];
 }
 
@@ -393,7 +436,7 @@ export interface Error {
   /** Default: 500. */
   status?: number;
   message: string;
-  /** The dialect's class of error, such as `invalid_request_error`; None lets the dialect choose by the status. */
+  /** The dialect's class of error, such as `invalid_request_error`; null lets the dialect choose by the status. */
   type?: string | null;
   code?: string | null;
   /** The field of the request at fault. */
@@ -405,7 +448,9 @@ export interface Error {
 
 /** One event of a stream that a handler sees: `index` and `name` always, the rest by the needs of its opening. */
 export interface Event {
+  /** Counted from 0. */
   index: number;
+  /** As the stream names it; may be empty. */
   name?: string;
   /** Its JSON, with the need `body`. */
   data?: Json;
@@ -413,8 +458,10 @@ export interface Event {
   text?: string;
   thinking?: string;
   arguments?: string;
+  /** Why the model stopped. */
   finish?: string | null;
   usage?: Usage | null;
+  /** The stream breaks off with it. */
   error?: Error | null;
   /** With the need `deltas`. */
   deltas?: Delta[];
@@ -441,13 +488,16 @@ export interface EventAnswers {
 /** Params of `executor.execute`, `count_tokens` and `http_request`. */
 export interface Execute {
   attempt: Attempt;
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
 }
 
 /** Params of `executor.execute_stream`. Answered with a Reply: whole, or with `stream: true`, after which items come. */
 export interface ExecuteStream {
   attempt: Attempt;
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
+  /** Names the stream in `stream.item`, `stream.end` and `stream.credit`. */
   stream: string;
   /** Items that may be sent before more credit comes. */
   credit: number;
@@ -456,9 +506,12 @@ export interface ExecuteStream {
 /** Why an attempt failed. */
 export interface Failed {
   cause: Cause;
+  /** For people, in a sentence. */
   message?: string;
+  /** The upstream's status; 0 where there was no answer. */
   status?: number;
   code?: string | null;
+  /** Seconds. */
   retry_after?: number | null;
 }
 
@@ -472,7 +525,9 @@ export interface Fault {
   help?: Help | null;
   /** The HTTP status, where there was an answer. */
   status?: number;
+  /** A word for programs, such as `model_not_found`. */
   code?: string | null;
+  /** The field of the client's request that is at fault. */
   param?: string | null;
   /** Seconds. */
   retry_after?: number | null;
@@ -480,12 +535,15 @@ export interface Fault {
   safe_after_first_byte?: boolean;
   /** The HTTP status for the client, where the cause does not decide it. */
   shown?: number | null;
+  /** Headers of the answer. */
   headers?: Pairs;
   /** What was answered, as text. */
   body?: string;
   /** Likewise, where that is not UTF-8. */
   body_base64?: string | null;
+  /** For the log alone: clients are never told. */
   detail?: string;
+  /** Where the owner of an account must go. */
   link?: string | null;
   /** For a refused configuration: where in the plugin's section, and what. */
   problems?: [string, string][];
@@ -507,10 +565,7 @@ export interface Finish {
   extensions?: { [name: string]: { [name: string]: Json } };
 }
 
-/**
- * Why the model stopped: it was done; the token limit; it wants tools run; a filter; it declined; a stop sequence; it
- * paused and wants to be called again; the context window; an error; something else (the dialect's word is in `extensions`).
- */
+/** Why the model stopped: it was done; the token limit; it wants tools run; a filter; it declined; a stop sequence; it paused and wants to be called again; the context window; an error; something else (the dialect's word is in `extensions`). */
 export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter" | "refusal" | "stop_sequence" | "pause" | "context_length" | "error" | "other";
 
 /**
@@ -528,7 +583,7 @@ export interface Flavour {
   models?: string | string[];
   /** Models for which it does not hold although `models` fits. */
   excluded?: string | string[];
-  /** The upstream dialect in which it holds; None: in any. */
+  /** The upstream dialect in which it holds; null: in any. */
   dialect?: string | null;
   /** Default: "generate". */
   operation?: Operation;
@@ -536,28 +591,19 @@ export interface Flavour {
   when?: { [name: string]: string[] };
   /** It does not hold for requests in which one of these fields holds one of these texts. */
   unless?: { [name: string]: string[] };
-  /**
-   * The only fields at the top of the body that are taken: all others are dropped. Where several flavours say it, what
-   * all of them accept.
-   */
+  /** The only fields at the top of the body that are taken: all others are dropped. Where several flavours say it, what all of them accept. */
   accept?: string[] | null;
   /** Fields that are taken out. */
   drop?: string[];
   /** Fields that bear another name: the path to the new last name. Where one of that name is there already, the old is dropped. */
   rename?: { [name: string]: string };
-  /**
-   * Values that are said otherwise, by field: the text that a field holds to what is sent instead; None drops the field.
-   * The text `*` stands for every value that is not named.
-   */
+  /** Values that are said otherwise, by field: the text that a field holds to what is sent instead; null drops the field. The text `*` stands for every value that is not named. */
   values?: { [name: string]: { [name: string]: Json } };
   /** Figures that must lie in a range, by field; those outside are moved to its end. */
   clamp?: { [name: string]: [number, number] };
   /** Fields that must be there, by path. */
   fill?: { [name: string]: Fill };
-  /**
-   * First lines that are taken out of texts, by field: how they begin. A text of which nothing is left goes too, together with
-   * the item of an array in which it is the field: `system[*].text`.
-   */
+  /** First lines that are taken out of texts, by field: how they begin. A text of which nothing is left goes too, together with the item of an array in which it is the field: `system[*].text`. */
   lines?: { [name: string]: string };
 }
 
@@ -565,6 +611,7 @@ export interface Flavour {
 export interface ForAuth {
   provider: string;
   credential: CredentialAbout;
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
 }
 
@@ -577,8 +624,11 @@ export interface Handle {
 /** What is known of a stream before its first event. */
 export interface Head {
   status: number;
+  /** With the need `headers`. */
   headers?: Pairs;
+  /** The upstream's name. */
   model?: string;
+  /** The provider's key. */
   provider?: string;
 }
 
@@ -587,8 +637,11 @@ export type Help = "another" | "same_later" | "none";
 
 /** How a plugin takes part in one method. */
 export interface HookDeclared {
+  /** What it is to be sent beside what every hook is. */
   needs?: Needs[];
+  /** Whether a failure is passed over (`open`) or fails what the hook guards (`closed`). Without it as the hook has it. */
   on_error?: "open" | "closed" | null;
+  /** Its place in the order of this hook: higher first. */
   priority?: number | null;
   /** Seconds. */
   deadline?: number | null;
@@ -601,15 +654,18 @@ export interface HookDeclared {
 /** Who asks. */
 export interface HostAbout {
   version: string;
+  /** What this host can do beside what every host of the schema version can. */
   capabilities?: string[];
 }
 
 /** The answer of `host.info`. */
 export interface HostInfo {
   version: string;
+  /** The id under which the configuration knows the plugin. */
   plugin: string;
   /** Default: 1. */
   schema_version?: number;
+  /** What this host can do beside what every host of the schema version can. */
   capabilities?: string[];
 }
 
@@ -617,8 +673,11 @@ export interface HostInfo {
 export interface HttpAnswer {
   /** JSON. */
   body?: Json;
+  /** Text that is not valid JSON. */
   body_text?: string | null;
+  /** Bytes that are not UTF-8; with the need `raw` any body, byte for byte. */
   body_base64?: string | null;
+  /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
   /** Default: "application/json". */
   media_type?: string;
@@ -630,8 +689,11 @@ export interface HttpAnswer {
 export interface HttpAsk {
   /** JSON. */
   body?: Json;
+  /** Text that is not valid JSON. */
   body_text?: string | null;
+  /** Bytes that are not UTF-8; with the need `raw` any body, byte for byte. */
   body_base64?: string | null;
+  /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
   /** Default: "application/json". */
   media_type?: string;
@@ -644,10 +706,7 @@ export interface HttpAsk {
   timeouts?: Times | null;
   /** On whose behalf, by id: it goes through that credential's proxy; its key is not sent along. */
   credential?: string | null;
-  /**
-   * It is the attempt's own request, for a provider that answers one (`for`): the host puts the credential on it, and it may go to
-   * the provider's origins alone.
-   */
+  /** It is the attempt's own request, for a provider that answers one (`for`): the host puts the credential on it, and it may go to the provider's origins alone. */
   attempt?: boolean;
 }
 
@@ -655,8 +714,11 @@ export interface HttpAsk {
 export interface HttpStream {
   /** JSON. */
   body?: Json;
+  /** Text that is not valid JSON. */
   body_text?: string | null;
+  /** Bytes that are not UTF-8; with the need `raw` any body, byte for byte. */
   body_base64?: string | null;
+  /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
   /** Default: "application/json". */
   media_type?: string;
@@ -669,18 +731,18 @@ export interface HttpStream {
   timeouts?: Times | null;
   /** On whose behalf, by id: it goes through that credential's proxy; its key is not sent along. */
   credential?: string | null;
-  /**
-   * It is the attempt's own request, for a provider that answers one (`for`): the host puts the credential on it, and it may go to
-   * the provider's origins alone.
-   */
+  /** It is the attempt's own request, for a provider that answers one (`for`): the host puts the credential on it, and it may go to the provider's origins alone. */
   attempt?: boolean;
+  /** A name for it, of the plugin's own making, that is not in use. */
   stream: string;
+  /** Items that may be sent before more credit comes. */
   credit: number;
 }
 
 /** Who a plugin says that it is. */
 export interface Identity {
   name?: string;
+  /** The plugin's own version. */
   version?: string;
 }
 
@@ -696,6 +758,7 @@ export interface Image {
 
 /** One item of a stream of events or bytes: one of the three. */
 export interface Item {
+  /** The event's name, where the dialect gives events names. */
   name?: string;
   /** An event of the stream's dialect: its JSON. */
   data?: Json;
@@ -717,9 +780,13 @@ export interface Items {
 
 /** The figures of a candidate that change with every call. */
 export interface Live {
+  /** Of a row of the table. */
   id: string;
+  /** Attempts that are under way. */
   in_flight?: number;
+  /** Seconds to the first byte. */
   latency?: number | null;
+  /** Unix time. */
   last_used?: number;
 }
 
@@ -734,14 +801,19 @@ export interface Log {
 
 /** Params of `auth.login.poll`. */
 export interface LoginPoll {
+  /** The source's name. */
   source: string;
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
+  /** The last one, as it was answered. */
   step: LoginStep;
 }
 
 /** Params of `auth.login.start`. */
 export interface LoginStart {
+  /** The source's name. */
   source: string;
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
   options?: Json;
 }
@@ -750,11 +822,15 @@ export interface LoginStart {
 export interface LoginStep {
   /** Default: "pending". */
   status?: "pending" | "done" | "failed";
+  /** Where the person is to go. */
   url?: string | null;
+  /** What to enter there. */
   code?: string | null;
   message?: string;
+  /** Handed back at the next poll. */
   state?: Json;
   credentials?: CredentialAbout[];
+  /** Seconds. */
   expires_in?: number | null;
 }
 
@@ -795,15 +871,19 @@ export interface Message {
 export interface ModelAsk {
   /** JSON. */
   body?: Json;
+  /** Text that is not valid JSON. */
   body_text?: string | null;
+  /** Bytes that are not UTF-8; with the need `raw` any body, byte for byte. */
   body_base64?: string | null;
+  /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
   /** Default: "application/json". */
   media_type?: string;
   /** As in all requests to the host. */
   for?: number | string | null;
+  /** A canonical request. */
   request?: Request;
-  /** Default: "canonical". */
+  /** That of the body. Default: "canonical". */
   dialect?: string;
   /** For dialects in which the path names it. */
   model?: string | null;
@@ -834,7 +914,7 @@ export interface ModelInfo {
   max_output?: number | null;
   input_modalities?: string[];
   output_modalities?: string[];
-  /** None: not known. */
+  /** null: not known. */
   thinking?: ThinkingSupport | null;
   /** Service tiers. */
   tiers?: string[];
@@ -848,15 +928,19 @@ export interface ModelInfo {
 export interface ModelStream {
   /** JSON. */
   body?: Json;
+  /** Text that is not valid JSON. */
   body_text?: string | null;
+  /** Bytes that are not UTF-8; with the need `raw` any body, byte for byte. */
   body_base64?: string | null;
+  /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
   /** Default: "application/json". */
   media_type?: string;
   /** As in all requests to the host. */
   for?: number | string | null;
+  /** A canonical request. */
   request?: Request;
-  /** Default: "canonical". */
+  /** That of the body. Default: "canonical". */
   dialect?: string;
   /** For dialects in which the path names it. */
   model?: string | null;
@@ -865,7 +949,9 @@ export interface ModelStream {
   /** It outlives the call in which it is made. */
   detached?: boolean;
   timeouts?: Times | null;
+  /** A name for it, of the plugin's own making, that is not in use. */
   stream: string;
+  /** Items that may be sent before more credit comes. */
   credit: number;
 }
 
@@ -874,11 +960,7 @@ export interface Models {
   models?: (string | ModelInfo)[];
 }
 
-/**
- * What a hook is sent beside ids, names and flags: headers and query; the body of what it is about; the client's body, where
- * that is another one; the canonical form, and with `undecoded` the call also where there is none, because the body cannot be decoded; what
- * events say in canonical words; bodies byte for byte (`body_base64`); keys of clients or credentials (needs a grant).
- */
+/** What a hook is sent beside ids, names and flags: headers and query; the body of what it is about; the client's body, where that is another one; the canonical form, and with `undecoded` the call also where there is none, because the body cannot be decoded; what events say in canonical words; bodies byte for byte (`body_base64`); keys of clients or credentials (needs a grant). */
 export type Needs = "headers" | "body" | "client_body" | "request" | "undecoded" | "deltas" | "raw" | "secret";
 
 /** An event that a handler gives: one of the three. */
@@ -891,6 +973,7 @@ export interface NewEvent {
   of?: number | null;
   /** A new event that carries this JSON. */
   data?: Json;
+  /** A new event's name, where the dialect gives events names. */
   name?: string;
   /** A new event's data as text that is not JSON. */
   raw?: string | null;
@@ -903,14 +986,17 @@ export interface Nothing {
 /** Params of hooks that see an attempt. */
 export interface OnAttempt {
   attempt: Attempt;
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
 }
 
 /** Params of `response.normalize`. For a streamed answer `stream` is there, and `{"handle": true}` asks for its events. */
 export interface OnAttemptReply {
   attempt: Attempt;
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
   reply: Reply;
+  /** Names the stream in what follows; null for a whole answer. */
   stream?: string | null;
 }
 
@@ -933,20 +1019,25 @@ export interface OnCallReply {
 export interface OnComplete {
   call: Call;
   outcome: Outcome;
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
 }
 
 /** Params of `auth.refresh` and `auth.quota`. */
 export interface OnCredential {
+  /** The source's name. */
   source: string;
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
   credential: CredentialAbout;
 }
 
 /** Params of `response.intercept_stream_chunk.event`: those of one read, in order. */
 export interface OnEvents {
+  /** The name of its opening. */
   stream: string;
   events: Event[];
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
 }
 
@@ -969,13 +1060,16 @@ export interface OnRoute {
 
 /** Params of `auth.load`. */
 export interface OnSource {
+  /** The source's name. */
   source: string;
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
 }
 
 /** Params of `usage.handle`. */
 export interface OnUsage {
   attempt: Attempt;
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
   usage: Usage;
 }
@@ -1008,25 +1102,28 @@ export interface OpenStream {
   stream: string;
 }
 
-/**
- * What a request is about. `generate`, `embed`, `count` and `compact` are calls of one model and pass every stage; `models`
- * and `model` are queries that the host answers itself, `ping` one that it answers with nothing; `resource` names something
- * that an upstream minted; `route` is a plugin's own, which no dialect has.
- */
+/** What a request is about. `generate`, `embed`, `count` and `compact` are calls of one model and pass every stage; `models` and `model` are queries that the host answers itself, `ping` one that it answers with nothing; `resource` names something that an upstream minted; `route` is a plugin's own, which no dialect has. */
 export type Operation = "generate" | "embed" | "count" | "compact" | "models" | "model" | "resource" | "ping" | "route";
 
 /** What came of a call. */
 export interface Outcome {
+  /** Answered; answered with an error, or broken off; refused by a plugin or a rule; the client left. */
   status: "succeeded" | "failed" | "rejected" | "canceled";
+  /** What the client was sent; 0 when nothing was. */
   http_status?: number;
   cause?: Cause | null;
   message?: string;
+  /** What it cost, all in all. */
   usage?: Usage | null;
+  /** How many there were. */
   attempts?: number;
   provider?: string | null;
   credential?: string | null;
+  /** The upstream's name of the model. */
   model?: string | null;
+  /** Seconds from the request to the answer's last byte. */
   duration?: number;
+  /** Seconds to the answer's first byte. */
   first_byte?: number | null;
   fidelity?: string | null;
   /** With the need `request`. */
@@ -1050,7 +1147,9 @@ export interface Output {
 
 /** Two dialects that a plugin translates between: the client's and the upstream's. */
 export interface Pair {
+  /** The client's. */
   source: string;
+  /** The upstream's. */
   target: string;
 }
 
@@ -1059,9 +1158,13 @@ export type Pairs = [string, string][] | { [name: string]: string | null };
 
 /** Params of `auth.parse`: one stored file's name and what it says. null: not mine. */
 export interface Parse {
+  /** The source's name. */
   source: string;
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
+  /** The file's name. */
   name: string;
+  /** What it says. */
   data: Json;
 }
 
@@ -1093,11 +1196,13 @@ export interface Pick {
   delegate?: string | null;
   /** Why nobody may serve the call. */
   deny?: string | null;
+  /** Seconds. With `deny`. */
   retry_after?: number | null;
 }
 
 /** The candidates of a model. At most 64 of the eligible ones; where there are more, the least busy of a sample. */
 export interface Pool {
+  /** The name that was resolved. */
   model: string;
   /** Another number whenever candidates came, went or changed. */
   revision: number;
@@ -1111,14 +1216,18 @@ export interface Pool {
   rows?: Row[];
   /** With `table`: ids of candidates that are none any more. */
   gone?: string[];
+  /** Ids of candidates that this call has tried. */
   tried?: string[];
 }
 
 /** Who calls. */
 export interface Principal {
+  /** By which logs, limits and plugins know it. Never a key. */
   name: string;
   tags?: string[];
+  /** null: all. */
   allow?: Allow | null;
+  /** For plugins that limit; the host does not read them. */
   limits?: { [name: string]: number };
 }
 
@@ -1132,32 +1241,47 @@ export interface Proof {
 
 /** A provider. With a `base_url` and without `execute` the host does all of it from this data. */
 export interface ProviderDeclared {
+  /** How configuration, routes and `provider://model` name it. Lower case. */
   key: string;
-  /** Default: ["canonical"]. */
+  /** Dialects that it takes, best first. `canonical` means `attempt.request` in, and `Reply.response` or deltas out. Default: ["canonical"]. */
   dialects?: string[];
   /** Ids, or objects of `ModelInfo`. `discover`: of the host's own way; or of `model.for_auth` where the plugin has that. */
   models?: (string | ModelInfo)[] | "discover";
+  /** Names with `*` that are passed through to it although no list has them. */
   patterns?: string[];
+  /** What is known of models, whether or not they can be called; an `id` may have `*`, the first that fits counts. */
   catalogue?: ModelInfo[];
+  /** Taken literally: a dialect's path is appended. */
   base_url?: string | null;
   /** The plugin answers its attempts (`executor.*`). Without a word: where there is no `base_url`. */
   execute?: boolean | null;
+  /** null: no key is needed. */
   auth?: AuthPlace | null;
+  /** A key is sent where there is one, and none is needed. */
   key_optional?: boolean;
   /** Objects of `Rule`. */
   failures?: Rule[];
+  /** Which headers of its answers tell of windows of an account's quota. */
   quota?: QuotaHeaders[];
+  /** How its requests differ from its dialects'. One object that stays the same: plans are remembered by it. */
   flavours?: Flavour[];
+  /** Where it is told which requests continue one another, by dialect. Said by those who know, such as a scheduler that binds sessions, and only where the client said nothing. */
   continuity?: Continuity[];
   /** Default: "both". */
   streams?: "both" | "only" | "never";
   /** Default: "any". */
   serves?: "own_client" | "any";
+  /** Headers for each request. */
   headers?: { [name: string]: string };
+  /** Paths in place of the dialect's, by operation. */
   paths?: { [name: string]: string };
+  /** Added to each URL. */
   query?: { [name: string]: string };
+  /** The client's headers that go to it beside those of its dialect. */
   forward?: string[];
+  /** How long its answers may take, where that differs from most. What the configuration says of it goes before. */
   timeouts?: Timeouts | null;
+  /** It gives way to any other plugin's provider of its key. */
   fallback?: boolean;
 }
 
@@ -1238,6 +1362,7 @@ export interface Refusal {
 
 /** `plugin.register`: the first request, answered with what the plugin is. */
 export interface Register {
+  /** The version of the protocol that the host speaks. */
   schema_version: number;
   host: HostAbout;
   /** The id under which the configuration knows the plugin. */
@@ -1278,18 +1403,23 @@ export interface Registration {
 export interface Reply {
   /** JSON. */
   body?: Json;
+  /** Text that is not valid JSON. */
   body_text?: string | null;
+  /** Bytes that are not UTF-8; with the need `raw` any body, byte for byte. */
   body_base64?: string | null;
+  /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
   /** Default: "application/json". */
   media_type?: string;
   /** Default: 200. */
   status?: number;
+  /** With the need `headers`. Those of an answer that a plugin gives go to the client as far as it may have them. */
   headers?: Pairs;
   /** It is streamed: no body stands here. */
   stream?: boolean;
   /** The canonical answer; a plugin may give this instead of a body. */
   response?: Response;
+  /** Why it is an error; null for a success. */
   failure?: Failed | null;
 }
 
@@ -1345,11 +1475,15 @@ export type Role = "system" | "developer" | "user" | "assistant" | "tool";
 
 /** The answer of `model.route`. */
 export interface Route {
+  /** By its name alone: resolved as if the client had asked for it. */
   model?: string | null;
+  /** A provider's key: the model is looked for there alone. */
   provider?: string | null;
   /** The id of a plugin whose provider runs the call; `self` for one's own. */
   executor?: string | null;
+  /** Stands in the call's explanation. */
   reason?: string;
+  /** In order, for when this cannot serve the call. */
   otherwise?: Alternative[];
 }
 
@@ -1357,8 +1491,9 @@ export interface Route {
 export interface RouteDeclared {
   /** Default: "GET". */
   method?: string;
+  /** With `{name}` for one segment, `{path}` for any number of them. */
   path: string;
-  /** Default: "client". */
+  /** Who may ask: whoever may make calls; of those the ones whose principal has the tag `admin`; anybody. The latter two need a grant. Default: "client". */
   access?: "client" | "admin" | "public";
 }
 
@@ -1369,27 +1504,36 @@ export interface Routes {
 
 /** A candidate. */
 export interface Row {
+  /** Names it in `Pick`. */
   id: string;
+  /** The provider's key. */
   provider?: string;
+  /** The credential's id. */
   credential?: string;
+  /** What the operator calls the credential. */
   label?: string;
+  /** The upstream's name. */
   model?: string;
+  /** Higher is better; only the best that can serve is eligible. */
   tier?: number;
   /** Default: 1.0. */
   weight?: number;
   /** Default: "ok". */
   health?: string;
+  /** Attempts that are under way. */
   in_flight?: number;
   /** Seconds to the first byte. */
   latency?: number | null;
   /** Unix time. */
   last_used?: number;
+  /** Windows of the account's quota, as far as they are known. */
   quota?: QuotaWindow[];
 }
 
 /** The error of a JSON-RPC response (JSON-RPC 2.0, section 5.1). */
 export interface RpcError {
   code: number;
+  /** One line: what, where, what to do. */
   message?: string;
   data?: Fault | null;
 }
@@ -1403,7 +1547,7 @@ export interface RpcError {
  */
 export interface Rule {
   cause: Cause;
-  /** HTTP statuses to which the rule applies; None for any. */
+  /** HTTP statuses to which the rule applies; null for any. */
   status?: number | number[] | null;
   /** Regular expression that must match the error's whole code or its whole type, as the dialect reads them. */
   code?: string | null;
@@ -1421,7 +1565,7 @@ export interface Rule {
   resets?: string | null;
   /** How long the cause lasts, where nothing before says it. */
   retry_after?: number | null;
-  /** Regular expression whose one group finds in the error body where an account's owner must go. None: the first link in it. */
+  /** Regular expression whose one group finds in the error body where an account's owner must go. null: the first link in it. */
   link?: string | null;
 }
 
@@ -1436,14 +1580,18 @@ export interface Runtime {
   id: string;
   /** Default: "ok". */
   state?: string;
+  /** Attempts that are under way. */
   in_flight?: number;
+  /** Seconds to the first byte. */
   latency?: number | null;
+  /** Unix time. */
   last_used?: number;
+  /** For what it is passed over. */
   resting?: Resting[];
   quota?: QuotaWindow[];
 }
 
-/** How the answer is drawn. None leaves a setting to the provider. */
+/** How the answer is drawn. null leaves a setting to the provider. */
 export interface Sampling {
   temperature?: number | null;
   top_p?: number | null;
@@ -1532,7 +1680,9 @@ export interface StateAdd {
   key: string;
   /** Default: 1. */
   n?: number;
+  /** It is left as it is where the sum would be more than this. */
   maximum?: number | null;
+  /** Seconds that the counter is kept from its first addition on; null: for good. */
   ttl?: number | null;
 }
 
@@ -1550,7 +1700,9 @@ export interface StateSet {
   key: string;
   value?: string | null;
   value_base64?: string | null;
+  /** Seconds that it is kept; null: for good. */
   ttl?: number | null;
+  /** Only where there is none. */
   if_absent?: boolean;
 }
 
@@ -1634,7 +1786,7 @@ export interface ThinkingDelta {
 export interface ThinkingSupport {
   /** The levels that it takes by name. */
   levels?: string[];
-  /** Least tokens of thought; None where it takes no budget. */
+  /** Least tokens of thought; null where it takes no budget. */
   min?: number | null;
   max?: number | null;
   /** It can be told not to think. Default: true. */
@@ -1643,7 +1795,7 @@ export interface ThinkingSupport {
   dynamic?: boolean;
 }
 
-/** Limits on waiting, in seconds, 0 for none; None leaves one to the host's configuration (`timeouts`). */
+/** Limits on waiting, in seconds, 0 for none; null leaves one to the host's configuration (`timeouts`). */
 export interface Timeouts {
   connect?: number | null;
   /** From the request's last byte to the answer's first. */
@@ -1656,9 +1808,13 @@ export interface Timeouts {
 
 /** Limits on waiting, in seconds. */
 export interface Times {
+  /** To a connection. */
   connect?: number | null;
+  /** To the answer's first byte. */
   first_byte?: number | null;
+  /** Between two reads. */
   idle?: number | null;
+  /** In all. */
   total?: number | null;
 }
 
@@ -1754,31 +1910,44 @@ export interface ToolResult {
 export interface Translate {
   /** JSON. */
   body?: Json;
+  /** Text that is not valid JSON. */
   body_text?: string | null;
+  /** Bytes that are not UTF-8; with the need `raw` any body, byte for byte. */
   body_base64?: string | null;
+  /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
   /** Default: "application/json". */
   media_type?: string;
+  /** The client's dialect. */
   source: string;
+  /** The upstream's. */
   target: string;
   /** The call's id. */
   call: string;
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
 }
 
 /** Params of `response.translate.event`, and without events of `response.translate.close`. */
 export interface TranslateEvents {
   stream: string;
+  /** In the upstream's dialect. */
   events?: Item[];
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
 }
 
 /** Params of `response.translate.open`. */
 export interface TranslateOpen {
+  /** The client's dialect. */
   source: string;
+  /** The upstream's. */
   target: string;
+  /** The call's id. */
   call: string;
+  /** Names the stream in what follows. */
   stream: string;
+  /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
 }
 
@@ -1786,17 +1955,22 @@ export interface TranslateOpen {
 export interface Translated {
   /** JSON. */
   body?: Json;
+  /** Text that is not valid JSON. */
   body_text?: string | null;
+  /** Bytes that are not UTF-8; with the need `raw` any body, byte for byte. */
   body_base64?: string | null;
+  /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
   /** Default: "application/json". */
   media_type?: string;
+  /** What was dropped, changed or invented. */
   losses?: Loss[];
 }
 
 /** Events in the client's dialect. */
 export interface TranslatedEvents {
   events?: Item[];
+  /** What was dropped, changed or invented. */
   losses?: Loss[];
 }
 

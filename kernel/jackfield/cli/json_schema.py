@@ -35,7 +35,7 @@ class Schemas:
     def struct(self, kind: type[msgspec.Struct]) -> Schema:
         """Return a struct's schema; the structs in it become definitions."""
         hints, fields, config = typing.get_type_hints(kind, include_extras=True), msgspec.structs.fields(kind), kind.__struct_config__
-        described = {name: text for base in reversed(kind.__mro__) for name, text in _described(base).items()}
+        described = {name: text for base in reversed(kind.__mro__) for name, text in described_fields(base).items()}
         tagged = {config.tag_field: {"const": config.tag}} if config.tag_field is not None else {}
         made: Schema = {
             "type": "object",
@@ -110,7 +110,7 @@ class Schemas:
 
 
 @cache
-def _described(kind: type) -> dict[str, str]:
+def described_fields(kind: type) -> dict[str, str]:
     """Return what a class itself says of its fields: the text that stands below each."""
     try:
         (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body

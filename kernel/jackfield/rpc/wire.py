@@ -40,8 +40,11 @@ class Bodied(Wire, frozen=True, kw_only=True):
     body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """JSON."""
     body_text: str | None = None
+    """Text that is not valid JSON."""
     body_base64: str | None = None
+    """Bytes that are not UTF-8; with the need `raw` any body, byte for byte."""
     body_file: str | None = None
+    """The path of a file that holds the body, for what is too large for a message."""
     media_type: str = "application/json"
 
 
@@ -60,7 +63,9 @@ class Fault(Wire, frozen=True, kw_only=True):
     status: int = 0
     """The HTTP status, where there was an answer."""
     code: str | None = None
+    """A word for programs, such as `model_not_found`."""
     param: str | None = None
+    """The field of the client's request that is at fault."""
     retry_after: float | None = None
     """Seconds."""
     safe_after_first_byte: bool = False
@@ -68,12 +73,15 @@ class Fault(Wire, frozen=True, kw_only=True):
     shown: int | None = None
     """The HTTP status for the client, where the cause does not decide it."""
     headers: Pairs = []
+    """Headers of the answer."""
     body: str = ""
     """What was answered, as text."""
     body_base64: str | None = None
     """Likewise, where that is not UTF-8."""
     detail: str = ""
+    """For the log alone: clients are never told."""
     link: str | None = None
+    """Where the owner of an account must go."""
     problems: list[tuple[str, str]] = []
     """For a refused configuration: where in the plugin's section, and what."""
 
@@ -83,6 +91,7 @@ class RpcError(Wire, frozen=True, kw_only=True):
 
     code: int
     message: str = ""
+    """One line: what, where, what to do."""
     data: Fault | None = None
 
 
@@ -94,6 +103,7 @@ class HostAbout(Wire, frozen=True, kw_only=True):
 
     version: str
     capabilities: list[str] = []
+    """What this host can do beside what every host of the schema version can."""
 
 
 class Bounds(Wire, frozen=True, kw_only=True):
@@ -109,6 +119,7 @@ class Challenge(Wire, frozen=True, kw_only=True):
     """`plugin.challenge`: prove that you know the secret. Both sides prove it, over a socket that has one."""
 
     plugin: str
+    """The id under which the configuration knows the plugin."""
     challenge: str
     """Random; 64 hexadecimal digits."""
 
@@ -126,6 +137,7 @@ class Register(Wire, frozen=True, kw_only=True):
     """`plugin.register`: the first request, answered with what the plugin is."""
 
     schema_version: int
+    """The version of the protocol that the host speaks."""
     host: HostAbout
     plugin: str
     """The id under which the configuration knows the plugin."""
@@ -143,14 +155,18 @@ class Identity(Wire, frozen=True, kw_only=True):
 
     name: str = ""
     version: str = ""
+    """The plugin's own version."""
 
 
 class HookDeclared(Wire, frozen=True, kw_only=True):
     """How a plugin takes part in one method."""
 
     needs: list[Needs] = []
+    """What it is to be sent beside what every hook is."""
     on_error: Literal["open", "closed"] | None = None
+    """Whether a failure is passed over (`open`) or fails what the hook guards (`closed`). Without it as the hook has it."""
     priority: int | None = None
+    """Its place in the order of this hook: higher first."""
     deadline: float | None = None
     """Seconds."""
     table: bool = False
@@ -208,15 +224,20 @@ class Call(Bodied, frozen=True, kw_only=True):
 
     id: str
     parent: str | None = None
+    """The id of the call in which it was made, if in one."""
     depth: int = 0
+    """How many calls it stands in."""
     dialect: str
+    """The client's wire protocol, by its name."""
     operation: Operation | str
     model: str
     """The name that the client asked for."""
     stream: bool
+    """The client wants a streamed answer."""
     principal: str
     """Its name."""
     method: str = "POST"
+    """Of the client's request. With the need `headers`."""
     path: str = ""
     """With the need `headers`."""
     session: str | None = None
@@ -226,6 +247,7 @@ class Call(Bodied, frozen=True, kw_only=True):
     headers: Pairs = []
     """Without the client's keys and cookies; with the need `secret`, `authenticate` is sent them too."""
     query: Pairs = []
+    """With the need `headers`."""
     key_query: list[str] = []
     """The query keys in which clients of the dialect send their key. With the need `secret`."""
     request: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -241,9 +263,12 @@ class Failed(Wire, frozen=True, kw_only=True):
 
     cause: Cause
     message: str = ""
+    """For people, in a sentence."""
     status: int = 0
+    """The upstream's status; 0 where there was no answer."""
     code: str | None = None
     retry_after: float | None = None
+    """Seconds."""
 
 
 class Attempt(Bodied, frozen=True, kw_only=True):
@@ -251,19 +276,25 @@ class Attempt(Bodied, frozen=True, kw_only=True):
 
     call: Call
     number: int
+    """Counted from 1."""
     candidate: str
+    """The id of the pair of credential and model that was picked."""
     credential: str
+    """The credential's id."""
     label: str = ""
     """What the operator calls the credential."""
     provider: str
+    """The provider's key."""
     model: str
     """The upstream's name."""
     dialect: str
     """The upstream's."""
     stream: bool
+    """The answer is to be streamed."""
     headers: Pairs = []
     """What goes upstream, but for the key."""
     query: Pairs = []
+    """Likewise."""
     base_url: str | None = None
     """The credential's own."""
     path: str | None = None
@@ -277,8 +308,11 @@ class Attempt(Bodied, frozen=True, kw_only=True):
     cache: list[list[str | int]] = []
     """Paths at which such requests say a name of their own for that. Likewise."""
     before: list[Failed] = []
+    """Why earlier attempts of the call failed."""
     request: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """The canonical request."""
     undecoded: RpcError | None = None
+    """As in `Call`."""
     secret: str | None = None
     """The credential's key or token: with the need `secret`, and only to a plugin that the configuration names."""
 
@@ -288,11 +322,13 @@ class Reply(Bodied, frozen=True, kw_only=True):
 
     status: int = 200
     headers: Pairs = []
+    """With the need `headers`. Those of an answer that a plugin gives go to the client as far as it may have them."""
     stream: bool = False
     """It is streamed: no body stands here."""
     response: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """The canonical answer; a plugin may give this instead of a body."""
     failure: Failed | None = None
+    """Why it is an error; null for a success."""
 
 
 class Head(Wire, frozen=True, kw_only=True):
@@ -300,8 +336,11 @@ class Head(Wire, frozen=True, kw_only=True):
 
     status: int
     headers: Pairs = []
+    """With the need `headers`."""
     model: str = ""
+    """The upstream's name."""
     provider: str = ""
+    """The provider's key."""
 
 
 class Outcome(Wire, frozen=True, kw_only=True):
@@ -312,7 +351,9 @@ class Outcome(Wire, frozen=True, kw_only=True):
     cause: Cause | None = None
     message: str = ""
     usage: Usage | None = None
+    """What it cost, all in all."""
     attempts: int = 0
+    """How many there were."""
     provider: str | None = None
     credential: str | None = None
     model: str | None = None
@@ -346,6 +387,7 @@ class OnAttemptReply(OnAttempt, frozen=True, kw_only=True):
 
     reply: Reply
     stream: str | None = None
+    """Names the stream in what follows; null for a whole answer."""
 
 
 class OnCallReply(OnCall, frozen=True, kw_only=True):
@@ -358,9 +400,12 @@ class Principal(Wire, frozen=True, kw_only=True):
     """Who calls."""
 
     name: str
+    """By which logs, limits and plugins know it. Never a key."""
     tags: list[str] = []
     allow: "Allow | None" = None
+    """null: all."""
     limits: dict[str, float] = {}
+    """For plugins that limit; the host does not read them."""
 
 
 class Allow(Wire, frozen=True, kw_only=True):
@@ -386,17 +431,22 @@ class Alternative(Wire, frozen=True, kw_only=True):
     provider: str | None = None
     executor: str | None = None
     on: list[Cause] = []
+    """The causes of failure for which it is taken; none: for all but the caller's own."""
 
 
 class Route(Wire, frozen=True, kw_only=True):
     """The answer of `model.route`."""
 
     model: str | None = None
+    """By its name alone: resolved as if the client had asked for it."""
     provider: str | None = None
+    """A provider's key: the model is looked for there alone."""
     executor: str | None = None
     """The id of a plugin whose provider runs the call; `self` for one's own."""
     reason: str = ""
+    """Stands in the call's explanation."""
     otherwise: list[Alternative] = []
+    """In order, for when this cannot serve the call."""
 
 
 class Change(Bodied, frozen=True, kw_only=True):
@@ -405,6 +455,7 @@ class Change(Bodied, frozen=True, kw_only=True):
     set: dict[str, msgspec.Raw] = {}
     """Values by JSON Pointer (RFC 6901); all other bytes stay."""
     remove: list[str] = []
+    """JSON Pointers of what is taken out."""
     request: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """A canonical request."""
     response: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -412,6 +463,7 @@ class Change(Bodied, frozen=True, kw_only=True):
     respond: Reply | None = None
     """Ends the call with this answer."""
     headers: dict[str, str | None] = {}
+    """Headers to set by name; null takes one away."""
     handle: bool = False
     """Of `response.normalize` on a stream: send its events."""
 
@@ -420,34 +472,47 @@ class Row(Wire, frozen=True, kw_only=True, omit_defaults=False):
     """A candidate."""
 
     id: str
+    """Names it in `Pick`."""
     provider: str = ""
+    """The provider's key."""
     credential: str = ""
+    """The credential's id."""
     label: str = ""
+    """What the operator calls the credential."""
     model: str = ""
+    """The upstream's name."""
     tier: int = 0
+    """Higher is better; only the best that can serve is eligible."""
     weight: float = 1.0
     health: str = "ok"
     in_flight: int = 0
+    """Attempts that are under way."""
     latency: float | None = None
     """Seconds to the first byte."""
     last_used: float = 0.0
     """Unix time."""
     quota: list[QuotaWindow] = []
+    """Windows of the account's quota, as far as they are known."""
 
 
 class Live(Wire, frozen=True, kw_only=True, omit_defaults=False):
     """The figures of a candidate that change with every call."""
 
     id: str
+    """Of a row of the table."""
     in_flight: int = 0
+    """Attempts that are under way."""
     latency: float | None = None
+    """Seconds to the first byte."""
     last_used: float = 0.0
+    """Unix time."""
 
 
 class Pool(Wire, frozen=True, kw_only=True, omit_defaults=False):
     """The candidates of a model. At most 64 of the eligible ones; where there are more, the least busy of a sample."""
 
     model: str
+    """The name that was resolved."""
     revision: int
     """Another number whenever candidates came, went or changed."""
     many: int
@@ -461,6 +526,7 @@ class Pool(Wire, frozen=True, kw_only=True, omit_defaults=False):
     gone: list[str] = []
     """With `table`: ids of candidates that are none any more."""
     tried: list[str] = []
+    """Ids of candidates that this call has tried."""
 
 
 class OnPick(OnCall, frozen=True, kw_only=True):
@@ -479,6 +545,7 @@ class Pick(Wire, frozen=True, kw_only=True):
     deny: str | None = None
     """Why nobody may serve the call."""
     retry_after: float | None = None
+    """Seconds. With `deny`."""
 
 
 class OnComplete(Wire, frozen=True, kw_only=True):
@@ -502,7 +569,9 @@ class Event(Wire, frozen=True, kw_only=True):
     """One event of a stream that a handler sees: `index` and `name` always, the rest by the needs of its opening."""
 
     index: int
+    """Counted from 0."""
     name: str = ""
+    """As the stream names it; may be empty."""
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """Its JSON, with the need `body`."""
     text: str = ""
@@ -510,8 +579,10 @@ class Event(Wire, frozen=True, kw_only=True):
     thinking: str = ""
     arguments: str = ""
     finish: str | None = None
+    """Why the model stopped."""
     usage: Usage | None = None
     error: Error | None = None
+    """The stream breaks off with it."""
     deltas: list[Delta] = []
     """With the need `deltas`."""
     raw: str | None = None
@@ -536,6 +607,7 @@ class OnEvents(Wire, frozen=True, kw_only=True):
     """Params of `response.intercept_stream_chunk.event`: those of one read, in order."""
 
     stream: str
+    """The name of its opening."""
     events: list[Event]
     deadline: float | None = None
 
@@ -552,6 +624,7 @@ class NewEvent(Wire, frozen=True, kw_only=True):
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """A new event that carries this JSON."""
     name: str = ""
+    """A new event's name, where the dialect gives events names."""
     raw: str | None = None
     """A new event's data as text that is not JSON."""
 
@@ -592,6 +665,7 @@ class Item(Wire, frozen=True, kw_only=True):
     """One item of a stream of events or bytes: one of the three."""
 
     name: str = ""
+    """The event's name, where the dialect gives events names."""
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """An event of the stream's dialect: its JSON."""
     raw: str | None = None
@@ -629,3 +703,4 @@ class Cancel(Wire, frozen=True, kw_only=True):
     """`$/cancel`: nobody waits for the answer to a request any more, which is answered all the same; a stream that it opened ends."""
 
     id: int | str
+    """The request's id."""

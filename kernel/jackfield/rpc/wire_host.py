@@ -20,9 +20,13 @@ class Times(Wire, frozen=True, kw_only=True):
     """Limits on waiting, in seconds."""
 
     connect: float | None = None
+    """To a connection."""
     first_byte: float | None = None
+    """To the answer's first byte."""
     idle: float | None = None
+    """Between two reads."""
     total: float | None = None
+    """In all."""
 
 
 class HttpAsk(Bodied, frozen=True, kw_only=True):
@@ -52,7 +56,9 @@ class HttpStream(HttpAsk, frozen=True, kw_only=True):
     """Params of `host.http.stream`: answered with status and headers, then the body comes as items with `raw`."""
 
     stream: str
+    """A name for it, of the plugin's own making, that is not in use."""
     credit: int
+    """Items that may be sent before more credit comes."""
 
 
 class ModelAsk(Bodied, frozen=True, kw_only=True):
@@ -61,7 +67,9 @@ class ModelAsk(Bodied, frozen=True, kw_only=True):
     within: int | str | None = msgspec.field(default=None, name="for")
     """As in all requests to the host."""
     request: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """A canonical request."""
     dialect: str = "canonical"
+    """That of the body."""
     model: str | None = None
     """For dialects in which the path names it."""
     operation: str = "generate"
@@ -74,7 +82,9 @@ class ModelStream(ModelAsk, frozen=True, kw_only=True):
     """Params of `host.model.execute_stream`: answered with null, then items with `delta` to a canonical request, else events."""
 
     stream: str
+    """A name for it, of the plugin's own making, that is not in use."""
     credit: int
+    """Items that may be sent before more credit comes."""
 
 
 class StateKey(Within, frozen=True, kw_only=True):
@@ -96,7 +106,9 @@ class StateSet(StateKey, frozen=True, kw_only=True):
     value: str | None = None
     value_base64: str | None = None
     ttl: float | None = None
+    """Seconds that it is kept; null: for good."""
     if_absent: bool = False
+    """Only where there is none."""
 
 
 class StateWasSet(Wire, frozen=True, kw_only=True):
@@ -110,7 +122,9 @@ class StateAdd(StateKey, frozen=True, kw_only=True):
 
     n: int = 1
     maximum: int | None = None
+    """It is left as it is where the sum would be more than this."""
     ttl: float | None = None
+    """Seconds that the counter is kept from its first addition on; null: for good."""
 
 
 class StateSum(Wire, frozen=True, kw_only=True):
@@ -123,6 +137,7 @@ class AuthGet(Within, frozen=True, kw_only=True):
     """Params of `host.auth.get` and `get_runtime`."""
 
     id: str
+    """The credential's id."""
 
 
 class AuthSave(Within, frozen=True, kw_only=True):
@@ -130,12 +145,14 @@ class AuthSave(Within, frozen=True, kw_only=True):
 
     credentials: list[CredentialAbout]
     source: str | None = None
+    """The name of the plugin's source; null where it has one alone, and for the host's."""
 
 
 class AuthChanged(Wire, frozen=True, kw_only=True):
     """Params of `host.auth.changed`."""
 
     source: str
+    """The source's name."""
 
 
 class Resting(Wire, frozen=True, kw_only=True):
@@ -155,9 +172,13 @@ class Runtime(Wire, frozen=True, kw_only=True):
     id: str
     state: str = "ok"
     in_flight: int = 0
+    """Attempts that are under way."""
     latency: float | None = None
+    """Seconds to the first byte."""
     last_used: float = 0.0
+    """Unix time."""
     resting: list[Resting] = []
+    """For what it is passed over."""
     quota: list[QuotaWindow] = []
 
 
@@ -173,5 +194,7 @@ class HostInfo(Wire, frozen=True, kw_only=True):
 
     version: str
     plugin: str
+    """The id under which the configuration knows the plugin."""
     schema_version: int = SCHEMA_VERSION
     capabilities: list[str] = []
+    """What this host can do beside what every host of the schema version can."""

@@ -16,6 +16,7 @@ class ExecuteStream(OnAttempt, frozen=True, kw_only=True):
     """Params of `executor.execute_stream`. Answered with a Reply: whole, or with `stream: true`, after which items come."""
 
     stream: str
+    """Names the stream in `stream.item`, `stream.end` and `stream.credit`."""
     credit: int
     """Items that may be sent before more credit comes."""
 
@@ -26,6 +27,7 @@ class AuthPlace(Wire, frozen=True, kw_only=True):
     env: list[str] = []
     """Environment variables that hold a key; the first that is set makes a credential."""
     header: str = "Authorization"
+    """The header's name."""
     scheme: str = "Bearer"
     """Empty: the header's whole value is the key."""
 
@@ -46,9 +48,11 @@ class ProviderDeclared(Wire, frozen=True, kw_only=True):
     patterns: list[str] = []
     catalogue: list[Json] = []
     base_url: str | None = None
+    """Taken literally: a dialect's path is appended."""
     execute: bool | None = None
     """The plugin answers its attempts (`executor.*`). Without a word: where there is no `base_url`."""
     auth: AuthPlace | None = None
+    """null: no key is needed."""
     key_optional: bool = False
     failures: list[Json] = []
     """Objects of `Rule`."""
@@ -58,9 +62,13 @@ class ProviderDeclared(Wire, frozen=True, kw_only=True):
     streams: Literal["both", "only", "never"] = "both"
     serves: Literal["own_client", "any"] = "any"
     headers: dict[str, str] = {}
+    """Headers for each request."""
     paths: dict[str, str] = {}
+    """Paths in place of the dialect's, by operation."""
     query: dict[str, str] = {}
+    """Added to each URL."""
     forward: list[str] = []
+    """The client's headers that go to it beside those of its dialect."""
     timeouts: Timeouts | None = None
     fallback: bool = False
 
@@ -108,6 +116,7 @@ class CredentialAbout(Wire, frozen=True, kw_only=True):
     models: list[str] | None = None
     excluded: list[str] = []
     limits: dict[str, int] | None = None
+    """What it may be used for at most: `rpm`, `tpm`, `rpd`, `tpd`: requests and tokens a minute and a day."""
     disabled: bool = False
     notes: str = ""
     kind: Literal["key", "oauth"] = "key"
@@ -125,6 +134,7 @@ class OnSource(Wire, frozen=True, kw_only=True):
     """Params of `auth.load`."""
 
     source: str
+    """The source's name."""
     deadline: float | None = None
 
 
@@ -133,13 +143,16 @@ class Credentials(Wire, frozen=True, kw_only=True):
 
     credentials: list[CredentialAbout] = []
     problems: list[str] = []
+    """A line each: where, what, what to do."""
 
 
 class Parse(OnSource, frozen=True, kw_only=True):
     """Params of `auth.parse`: one stored file's name and what it says. null: not mine."""
 
     name: str
+    """The file's name."""
     data: Json
+    """What it says."""
 
 
 class LoginStart(OnSource, frozen=True, kw_only=True):
@@ -153,17 +166,21 @@ class LoginStep(Wire, frozen=True, kw_only=True):
 
     status: Literal["pending", "done", "failed"] = "pending"
     url: str | None = None
+    """Where the person is to go."""
     code: str | None = None
+    """What to enter there."""
     message: str = ""
     state: Json = {}
     credentials: list[CredentialAbout] = []
     expires_in: float | None = None
+    """Seconds."""
 
 
 class LoginPoll(OnSource, frozen=True, kw_only=True):
     """Params of `auth.login.poll`."""
 
     step: LoginStep
+    """The last one, as it was answered."""
 
 
 class OnCredential(OnSource, frozen=True, kw_only=True):
@@ -191,7 +208,9 @@ class Pair(Wire, frozen=True, kw_only=True):
     """Two dialects that a plugin translates between: the client's and the upstream's."""
 
     source: str
+    """The client's."""
     target: str
+    """The upstream's."""
 
 
 class Translators(Wire, frozen=True, kw_only=True):
@@ -204,7 +223,9 @@ class Translate(Bodied, frozen=True, kw_only=True):
     """Params of `request.translate` and `response.translate`: a whole body."""
 
     source: str
+    """The client's dialect."""
     target: str
+    """The upstream's."""
     call: str
     """The call's id."""
     deadline: float | None = None
@@ -214,15 +235,20 @@ class Translated(Bodied, frozen=True, kw_only=True):
     """A body in the other dialect."""
 
     losses: list[Loss] = []
+    """What was dropped, changed or invented."""
 
 
 class TranslateOpen(Wire, frozen=True, kw_only=True):
     """Params of `response.translate.open`."""
 
     source: str
+    """The client's dialect."""
     target: str
+    """The upstream's."""
     call: str
+    """The call's id."""
     stream: str
+    """Names the stream in what follows."""
     deadline: float | None = None
 
 
@@ -231,6 +257,7 @@ class TranslateEvents(Wire, frozen=True, kw_only=True):
 
     stream: str
     events: list[Item] = []
+    """In the upstream's dialect."""
     deadline: float | None = None
 
 
@@ -239,6 +266,7 @@ class TranslatedEvents(Wire, frozen=True, kw_only=True):
 
     events: list[Item] = []
     losses: list[Loss] = []
+    """What was dropped, changed or invented."""
 
 
 class RouteDeclared(Wire, frozen=True, kw_only=True):
@@ -246,7 +274,9 @@ class RouteDeclared(Wire, frozen=True, kw_only=True):
 
     method: str = "GET"
     path: str
+    """With `{name}` for one segment, `{path}` for any number of them."""
     access: Literal["client", "admin", "public"] = "client"
+    """Who may ask: whoever may make calls; of those the ones whose principal has the tag `admin`; anybody. The latter two need a grant."""
 
 
 class Routes(Wire, frozen=True, kw_only=True):
@@ -287,4 +317,6 @@ class CommandDone(Wire, frozen=True, kw_only=True):
 
     exit_code: int = 0
     output: str = ""
+    """For the standard output."""
     errors: str = ""
+    """For the standard error."""

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import sys
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,9 +11,26 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from jackfield.api import Blame, Cause, Continuity, Flavour, Help, ModelInfo, Operation, QuotaHeaders, Request, Response, Rule, Seconds
+from jackfield.api import (
+    Blame,
+    Cause,
+    Continuity,
+    Credential,
+    Flavour,
+    Help,
+    LoginStep,
+    ModelInfo,
+    Operation,
+    Outcome,
+    Provider,
+    QuotaHeaders,
+    Request,
+    Response,
+    Rule,
+    Seconds,
+)
 from jackfield.api.canonical import Delta, FinishReason, Part, Role
-from jackfield.cli.json_schema import DIALECT, Schema, Schemas, texts_below
+from jackfield.cli.json_schema import DIALECT, Schema, Schemas, described_fields, texts_below
 from jackfield.rpc import wire, wire_host, wire_objects
 from jackfield.rpc.errors import BAD_PARAMS, BUSY, CANCELLED, FAILED, INTERNAL, INVALID, NO_METHOD, NOT_GRANTED, PARSE
 from jackfield.rpc.methods import METHODS, Method
@@ -35,6 +53,7 @@ _Info = str | ModelInfo
 _REFINED: Final[dict[tuple[type, str], Any]] = {
     (wire.Call, "request"): Request,
     (wire.Attempt, "request"): Request,
+    (wire.Attempt, "continuity"): list[Continuity],
     (wire.Reply, "response"): Response,
     (wire.Change, "request"): Request,
     (wire.Change, "response"): Response,
@@ -53,6 +72,16 @@ _REFINED: Final[dict[tuple[type, str], Any]] = {
     (wire_objects.ProviderDeclared, "continuity"): list[Continuity],
 }
 """What the contract says of fields that the host decodes later than the rest."""
+
+_SAID_ELSEWHERE: Final[dict[type, type]] = {
+    wire.Outcome: Outcome,
+    wire_objects.CredentialAbout: Credential,
+    wire_objects.LoginStep: LoginStep,
+    wire_objects.ProviderDeclared: Provider,
+}
+"""Where fields of the same names are described."""
+_SAID_OF: Final = {"deadline": "Seconds from now, after which nobody waits for the answer."}
+"""What is said of a field wherever it stands."""
 
 _NAMED: Final[dict[str, tuple[Any, str]]] = {
     "Blame": (Blame, "jackfield.api.failure"),
@@ -95,7 +124,9 @@ class _Schemas(Schemas):
 
     def _field(self, kind: type, field: msgspec.structs.FieldInfo, hint: Any, description: str | None) -> Schema:
         refined = (_REFINED.get((base, field.name)) for base in kind.__mro__)
-        return super()._field(kind, field, next((said for said in refined if said is not None), hint), description)
+        elsewhere = _SAID_ELSEWHERE.get(kind)
+        said = description or (described_fields(elsewhere) if elsewhere else {}).get(field.name) or _SAID_OF.get(field.name)
+        return super()._field(kind, field, next((made for made in refined if made is not None), hint), said)
 
     def _name(self, kind: type[msgspec.Struct]) -> str:
         assert kind.__name__ not in self.definitions, f"two structs are named {kind.__name__}"
@@ -136,7 +167,19 @@ def described() -> tuple[Mapping[str, Schema], tuple[Described, ...]]:
     )
     for kind in (wire.RpcError, Request, Response, Delta):
         made.of(kind)
-    return dict(sorted(made.definitions.items())), methods
+    return _of_json(dict(sorted(made.definitions.items()))), methods
+
+
+def _of_json(schema: Any) -> Any:
+    """Return a schema whose descriptions speak of JSON."""
+    if isinstance(schema, list):
+        return [_of_json(inner) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: _of_json(value) for key, value in schema.items()}
+    if isinstance(said := schema.get("description"), str):
+        made["description"] = re.sub(r"\bNone\b", "null", " ".join(said.split()) if "\n\n" not in said else said)
+    return made
 
 
 def method_schemas() -> dict[str, tuple[Schema, Schema | None]]:
