@@ -207,6 +207,8 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
             and 200 <= reply.status < 600
         ):
             raise TypeError(f"answered {reply!r:.200}, not a Reply with Headers and a status from 200 to 599")
+        if made.watch is not None:
+            made.watch.since = None
         if (told := await _judge(shared, exchange, made, reply)) is None:
             account.answered(attempt.candidate.model, time.perf_counter() - started)
         busy = account.in_flight > 1 and account.last_used - account.measured_at < _MEASURED_APART
@@ -216,6 +218,8 @@ async def _try(shared: Shared, exchange: Exchange, made: Tried) -> Reply:
             raise CallError(told)
         return reply
     except BaseException as fault:
+        if made.watch is not None and isinstance(fault, asyncio.CancelledError):
+            made.watch.settle()
         if isinstance(fault, CallError | BadRequest | NotDecoded) or not of_a_plugin(fault):
             raise
         log.warning("provider %r failed", attempt.provider.key, exc_info=fault)
@@ -243,7 +247,7 @@ async def _judge(shared: Shared, exchange: Exchange, made: Tried, reply: Reply) 
     if reply.stream is None:
         made.usage, told = judge(attempt, reply)
         return told or (learn(error_body(reply), whole=True) if learn is not None else None)
-    source = Source(reply.stream, dialect, exchange.generation.config.limits.event, learn)
+    source = Source(reply.stream, dialect, exchange.generation.config.limits.event, learn, made.watch)
     made.relay = relay = Relay(exchange, reply, source, made)
     if (told := await relay.prime()) is None and not exchange.call.stream:
         reply.body = Body(canonical=await relay.assemble(), codec=response_codec(dialect, attempt.call.operation))

@@ -36,6 +36,7 @@ from jackfield.trace import Trace
 
 if TYPE_CHECKING:
     from jackfield.streams import Relay
+    from jackfield.sweeper import Watch
 
 
 class Downstream(Protocol):
@@ -87,6 +88,8 @@ class Tried(msgspec.Struct, kw_only=True):
     """The upstream's own error answer, where there was one."""
     relay: Relay | None = None
     """The stream, where the answer is one."""
+    watch: Watch | None = None
+    """Limits how long its provider may take, where the transport does not."""
     usage: Usage | None = None
     serving: bool = True
     """The account counts the attempt among those that it serves."""
@@ -104,6 +107,8 @@ class Tried(msgspec.Struct, kw_only=True):
 
     def release(self) -> None:
         """Count the attempt out: it is over, or its stream is."""
+        if self.watch is not None:
+            self.watch.close()
         if self.serving:
             self.serving = False
             self.account.in_flight -= 1

@@ -8,14 +8,14 @@ from contextvars import ContextVar
 from itertools import count
 from typing import Final
 
-from jackfield.api import CallError, HttpRequest, HttpResponse, failure
+from jackfield.api import CallError, HttpProvider, HttpRequest, HttpResponse, failure
 from jackfield.api.canonical.thinking import thinks
 from jackfield.bindings import Bindings
 from jackfield.completion import Completion
 from jackfield.exchange import Exchange, Tried
 from jackfield.generation import Generation, Lasting
 from jackfield.settings import ENDLESS, Config
-from jackfield.sweeper import Sweeper
+from jackfield.sweeper import Sweeper, Watch
 from jackfield.transport import Transport
 
 _LAST_WORDS: Final = 2.0
@@ -81,6 +81,10 @@ class Shared:
         known = thinks(said, exchange.generation.models.known(provider, attempt.model).thinking)
         limits = self.transport.waits(provider.key, (call.model, attempt.model), known, exchange.timeouts, provider.timeouts)
         exchange.limits["attempt"] = limits["total"]
+        if not isinstance(provider, HttpProvider):  # it may not send anything, and is held to the limits all the same
+            made.watch = watch = Watch(self.sweeper)
+            watch.idle = limits["idle"]
+            watch.arm(limits["first_byte"], "first_byte")
         return lambda request: self.transport.request(request, account, limits)
 
     def look(self, now: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from jackfield.api import CallError, Dialect, Event, Request, StreamEncoder, failure
 from jackfield.api.canonical.looking import events_of
-from jackfield.sweeper import end_all
+from jackfield.sweeper import Watch, end_all
 
 _MOST_HELD: Final = 3
 """Events that are held back because they only say that an answer begins: until there is more another credential can take over."""
@@ -19,13 +19,22 @@ _TAIL: Final = 4
 class Source:
     """The upstream's side of a relay."""
 
-    def __init__(self, stream: AsyncIterator[Any], dialect: Dialect, largest_event: int, learn: Callable[..., None] | None = None) -> None:
-        self.dialect, self.learn = dialect, learn
+    def __init__(
+        self,
+        stream: AsyncIterator[Any],
+        dialect: Dialect,
+        largest_event: int,
+        learn: Callable[..., None] | None = None,
+        watch: Watch | None = None,
+    ) -> None:
+        self.dialect, self.learn, self._watch = dialect, learn, watch
         """What is told of all events, and of the first and the terminal one that they are these; None where nobody is."""
         self.first = b""
         """What was read up to and with the first event."""
         self.tail: deque[bytes] = deque(maxlen=_TAIL)
         """The latest reads."""
+        if watch is not None:
+            watch.arm(watch.idle, "idle")
         self._stream, self._read, self._largest = stream, aiter(stream).__anext__, largest_event
         self._splitter = dialect.framing.splitter()
         self._encoder: StreamEncoder | None = None
@@ -40,7 +49,7 @@ class Source:
     async def _whole(self) -> bytes | None:
         try:
             while True:
-                item = await self._read()
+                item = await (self._read() if self._watch is None else self._watched(self._watch))
                 if whole := self._splitter.feed(item if isinstance(item, bytes) else self._written(item)):
                     self.tail.append(whole)
                     if self.learn is not None:
@@ -56,6 +65,16 @@ class Source:
         except Exception as fault:
             message, detail = "the provider failed in the middle of its answer", f"{type(fault).__name__}: {fault}"
             raise CallError(failure("plugin", message, code="provider_failed", detail=detail)) from fault
+
+    async def _watched(self, watch: Watch) -> Any:
+        watch.since = 0.0
+        try:
+            return await self._read()
+        except asyncio.CancelledError:
+            watch.settle()
+            raise
+        finally:
+            watch.since = None
 
     def _written(self, item: Any) -> bytes:
         """Return the bytes of an event, or of a canonical delta in the stream's dialect."""

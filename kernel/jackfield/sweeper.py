@@ -53,6 +53,8 @@ class Watch:
     since: float | None = None
     """When its wait began; None while it waits for nothing. Whoever begins to wait sets 0.0 and the sweeper the time, at its next
     look: to ask for the time at each read would cost more than the rest of the watch."""
+    idle = ENDLESS
+    """How long each read of what it watches may take, once that has begun."""
     _limit: Limit
     _what, _fired = "", False
 

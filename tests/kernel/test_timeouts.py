@@ -216,6 +216,43 @@ async def test_the_header_is_not_passed_on() -> None:
         assert "x-jackfield-timeout" not in upstream.requests[0].headers
 
 
+@pytest.mark.parametrize("what", ["first_byte", "idle"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_a_provider_without_http_is_held_to_the_same_limits(what: str, stream: bool) -> None:
+    left = list[str]()
+
+    class Silent(ToyProvider):
+        timeouts = Timeouts(**{what: 0.3})
+        streams = "only"
+
+        async def execute(self, attempt: Attempt) -> Reply:
+            if what == "first_byte":
+                await asyncio.Event().wait()
+            return Reply(stream=self._begun(), headers=Headers())
+
+        async def _begun(self) -> AsyncIterator[bytes]:
+            try:
+                yield begun_stream("one")
+                await asyncio.Event().wait()
+            finally:
+                left.append("closed")
+
+    observer = Observer()
+    async with toy_host(observer, provider=[Silent()], config={"timeouts": QUICK}) as host:
+        answer = await asyncio.wait_for(ask(host, stream=stream), PATIENCE)
+        [outcome] = await observer.completed()
+        says = f"0.3 s (provider 'toy': timeouts.{what})"
+        assert says in outcome.message
+        assert (outcome.status, outcome.cause) == ("failed", "network")
+        if stream and what == "idle":
+            name, last = read_stream(answer.body)[-1]
+            assert (name, last["code"]) == ("oops", "idle_timeout")
+        else:
+            assert (answer.status, answer.json["code"]) == (502, f"{what}_timeout")
+        assert left == (["closed"] if what == "idle" else [])
+        assert {account.in_flight for account in host.host.generation.accounts} == {0}
+
+
 @pytest.mark.parametrize("by", ["header", "configuration", "provider without HTTP"])
 async def test_a_stream_ends_with_the_dialects_error_event(by: str) -> None:
     """Also while the upstream goes on, so that nothing ever stands still."""

@@ -178,6 +178,8 @@ class Executor(_Discovered):
     def _reply(attempt: Attempt, said: wire.Reply) -> Reply:
         if said.stream:
             raise ValueError("answered with a stream, which nobody asked for")
+        if not 200 <= said.status < 600:
+            raise ValueError(f"answered with the status {said.status}")
         reply = forms.reply_from(said)
         if attempt.dialect.name == "canonical" and reply.status < 300 and reply.response is None:
             reply.response = _response(reply.body or b"")  # type: ignore[arg-type]

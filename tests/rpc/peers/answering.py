@@ -9,6 +9,8 @@ from typing import Any
 Params = dict[str, Any]
 _writing = threading.Lock()
 _running: dict[Any, threading.Event] = {}
+running: list[Any] = []
+"""The methods of requests that are being answered, or their streams."""
 cancelled: list[Any] = []
 """The methods of requests that the host has cancelled."""
 
@@ -18,7 +20,7 @@ class Fault(Exception):
 
     def __init__(self, message: str, code: int = -32000, **data: Any) -> None:
         super().__init__(message)
-        self.error = {"code": code, "message": message, **({"data": data} if data else {})}
+        self.error: dict[str, Any] = {"code": code, "message": message, **({"data": data} if data else {})}
 
 
 class Stream:
@@ -56,6 +58,7 @@ def write(text: str) -> None:
 
 
 def _answer(id: Any, method: str, handler: Callable[..., Any], params: Params, left: threading.Event) -> None:
+    running.append(method)
     try:
         made = handler(params, left)
         then = made[1] if isinstance(made, tuple) else None
@@ -68,6 +71,7 @@ def _answer(id: Any, method: str, handler: Callable[..., Any], params: Params, l
         send({"id": id, "error": {"code": -32603, "message": repr(fault)}})
     finally:
         _running.pop(id, None)
+        running.remove(method)
         if left.is_set():
             cancelled.append(method)
 

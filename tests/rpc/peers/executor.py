@@ -6,7 +6,7 @@ import signal
 import threading
 from typing import Any
 
-from answering import Fault, Params, Stream, cancelled, serve, write
+from answering import Fault, Params, Stream, cancelled, running, serve, write
 
 BY_HOOK = {
     "model.register": {},
@@ -14,17 +14,18 @@ BY_HOOK = {
     "executor.execute_stream": {"needs": ["body", "request"]},
     "executor.count_tokens": {"needs": ["request"]},
     "executor.http_request": {"needs": ["headers"]},
+    "model.for_auth": {"needs": ["secret"]},
 }
 MODELS = [
     "whole", "stream", "text", "raw", "limited", "typed", "told", "untyped", "garbage", "nonsense", "hang", "still", "broken", "dies",
-    "unended", "cancelled", "secret", "flood", "shouted",
+    "unended", "secret", "flood", "shouted", "no answer", "seen", "caller", "by key",
 ]  # fmt: skip
 _config: dict[str, Any] = {}
 
 
 def register(params: Params, left: threading.Event) -> Any:
     _config.update(params.get("config", {}))
-    hooks = {name: BY_HOOK[name] for name in _config.get("hooks", BY_HOOK)}
+    hooks = {name: BY_HOOK[name] for name in _config.get("methods", BY_HOOK)}
     return {"schema_version": 1, "plugin": {"name": "peer", "version": "1.2.3"}, "hooks": hooks, "max_in_flight": _config.get("turns", 256)}
 
 
@@ -72,10 +73,18 @@ def items(attempt: Any, *texts: str, finish: str | None = "stop") -> list[Any]:
 
 def fail(model: str) -> Any:
     if model == "typed":
-        raise Fault("come back later", cause="rate", retry_after=7.0, status=429, code="slow_down")
+        fault = Fault("come back later", cause="rate", retry_after=7.0, status=429)
+        fault.error["data"]["code"] = "slow_down"
+        raise fault
+    if model == "no answer":
+        fault = Fault("come back later")
+        fault.error["code"] = "slow_down"
+        raise fault
     if model == "told":
         body = json.dumps({"error": {"message": "monthly limit", "type": "x"}})
         raise Fault("refused", status=429, body=body, headers={"retry-after": "9"})
+    if model == "caller":
+        raise Fault("no such voice", cause="caller", status=404, param="voice")
     if model == "untyped":
         raise Fault("something broke")
     if model == "nonsense":
@@ -94,11 +103,14 @@ def whole(params: Params, left: threading.Event) -> Any:
     if model == "hang":
         left.wait()
         raise Fault("cancelled", -32800)
+    if model == "by key" and attempt["secret"] != "key-2":
+        raise Fault("who is that?", status=401)
     if model == "limited":
         body = {"error": {"message": "the monthly limit is reached", "type": "limit"}}
         return {"status": 429, "headers": {"x-one": "1"}, "body": body}
     said = {"secret": attempt.get("secret"), "stream": attempt["stream"], "asked": attempt.get("body")}
-    text = json.dumps(cancelled if model == "cancelled" else said if model == "secret" else "whole answer")
+    tells = {"secret": said, "by key": attempt.get("secret"), "seen": {"cancelled": cancelled, "running": running[:-1]}}
+    text = json.dumps(tells.get(model, "whole answer"))
     if canonical:
         choice = {"message": {"role": "assistant", "parts": [{"type": "text", "text": text}]}, "finish": "stop"}
         return {"response": {"id": "c1", "model": "m", "choices": [choice], "usage": {"input": 3, "output": 2}}}
@@ -112,22 +124,22 @@ def stream(params: Params, left: threading.Event) -> Any:
     model = attempt["model"]
     if (failed := fail(model)) is not None:
         return failed
-    if model in ("hang", "limited", "whole", "cancelled", "secret"):
+    if model in ("hang", "caller", "limited", "whole", "seen", "secret"):
         return whole(params, left)
     opened = Stream(params)
 
     def flow() -> None:
-        if model == "flood":
-            opened.credit = threading.Semaphore(10_000_000)
-            opened.send(*[{"raw": ": nothing\n\n"}] * 2000)
-        elif model == "raw":
+        if model == "raw":
             opened.send(*[{"raw": f"data: {json.dumps(chunk(t))}\r\n\r\n"} for t in "ab"], {"raw": "data: [DONE]\r\n\r\n"})
-        elif model in ("still", "broken", "dies", "unended", "shouted"):
+        elif model in ("still", "broken", "dies", "unended", "shouted", "flood"):
             opened.send(*items(attempt, "one ", "two", finish="stop" if model == "unended" else None)[: -1 if model == "unended" else None])
             if model == "still":
                 left.wait()
             if model == "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if model == "flood":
+                opened.credit = threading.Semaphore(10_000_000)
+                opened.send(*[{"raw": ": nothing\n\n"}] * 2000)
             if model == "shouted":
                 opened.send({"delta": {"type": "no such delta"}})
                 left.wait()
@@ -147,11 +159,16 @@ def resource(params: Params, left: threading.Event) -> Any:
     return {"body": {"id": attempt["params"]["id"], "object": "response", "method": attempt["call"]["method"]}}
 
 
+def for_auth(params: Params, left: threading.Event) -> Any:
+    return {"models": [params["credential"]["key"], {"id": "shared", "context": 1000}]}
+
+
 serve(
     {
         "plugin.register": register,
         "plugin.shutdown": lambda params, left: None,
         "model.register": models,
+        "model.for_auth": for_auth,
         "executor.execute": whole,
         "executor.execute_stream": stream,
         "executor.count_tokens": count,
