@@ -13,7 +13,7 @@ import msgspec
 from jackfield.api import Seconds, Secret, Size
 from jackfield.cli.json_schema import DIALECT, Schema, Schemas
 from jackfield.cli.options import loaded, plugin_option
-from jackfield.cli.rpc_schemas import changes, files, openrpc
+from jackfield.cli.rpc_schemas import changes, files, markdown, openrpc
 from jackfield.plugins import Plugin
 from jackfield.settings import Config, PluginSettings
 
@@ -54,8 +54,9 @@ def config_command(write: Path | None, files: tuple[Path, ...]) -> None:
 
 @schema.command("rpc")
 @click.option("--write", type=click.Path(path_type=Path), help="Write all schemas and types to this folder.")
+@click.option("--reference", type=click.Path(path_type=Path), help="Write a reference for people to this file.")
 @click.option("--against", type=click.Path(path_type=Path), help="Name what breaks plugins since the schemas in this folder.")
-def rpc_command(write: Path | None, against: Path | None) -> None:
+def rpc_command(write: Path | None, reference: Path | None, against: Path | None) -> None:
     """Print the protocol of plugins out of process as an OpenRPC document."""
     document = openrpc.document()
     if against is not None and (broken := changes.breaking_changes(_earlier(against), document)):
@@ -63,9 +64,11 @@ def rpc_command(write: Path | None, against: Path | None) -> None:
     try:
         if write is not None:
             files.write(write, files.files(config_schema(loaded({}, ()).plugins)))
+        if reference is not None:
+            files.write(reference.parent, {reference.name: markdown.reference()})
     except OSError as fault:
-        raise SystemExit(f"{fault.filename or write}: cannot be written: {fault.strerror or fault}") from None
-    if write is None and against is None:
+        raise SystemExit(f"{fault.filename or write or reference}: cannot be written: {fault.strerror or fault}") from None
+    if (write, reference, against) == (None, None, None):
         click.echo(files.to_json(document), nl=False)
 
 
