@@ -74,8 +74,10 @@ async def _further_rounds(shared: Shared, exchange: Exchange, pool: Pool) -> Rep
         done = _done(exchange)
         pause = _SOON * (1 + len(pool.all) / 1000) if exchange.unpaid else health.soonest(c for c in pool.all if c.id not in done)
         if pause is None or time.monotonic() + pause > end:
-            break
-        await asyncio.sleep(pause + random.random() * _JITTER)  # noqa: S311 (not so that all come back at once)
+            if not await shared.refreshing.one_of(pool, end):
+                break
+        else:
+            await asyncio.sleep(pause + random.random() * _JITTER)  # noqa: S311 (not so that all come back at once)
         exchange.unpaid = False
         reply = await _round(shared, exchange, pool)
         if len(exchange.tried) == before > 0 and not exchange.unpaid:
@@ -89,7 +91,9 @@ async def _round(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None
     if exchange.tried:
         tried = _done(exchange)
         left = pool.without(tried)
-    while len(exchange.tried) < settings.most and (candidate := await _next(shared, exchange, left)) is not None:
+    again: Candidate | None = None
+    while len(exchange.tried) < settings.most and (candidate := again or await _next(shared, exchange, left)) is not None:
+        again, used = None, candidate.account.credential
         made = Tried(attempt=_attempt(exchange, candidate), account=candidate.account)
         exchange.tried.append(made)
         try:
@@ -99,6 +103,9 @@ async def _round(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None
             made.fail(told)
         if not exchange.unsigned and made.reply is not None and refuses_signature(made.attempt, made.reply):
             exchange.unsigned = True  # once more, without any
+            continue
+        if told.cause == "credential" and not exchange.renewed and await shared.refreshing.after_refusal(candidate.account, used):
+            exchange.renewed, again = True, candidate  # once more, with a fresh key
             continue
         if told.help == "none" and not (exchange.call.operation == "resource" and told.status == 404):
             break

@@ -125,10 +125,11 @@ class Exchange:
     task: asyncio.Task[object] | None = None
     doorkeepers: Chain = ()
     """Who decides who calls; without any it must be somebody on this machine."""
-    inside = body_touched = rejected = unsigned = unpaid = False
+    inside = body_touched = rejected = unsigned = unpaid = renewed = False
     """A plugin or the embedding program makes the call, so that nobody needs to be authenticated; a hook changed the
     client's body, so that what it says of model and stream is overwritten; a plugin or a rule refused the call; a provider
-    refused the signatures of earlier answers, so that none are sent; there was no budget for another attempt."""
+    refused the signatures of earlier answers, so that none are sent; there was no budget for another attempt; a refused key
+was refreshed."""
     http_status = 0
     """What the client was sent."""
     kept_alive = 0

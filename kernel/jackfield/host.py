@@ -188,6 +188,7 @@ class Jackfield:
         self.loaded, self.config, self.plugins = generation.loaded, generation.config, list(generation.plugins)
         if self._discovery is not None:  # it has started
             self._discovery.follow(generation)
+            self._running()[0].refreshing.follow()
             for source in generation.sources:
                 source.watch(lambda source: self._own.spawn(self.refresh(source), "load"))
 

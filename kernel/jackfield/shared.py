@@ -14,6 +14,7 @@ from jackfield.bindings import Bindings
 from jackfield.completion import Completion
 from jackfield.exchange import Exchange, Tried
 from jackfield.generation import Generation, Lasting
+from jackfield.refreshing import Refreshing
 from jackfield.settings import ENDLESS, Config
 from jackfield.sweeper import Sweeper, Watch
 from jackfield.transport import Transport
@@ -39,6 +40,7 @@ class Shared:
         """Waits, for a moment at most, until providers have said what models they have."""
         self._calls: set[Exchange] = set()
         self.sweeper.waiting.add(self)
+        self.refreshing = Refreshing(self)
         self._idle, self._ids, self._run = asyncio.Event(), count(1), secrets.token_hex(4)
 
     @property
@@ -60,6 +62,7 @@ class Shared:
     async def close(self) -> None:
         """End what runs in the background, and close all connections."""
         await self.completion.drain()
+        await self.refreshing.stop()
         self.sweeper.stop()
         await self.transport.close()
 

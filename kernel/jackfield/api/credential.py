@@ -139,6 +139,12 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Which of the subject's workspaces, organisations or projects it acts in. One subject has a credential for each."""
     key: Secret | None = None
     """The key or access token; None where none is needed."""
+    expires_at: float | None = None
+    """Unix time from which on `key` is not accepted any more; None where that is not known, or never."""
+    refresh_at: float | None = None
+    """Unix time at which its source wants to refresh it; None leaves that to the host, some time before it expires."""
+    refresh_token: Secret | None = None
+    """With what a fresh `key` is asked for."""
     label: str = ""
     """What the operator calls it."""
     base_url: str | None = None
@@ -247,7 +253,10 @@ class StoredSource(CredentialSource, Protocol):
 
 
 class RefreshingSource(CredentialSource, Protocol):
-    """A source whose credentials are accounts that log in and expire. Provisional."""
+    """What a source may have whose credentials are accounts that log in and expire. Each is optional."""
+
+    providers: Sequence[str]
+    """Keys of the providers whose accounts it logs in and refreshes, also those that another source keeps."""
 
     def parse(self, name: str, data: Mapping[str, Any]) -> Sequence[Credential] | None:
         """Turn one stored file into credentials; None when it is not this source's."""
@@ -259,7 +268,12 @@ class RefreshingSource(CredentialSource, Protocol):
         """Tell whether a login is done."""
 
     async def refresh(self, credential: Credential) -> Credential:
-        """Return the credential with a fresh secret. Raises `CallError`, cause `account_action`, when that is refused for good."""
+        """Return the credential with a fresh `key`, `expires_at` and, where it changes, `refresh_token`.
+
+        The host decides when: in time before it expires, or when the key was refused; never twice at once for one credential.
+        Raises `CallError`, cause `account_action`, when it is refused for good: then somebody has to log in again. After anything
+        else it is tried again later, and the old key is used as long as it lasts.
+        """
 
     async def quota(self, credential: Credential) -> Sequence[QuotaWindow]:
         """Return the account's quota windows."""

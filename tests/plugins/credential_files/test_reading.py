@@ -80,7 +80,7 @@ MISTAKES = {
     "{}": "provider: missing",
     '{"provider": ""}': "provider: it is empty",
     '{"provider": "toy", "pririty": 1}': "pririty: unknown; did you mean 'priority'?",
-    '{"provider": "toy", "access_token": "sk-x"}': "access_token: unknown; known here: aliases, base_url",
+    '{"provider": "toy", "oauth_session": "sk-x"}': "oauth_session: unknown; known here: aliases, base_url",
     '{"provider": "toy", "origin": "here"}': "origin: unknown",
     '{"provider": "toy", "priority": "high"}': "priority: expected a whole number, got a text",
     '{"provider": "toy", "weight": 0}': "weight: expected a number > 0.0",
