@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 from jackfield.api import HOOKS, BadRequest, CallError, Change, NotDecoded, Principal, Reject, Route, failure, hooks
 from jackfield.api.call import Owner, in_thread, running
 from jackfield.plugins import Implementation, Plugin
+from jackfield.rpc.errors import Gone
 from jackfield.settings import Hooks
 from jackfield.trace import Trace, log
 
@@ -113,6 +114,8 @@ class Hook:
 
     def failed(self, fault: BaseException) -> str:
         """Take note of a failure; return what happened in a few words."""
+        if isinstance(fault, Gone):  # its supervisor has said so, and sees to it
+            return f"is not there: {fault}"
         breaker, late = self.breaker, isinstance(fault, Late)
         breaker.told = what = str(fault) if late else f"raised {type(fault).__name__}: {fault}"
         breaker.in_a_row += 1

@@ -27,6 +27,7 @@ from jackfield.config import Loaded
 from jackfield.reading import Reader
 from jackfield.rpc.bridge import HOOK_OF
 from jackfield.rpc.connect import connect
+from jackfield.rpc.limits import Limits
 from jackfield.rpc.supervisor import Refused
 from jackfield.settings import HookSettings, PluginSettings
 
@@ -203,8 +204,17 @@ async def _try_to_load(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugi
 async def _load_one(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin], Host], specs: pluggy.PluginManager) -> None:
     home = _imported(plugin)
     if isinstance(home, Program):
-        deadline, granted = partial(_deadline, plugin, loaded), plugin.named is not None
-        plugin.object, program = await connect(home, plugin.section, host_for(plugin), deadline, granted)
+        deadline, granted, process = partial(_deadline, plugin, loaded), plugin.named is not None, plugin.settings.process
+        plugin.object, program = await connect(
+            home,
+            plugin.section,
+            host_for(plugin),
+            deadline,
+            granted,
+            limits=Limits(memory=process.memory, cpu=process.cpu, files=process.files),
+            handshake=process.start,
+            given_up=plugin.fail,
+        )
         plugin.parts.push_async_callback(program.close)
         plugin.version = plugin.object.__version__ or plugin.version
         plugin.problems += [f"{plugin.config_path}: {problem}" for problem in plugin.object.problems]

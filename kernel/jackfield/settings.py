@@ -263,6 +263,14 @@ class PluginProcess(Settings, frozen=True):
     """Environment variables beside PATH, LANG, TZ and HOME."""
     cwd: str | None = None
     """The folder in which it runs, relative to the configuration file; by default that file's."""
+    start: Annotated[Seconds, Meta(gt=0)] = Seconds(10)
+    """In which it must have said what it is."""
+    memory: Annotated[Size, Meta(gt=0)] | None = None
+    """Most bytes of resident memory, with all that it starts; one that stays above is ended and started again."""
+    cpu: Annotated[float, Meta(gt=0)] | None = None
+    """Most cores that it may keep busy, with all that it starts; one that stays above is ended and started again."""
+    files: Annotated[int, Meta(ge=16)] | None = None
+    """Most files, pipes and sockets that a process of it may have open (RLIMIT_NOFILE)."""
 
 
 class PluginSettings(Struct, frozen=True, kw_only=True):

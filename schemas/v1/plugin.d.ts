@@ -2046,6 +2046,8 @@ export interface HostMethods {
   "plugin.start": { params: Nothing; result: null };
   /** Take another configuration. Only with the capability `reconfigure`. */
   "plugin.reconfigure": { params: Reconfigure; result: null };
+  /** Show that you are alive: any answer does, also the error -32601. Asked when nothing else is. */
+  "$/ping": { params: Nothing; result: null };
   /** Finish what is in flight, answer this, and end. */
   "plugin.shutdown": { params: Shutdown; result: null };
   /** Say who calls; null: not mine. */

@@ -21,6 +21,8 @@ CREDIT: Final = 256
 """Items of a stream that may be under way."""
 _MOST_SERVED: Final = 1024
 """Requests of the other side that are answered at once."""
+_MOST_SERVED_BYTES: Final = 64 << 20
+"""Their bytes."""
 _MOST_BUFFERED: Final = 32 << 20
 """Bytes of one stream that wait for their reader."""
 _LAST_MOMENT: Final = 1.0
@@ -29,6 +31,8 @@ _NOTIFIED: Final = ("host.log",)
 """Methods that are asked as notifications, too."""
 _LATE: Final = 4096
 """Requests whose answers may come although nobody waits for them any more."""
+UNASKED: Final = 100
+"""What a line that nobody asked for costs beside its bytes."""
 
 
 def _plain(value: Any) -> str:
@@ -138,6 +142,8 @@ class Inlet:
         """Nothing more comes; a fault is raised once what came before was taken."""
         if not self._over:
             self._over, self._fault = True, fault
+            if not self._asked.answer.done():
+                self._asked.answer.set_exception(fault or RpcFault(INVALID, "ended a stream before it answered the request for it"))
             self._channel.finish(self._asked)
             self._wake.set()
 
@@ -193,7 +199,7 @@ class Channel:
     """One side of the connection.
 
     `write` sends bytes; `serve` answers requests; `noise` is told of lines that are no messages, `broken` once of why the
-    connection cannot go on. `late` counts requests that were given up and are not answered yet.
+    connection cannot go on.
     """
 
     def __init__(
@@ -207,12 +213,14 @@ class Channel:
         prefix: str = "s",
     ) -> None:
         self._write, self._serve, self._noise, self._broken, self._limit, self._prefix = write, serve, noise, broken, limit, prefix
-        self._part, self._part_size = list[bytes](), 0
+        self._part = bytearray()
         self._ids, self.asked = count(1), dict[int, Asked]()
         self._inlets, self._outlets = dict[str, Inlet](), dict[str, _Outlet]()
-        self._serving = dict[int | str, asyncio.Task[None]]()
-        self.late, self._gone = dict[int, float](), ""
-        """When each request was given up whose answer has not come yet."""
+        self._serving, self._served_bytes = dict[int | str, asyncio.Task[None]](), 0
+        self.late, self._gone = dict[int | str, tuple[float, str]](), ""
+        """When each request was given up that has not been answered yet, or whose stream has not ended; and its method."""
+        self.received, self.unasked = 0, 0
+        """Bytes that were read; and what those of them cost that are no messages, or that nobody asked for."""
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -268,11 +276,23 @@ class Channel:
                 self._inlets.pop(asked.inlet.name, None)
 
     def abandon(self, asked: Asked) -> None:
-        """Tell the other side that nobody waits any more; what it has not answered is counted as late."""
+        """Tell the other side that nobody waits any more; what it has not answered is late."""
         if not self._gone:
-            self.notify("$/cancel", {"id": asked.id})
-            if len(self.late) < _LATE and not (asked.answer.done() and not asked.answer.cancelled()):
-                self.late[asked.id] = asyncio.get_running_loop().time()
+            self.notify("$/cancel", Cancel(id=asked.id))
+            if asked.answer.cancelled() or not asked.answer.done():
+                self._is_late(asked.id, asked.method)
+            if asked.inlet is not None:
+                self._is_late(asked.inlet.name, asked.method)
+
+    def _is_late(self, what: int | str, method: str) -> None:
+        if len(self.late) < _LATE:
+            self.late[what] = asyncio.get_running_loop().time(), method
+
+    def ping(self) -> None:
+        """Send a request for which nobody waits: as long as it is not answered it is late."""
+        if not self._gone:
+            self._is_late(id := next(self._ids), "$/ping")
+            self._write(b'{"jsonrpc":"2.0","id":%d,"method":"$/ping","params":{}}\n' % id)
 
     def notify(self, method: str, params: Any) -> None:
         """Send a notification."""
@@ -283,40 +303,37 @@ class Channel:
 
     def feed(self, data: bytes) -> None:
         """Take what was read."""
-        lines = data.split(b"\n")
-        if self._part:
-            self._part.append(lines[0])
-            if len(lines) > 1:
-                lines[0] = b"".join(self._part)
-                self._part, self._part_size = [], 0
-            else:
-                lines = []
-                self._part_size += len(data)
-        if lines and (rest := lines.pop()):
-            self._part, self._part_size = [rest], len(rest)
+        self.received += len(data)
+        *lines, rest = data.split(b"\n")
+        if lines and self._part:
+            self._part += lines[0]
+            lines[0], self._part = bytes(self._part), bytearray()
+        self._part += rest
         for line in lines:
             if line and not self._gone:
                 self._take(line)
-        if self._part_size > self._limit:
-            self._part, self._part_size = [], 0
+        if len(self._part) > self._limit:
+            self._part.clear()
             self._broken(f"sent a line of over {self._limit} bytes")
 
     def _take(self, line: bytes) -> None:
         try:
-            frame = _frame(line)
+            frame, size = _frame(line), len(line)
             if frame.method is None:
-                if not self._take_answer(frame):
-                    self._noise(line)
+                understood = self._take_answer(frame)
             elif frame.id is msgspec.UNSET:
-                self._take_notification(frame, len(line))
-            elif isinstance(frame.id, int | str):
-                self._take_request(frame.id, frame.method, frame.params)
-        except ValueError as fault:  # no message, or not the params that it should have
-            self._noise(line)
-            with contextlib.suppress(ValueError):
+                understood = self._take_notification(frame, size)
+            else:
+                understood = isinstance(frame.id, int | str) and self._take_request(frame.id, frame.method, frame.params, size)
+        except (ValueError, RecursionError) as fault:  # no message, or not the params that it should have
+            understood = False
+            with contextlib.suppress(ValueError, RecursionError):
                 self._disappoint(_answer(line), fault)
+        if not understood:
+            self.unasked += len(line) + UNASKED
+            self._noise(line)
 
-    def _disappoint(self, said: "_Answer", fault: ValueError) -> None:
+    def _disappoint(self, said: "_Answer", fault: ValueError | RecursionError) -> None:
         """Tell who waits for an answer that what came is none."""
         if said.method is None and (asked := self.asked.get(said.id)) is not None and not asked.answer.done():
             asked.answer.set_exception(RpcFault(INVALID, f"what it answered is no answer: {fault}"))
@@ -333,7 +350,8 @@ class Channel:
             asked.answer.set_result(_NULL if isinstance(frame.result, msgspec.UnsetType) else frame.result)
         return True
 
-    def _take_notification(self, frame: _Frame, size: int) -> None:
+    def _take_notification(self, frame: _Frame, size: int) -> bool:
+        """Act on a notification; tell whether anybody takes it."""
         method, params = frame.method, frame.params
         if method == "stream.item":
             try:
@@ -342,55 +360,70 @@ class Channel:
                 if (inlet := self._inlets.get(_stream(params).stream)) is not None:
                     inlet.spoil(f"what is no item ({fault})")
                 raise
-            if (inlet := self._inlets.get(said.stream)) is not None:  # else it was given up
-                inlet.put(said.items, size)
+            if (inlet := self._inlets.get(said.stream)) is None:
+                return self._left(size)
+            inlet.put(said.items, size)
         elif method == "stream.end":
             end = _end(params)
-            if (inlet := self._inlets.get(end.stream)) is not None:
-                inlet.end(RpcFault(end.error.code, end.error.message, end.error.data) if end.error is not None else None)
+            if (inlet := self._inlets.get(end.stream)) is None:
+                return self.late.pop(end.stream, None) is not None or self._left(size)
+            inlet.end(RpcFault(end.error.code, end.error.message, end.error.data) if end.error is not None else None)
         elif method == "stream.credit":
             credit = _credit(params)
-            if (outlet := self._outlets.get(credit.stream)) is not None:
-                outlet.credit += credit.credit
-                outlet.more.set()
+            if (outlet := self._outlets.get(credit.stream)) is None:
+                return self._left(size)
+            outlet.credit += credit.credit
+            outlet.more.set()
         elif method == "$/cancel":
             if (task := self._serving.get(_cancelled(params).id)) is not None:
                 _cancel(task)
         elif method in _NOTIFIED and len(self._serving) < _MOST_SERVED:
-            self._start(self._serve_notification(method, params), None, None)
+            self._start(self._serve_notification(method, params), None, None, size)
         else:
-            self._noise(f"nobody takes the notification {method} now".encode())
+            return False
+        return True
+
+    def _left(self, size: int) -> bool:
+        """Count what came for a stream that is not there: it may have crossed its end, and is not worth a line in the log."""
+        self.unasked += size + UNASKED
+        return True
 
     # --------------------------------------------------------------------------------------- answering
 
-    def _take_request(self, id: int | str, method: str, params: msgspec.Raw) -> None:
+    def _take_request(self, id: int | str, method: str, params: msgspec.Raw, size: int) -> bool:
+        """Begin to answer a request, or refuse it; True."""
         try:
             within = None if params == _NULL else _within(params).within
         except msgspec.ValidationError as fault:
             self._reply_error(id, error_of(fault))
-            return
+            return True
         asked = self.asked.get(within) if isinstance(within, int) else None
         if within is not None and asked is None:
             self._reply_error(id, RpcError(code=BAD_PARAMS, message=f"for: there is no request {within!r} any more"))
         elif id in self._serving:
             self._reply_error(id, RpcError(code=INVALID, message=f"id: {id!r} is the id of a request that is not answered yet"))
-        elif len(self._serving) < _MOST_SERVED:
-            self._start(self._serve_request(id, method, params, asked), id, asked)
+        elif len(self._serving) < _MOST_SERVED and self._served_bytes < _MOST_SERVED_BYTES:
+            self._start(self._serve_request(id, method, params, asked), id, asked, size)
         elif self._writable.is_set():
-            self._reply_error(id, RpcError(code=BUSY, message=f"more than {_MOST_SERVED} requests at once"))
+            self._reply_error(
+                id, RpcError(code=BUSY, message=f"more than {_MOST_SERVED} requests at once, or {_MOST_SERVED_BYTES} bytes of them")
+            )
         else:
             self._broken("asked for more and more without reading the answers")
+        return True
 
-    def _start(self, work: Any, id: int | str | None, asked: Asked | None) -> None:
+    def _start(self, work: Any, id: int | str | None, asked: Asked | None, size: int) -> None:
         context = asked.context if asked is not None else contextvars.Context()
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, context=context)
         key = id if id is not None else f"\0{next(self._ids)}"
         self._serving[key] = task
+        self._served_bytes += size
         if asked is not None:
             asked.inner.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
             self._serving.pop(key, None)
+            self._served_bytes -= size
             if asked is not None:
                 asked.inner.discard(task)
             if task.cancelled() and id is not None:  # before it had begun
@@ -425,6 +458,7 @@ class Channel:
             self._write(b'{"jsonrpc":"2.0","id":%b,"result":%b}\n' % (encode(id), line))
 
     def _reply_error(self, id: int | str, error: RpcError) -> None:
+        self.unasked += UNASKED  # many of them are a flood
         if not self._gone:
             self._write(b'{"jsonrpc":"2.0","id":%b,"error":%b}\n' % (encode(id), encode(error)))
 

@@ -10,6 +10,7 @@ from jackfield.rpc import wire
 from jackfield.rpc.bridge import Bridge
 from jackfield.rpc.callbacks import Callbacks
 from jackfield.rpc.forms import BODY_FILE
+from jackfield.rpc.limits import Limits
 from jackfield.rpc.process import ChildCarrier
 from jackfield.rpc.providers import providers_of
 from jackfield.rpc.sources import sources_of
@@ -19,6 +20,7 @@ FRAME = 16 << 20
 """Most bytes of one message."""
 CAPABILITIES = ("streams", "tables", "body_file")
 """What this host can do beside what every host of version 1 can."""
+_NO_LIMITS = Limits()
 
 
 async def connect(
@@ -27,11 +29,16 @@ async def connect(
     host: Host,
     deadline: Callable[[str, float | None], float | None],
     granted: bool = True,
+    *,
+    limits: Limits = _NO_LIMITS,
+    handshake: float = HANDSHAKE,
+    given_up: Callable[[str], object] = lambda why: None,
 ) -> tuple[Bridge, Supervisor]:
     """Start a plugin's program and return the plugin object and what keeps it running.
 
     `deadline` says how long the host waits for an answer to a method, given what the plugin declared; `granted` that the configuration
-    names the plugin. Raises `Refused`.
+    names the plugin; `handshake` how long it waits for the program to register. `given_up` is told when it will not be started any
+    more. Raises `Refused`.
     """
     plugin = host.info.plugin
     register = wire.Register(
@@ -42,7 +49,7 @@ async def connect(
         limits=wire.Bounds(frame=FRAME, body_file=BODY_FILE),
     )
     callbacks = Callbacks(host, FRAME)
-    supervisor = Supervisor(ChildCarrier(program), register, callbacks.serve, host.log)
+    supervisor = Supervisor(ChildCarrier(program, limits), register, callbacks.serve, host.log, handshake=handshake, given_up=given_up)
     said = await supervisor.start()
     bridge = Bridge(plugin, said, supervisor.channel, deadline, granted)
     if "start" in said.capabilities:

@@ -55,6 +55,7 @@ METHODS: Final[tuple[Method, ...]] = (
         "The host starts, and calls come next. Only with the capability `start`.",
     ),
     _host("plugin.reconfigure", wire.Reconfigure, None, "Take another configuration. Only with the capability `reconfigure`."),
+    _host("$/ping", wire.Nothing, None, "Show that you are alive: any answer does, also the error -32601. Asked when nothing else is."),
     _host("plugin.shutdown", wire.Shutdown, None, "Finish what is in flight, answer this, and end."),
     # -------------------------------------------------------------------------------------- the request
     _host("frontend_auth.authenticate", wire.OnCall, wire.Authenticated | None, "Say who calls; null: not mine."),

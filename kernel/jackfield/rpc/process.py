@@ -1,7 +1,11 @@
-"""A plugin that is a child process: stdin and stdout carry the messages, stderr is its log."""
+"""A plugin that is a child process: stdin and stdout carry the messages, stderr is its log.
+
+If the host is killed, its children read the end of their stdin, and are to end by themselves.
+"""
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -9,37 +13,74 @@ from typing import Any, Final
 
 from jackfield.api import Program
 from jackfield.rpc.channel import Channel, Serve
+from jackfield.rpc.limits import Gauge, Limits
+from jackfield.rpc.noise import Noise, Tap
 from jackfield.rpc.supervisor import Refused
 
 INHERITED: Final = ("PATH", "LANG", "TZ", "HOME")
 """What a plugin's program is given of the host's environment."""
+_MOST_UNREAD: Final = 64 << 20
+"""Bytes that wait for a plugin to read them."""
+_PATIENCE: Final = 10
+"""Seconds in which a plugin must have read something of what waits for it."""
+_LAST_WORDS: Final = 0.3
+"""Seconds in which the pipes of a process that has ended are read out."""
 
 
 class Child(asyncio.SubprocessProtocol):
     """One life of a program."""
 
-    def __init__(self, serve: Serve, log: logging.Logger) -> None:
-        self._log, self._stderr, self._why = log, b"", ""
-        self.channel = Channel(self._write, serve, noise=self._noise, broken=self._broken)
-        self._transport: Any = None
+    def __init__(self, serve: Serve, log: logging.Logger, limits: Limits) -> None:
+        self._limits, self._why = limits, ""
+        self.channel = Channel(self._write, serve, noise=self._no_message, broken=self.end)
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._transport: Any = None
+        self._printed, self._stderr = Noise(lambda line: log.info("stdout: %s", line)), Noise(lambda line: log.info("%s", line))
+        self._taps = {1: Tap(self._take, self._reader(1)), 2: Tap(self._stderr.take, self._reader(2))}
+        self._lost = set[int]()
+        self._sent = self._read_by_it = self._unread = 0
+        self._gauge: Gauge | None = None
+
+    # ------------------------------------------------------------------------------------------ the pipes
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-
-    def _write(self, data: bytes) -> None:
-        self._transport.get_pipe_transport(0).write(data)
+        self._limits.limit_files(transport.get_pid())
+        self._gauge = Gauge(transport.get_pid(), self._limits)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        if fd == 1:
-            self.channel.feed(data)
-            return
-        *lines, self._stderr = (self._stderr + data).split(b"\n")
-        for line in lines:
-            self._log.info("%s", line.decode(errors="replace"))
+        self._taps[fd].feed(data)
 
-    def _noise(self, line: bytes) -> None:
-        self._log.info("stdout: %s", line.decode(errors="replace")[:500])
+    def pipe_connection_lost(self, fd: int, fault: Exception | None) -> None:
+        self._lost.add(fd)
+        if fd != 2 and self._transport.get_returncode() is None and not self._why:  # without a log it can go on
+            asyncio.get_running_loop().call_later(_LAST_WORDS, self._deaf, "stdin" if fd == 0 else "stdout")
+
+    def _deaf(self, pipe: str) -> None:
+        if self._transport.get_returncode() is None:
+            self.end(f"closed its {pipe}")
+
+    def _take(self, data: bytes) -> int:
+        before = self.channel.unasked
+        self.channel.feed(data)
+        return self.channel.unasked - before
+
+    def _no_message(self, line: bytes) -> None:
+        self._printed.line(line)
+
+    def _reader(self, fd: int) -> Any:
+        def read(on: bool) -> None:
+            if (pipe := self._transport.get_pipe_transport(fd)) is not None and not pipe.is_closing():
+                (pipe.resume_reading if on else pipe.pause_reading)()
+
+        return read
+
+    def _write(self, data: bytes) -> None:
+        pipe = self._transport.get_pipe_transport(0)
+        pipe.write(data)
+        self._sent += len(data)
+        if pipe.get_write_buffer_size() > _MOST_UNREAD:
+            self.end("does not read what it is sent")
 
     def pause_writing(self) -> None:
         self.channel.pause()
@@ -47,33 +88,65 @@ class Child(asyncio.SubprocessProtocol):
     def resume_writing(self) -> None:
         self.channel.resume()
 
+    # ---------------------------------------------------------------------------------------- its conduct
+
+    async def check(self) -> str | None:
+        """Say why it cannot go on, if it cannot. To be asked once a second."""
+        self._printed.flush()
+        self._stderr.flush()
+        floods = [tap.check() for tap in self._taps.values()]  # each begins a new second
+        if any(floods):
+            return "floods its output with what nobody asked for"
+        waiting = self._transport.get_pipe_transport(0).get_write_buffer_size()
+        before, self._read_by_it = self._read_by_it, self._sent - waiting
+        self._unread = self._unread + 1 if waiting and before == self._read_by_it else 0
+        if self._unread >= _PATIENCE:
+            return f"has read nothing of what it was sent for {_PATIENCE} s"
+        return None if self._gauge is None else await self._gauge.over()
+
+    # -------------------------------------------------------------------------------------------- its end
+
     def process_exited(self) -> None:
+        self._signal(signal.SIGKILL)  # what it has left behind
+        if 0 not in self._lost:  # nobody is to read what is left in it
+            self._transport.get_pipe_transport(0).abort()
+        asyncio.get_running_loop().call_later(_LAST_WORDS, self._finish)
+
+    def connection_lost(self, fault: Exception | None) -> None:
+        self._finish()
+
+    def _finish(self) -> None:
+        """All is read that it had to say."""
+        if self.ended.done():
+            return
+        for tap in self._taps.values():
+            tap.close()
+        self._printed.close()
+        self._stderr.close()
         code = self._transport.get_returncode()
         how = f"its process ended by {signal.Signals(-code).name}" if code < 0 else f"its process ended with status {code}"
-        why = self._why or how
+        why = self._why or how + (f" ({self._stderr.last[:200]})" if code > 0 and self._stderr.last else "")
         self.channel.lose(why)
-        self._signal(signal.SIGKILL)  # what it has left behind
         self._transport.close()
-        if not self.ended.done():
-            self.ended.set_result(why)
+        self.ended.set_result(why)
 
     def _signal(self, number: int) -> None:
         """Send a signal to the process and all that it started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._transport.get_pid(), number)
 
-    def _broken(self, reason: str) -> None:
-        self._why = f"it {reason}"
-        self.channel.lose(self._why)
-        self.end()
-
-    def end(self) -> None:
-        """End it at once."""
-        self._signal(signal.SIGKILL)
+    def end(self, why: str) -> None:
+        """End it at once, for a reason: `floods its output`."""
+        if not self.ended.done() and not self._why:
+            self._why = f"it {why}, and was ended"
+            self.channel.lose(self._why)
+            self._signal(signal.SIGKILL)
 
     async def close(self, grace: float) -> None:
         """Close its stdin; end it where that does not."""
-        self._transport.get_pipe_transport(0).close()
+        self._why = self._why or "it was stopped"
+        if (pipe := self._transport.get_pipe_transport(0)) is not None:
+            pipe.close()
         for number, patience in ((0, grace), (signal.SIGTERM, 1.0), (signal.SIGKILL, None)):
             if number and not self.ended.done():
                 self._signal(number)
@@ -86,17 +159,39 @@ class ChildCarrier:
     again = "it is started again"
     most: int | None = 10
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
+    def __init__(self, program: Program, limits: Limits) -> None:
+        self._program, self._limits, self._told = program, limits, False
 
     async def open(self, serve: Serve, log: logging.Logger) -> Child:
         """Start the program. Raises `Refused`."""
-        program = self._program
+        program, limits = self._program, self._limits
+        if os.name != "posix":
+            raise Refused("programs as plugins need Linux or macOS")
         env = {name: os.environ[name] for name in INHERITED if name in os.environ} | dict(program.env)
+        if program.folder is not None and not program.folder.is_dir():
+            raise Refused(f"cannot start {program.command[0]!r}: there is no folder {program.folder}; correct process.cwd")
         try:
             _, child = await asyncio.get_running_loop().subprocess_exec(
-                lambda: Child(serve, log), *program.command, cwd=program.folder, env=env, start_new_session=True
+                lambda: Child(serve, log, limits), *program.command, cwd=program.folder, env=env, start_new_session=True
             )
         except OSError as fault:
-            raise Refused(f"cannot start {program.command[0]!r}: {fault.strerror or fault}") from None
+            raise Refused(f"cannot start {program.command[0]!r}: {_what(fault, program)}") from None
+        except ValueError as fault:  # a null byte
+            raise Refused(f"cannot start {program.command[0]!r}: {fault}") from None
+        if (unsupported := limits.unsupported()) and not self._told:
+            self._told = True
+            log.warning("this system has no means for process.%s: it is not limited", " and process.".join(unsupported))
         return child
+
+
+def _what(fault: OSError, program: Program) -> str:
+    """Return what went wrong and what to do."""
+    what = fault.strerror or str(fault)
+    if fault.errno == errno.ENOENT:
+        where = f"in {program.folder}" if "/" in program.command[0] else "in PATH"
+        return f"{what} {where}; install it, or correct `command`"
+    if fault.errno == errno.EACCES:
+        return f"{what}; make it executable: chmod +x"
+    if fault.errno == errno.ENOEXEC:
+        return f"{what}; a script begins with `#!` and its interpreter"
+    return what
