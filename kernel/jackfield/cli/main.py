@@ -23,6 +23,7 @@ _OWN: Final = {
     "run": ("jackfield.cli.run:run", "Run a command of a plugin."),
     "check": ("jackfield.cli.check:check", "Check a configuration and name every problem."),
     "translate": ("jackfield.cli.translate:translate", "Translate a body to another dialect."),
+    "plugin": ("jackfield.cli.plugin:plugin", "Check a plugin that you write."),
     "schema": ("jackfield.cli.schema:schema", "Print JSON Schemas."),
 }
 

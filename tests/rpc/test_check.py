@@ -1,0 +1,176 @@
+"""The conformance check: it passes plugins that do as the contract asks, and of each mistake it says what is wrong, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from jackfield.api.testing.conformance import CannotCheck, check, listed
+from jackfield.cli.main import main
+
+CHECKED = Path(__file__).parent / "checked"
+PYTHON = (sys.executable, "-S")
+
+
+def tool(name: str) -> str:
+    return name if shutil.which(name) else pytest.skip(f"{name} is not installed")
+
+
+# ------------------------------------------------------------------------------------------------- who passes
+
+
+async def test_a_plugin_that_takes_part_in_everything_passes_every_check() -> None:
+    report = await check(*PYTHON, str(CHECKED / "well.py"))
+    assert report.passed, report
+    assert {result.check for result in report.results if result.state == "skipped"} == {"callbacks"}
+
+
+async def test_the_router_of_the_documents_passes_as_it_is_printed() -> None:
+    report = await check(tool("node"), str(CHECKED / "router.mjs"))
+    assert report.passed, report
+    assert [result.check for result in report.results if result.check.startswith("answers")] == ["answers model.route"]
+
+
+async def test_a_router_in_posix_shell_passes() -> None:
+    tool("jq")
+    report = await check("sh", str(CHECKED / "router.sh"))
+    assert report.passed, report
+
+
+# ------------------------------------------------------------------------------------------------ who does not
+
+MISTAKES = {
+    "Dies": ("handshake", "plugin.register was sent, and its process ended with status 1 (cannot find my settings)"),
+    "Refuses": ("handshake", "and error -32603 (no) came; answer with what the plugin is"),
+    "text-version": ("registration", "Expected `int`, got `str` - at `$.schema_version`"),
+    "no-turns": ("registration", "Expected a number from 1 on, got 0 - at `$.max_in_flight`"),
+    "new-version": ("version", "with schema_version 2, and hosts speak 1"),
+    "misspelt-hook": ("hooks", "it declares the method 'model.rout', which no host calls; did you mean 'model.route'?"),
+    "misspelt-need": ("hooks", "what it declares of model.route is"),
+    "NeedsLimit": ("config", "with the configuration {}: plugin.register was sent, and its process ended with status 1"),
+    "CrashesAtWrongSettings": ("wrong-config", "answer with error -32602 and say which setting is wrong"),
+    "TakesAnySettings": ("wrong-config", "which breaks its config_schema, and was answered as if it were fine"),
+    "NoJsonSchema": ("config-schema", "its config_schema is no JSON Schema"),
+    "KnowsAllMethods": ("unknown-method", "the result null came; answer methods that you do not know with error -32601"),
+    "AnswersNotifications": ("unknown-notification", "what has no id is never answered"),
+    "RefusesNewFields": ("unknown-fields", "error -32602 (an unknown field) came; ignore fields that you do not know"),
+    "NumbersOnly": ("ids", "repeat the id exactly as it is"),
+    "LosesSingleBytes": ("split", "was sent byte by byte, and 1 of 1 requests were not answered"),
+    "LosesAllButTheFirst": ("glued", "was sent as 4 messages in two writes, and 2 of 4 requests were not answered"),
+    "empty-route": ("answers model.route", "a route names a model, a provider or an executor; answer null for no opinion"),
+    "misspelt-field": ("answers model.route", "there is no field 'modle' in that answer; did you mean 'model'?"),
+    "no-route": ("answers model.route", 'and "strong" came, which is not as the schema says'),
+    "not-eligible": ("answers scheduler.pick", "'another' is not eligible; pick one of check-0/model, check-1/model, check-2/model"),
+    "two-changes": ("answers request.intercept_before", "a change is one of its forms, and this has set or remove and respond"),
+    "no-pointer": ("answers request.normalize", "a JSON Pointer begins with a slash: 'model'"),
+    "no-answer": ("answers executor.execute", "7 is no HTTP status"),
+    "no-null": ("answers request.complete", "and {} came, which is not as the schema says"),
+    "nobody": ("answers frontend_auth.authenticate", "a principal has a name"),
+    "NoText": ("bodies", "was sent with a body that is not JSON, and error -32603 ('body') came"),
+    "OnlyOnce": ("repeated", "once more, and error -32603 (it was asked before) came"),
+    "LosesWhatIsTooMuch": ("concurrent", "32 requests frontend_auth.authenticate were sent at once"),
+    "too-many-answers": ("stream-events", "99 answers for 1 events; give one for each, in their order"),
+    "no-event": ("stream-events", "an event has `same`"),
+    "ClosesWithAnError": ("stream-events", "error -32603 (no stream) came; answer null, or error -32601"),
+    "CountsFromOne": ("stream", "the item 1 came where 0 was next; count items from 0, without gaps"),
+    "NeedsNoCredit": ("credit", "and 12 items came where 2 were allowed; wait for stream.credit"),
+    "LosesCancelled": ("cancel-early", "was sent and cancelled ($/cancel), and it was not answered within"),
+    "NeverCancels": ("cancel-stream", "a stream was cancelled after 1 items, and no stream.end came within"),
+    "CancelsNumbers": ("cancel-late", "its process ended with status 1 (ValueError"),
+    "KeepsFilesOpen": ("leaks", "files open more than before; close what you open"),
+    "KeepsMemory": ("leaks", "MiB; keep nothing of a call that is over"),
+    "unknown-question": ("callbacks", "it asked 'host.weather', which no host answers"),
+    "wrong-question": ("callbacks", "missing required field `key`"),
+    "question-within-nothing": ("callbacks", "it asked host.info with `for` 123456, which is the id of none of the host's requests"),
+    "shutdown-answer": ("shutdown", 'plugin.shutdown was sent, and "bye" came; answer with null'),
+    "EndsWithThree": ("shutdown", "after plugin.shutdown its process ended with status 3; end with status 0"),
+    "NeverEnds": ("shutdown", "plugin.shutdown was answered and stdin closed, and it did not end within"),
+    "OutlivesItsHost": ("end-of-file", "end at the end of the file, else it outlives its host"),
+    "IgnoresSigterm": ("sigterm", "do not ignore that signal"),
+    "LeavesAChild": ("children", "it has ended, and 1 processes that it started have not"),
+    "Greets": ("stdout", "'hello' came on stdout, which is no JSON object; write what is not a message to stderr"),
+    "SaysNoVersion": ("envelope", 'a message has "jsonrpc":"2.0"'),
+    "AnswersTwice": ("envelope", "and that request had been answered; answer once"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+async def test_a_mistake_fails_the_check_that_is_about_it_and_no_other(mistake: str) -> None:
+    expected, sentence = MISTAKES[mistake]
+    report = await check(*PYTHON, str(CHECKED / "mistakes.py"), mistake, config={"limit": 1}, deadline=1.0, grace=1.0)
+    assert [result.check for result in report.failures] == [expected], report
+    assert sentence in report.failures[0].message
+
+
+async def test_a_program_that_cannot_be_started_is_said_to_be_so(tmp_path: Path) -> None:
+    program = tmp_path / "plugin"
+    program.write_text("#!/no/such/interpreter\n")
+    program.chmod(0o755)
+    report = await check(str(program))
+    assert [result.check for result in report.failures] == ["start"]
+    assert "cannot be started: No such file or directory; see that it is there and may be executed" in report.failures[0].message
+
+
+def test_every_check_over_pipes_is_failed_by_some_mistake() -> None:
+    assert {name for name, carrier, _ in listed() if carrier == "rpc"} == {name.split()[0] for name, _ in MISTAKES.values()} | {"start"}
+
+
+# -------------------------------------------------------------------------------------------- what is checked
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "name a program and its arguments"),
+        (("no-such-program", "x"), "the program 'no-such-program' is not there"),
+        (("no-such-thing",), "'no-such-thing' is no program"),
+    ],
+)
+async def test_what_is_nothing_is_refused_in_one_line(words: tuple[str, ...], says: str) -> None:
+    with pytest.raises(CannotCheck) as refusal:
+        await check(*words)
+    assert says in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["plugin", "check", *arguments])
+
+
+def test_the_command_prints_a_table_and_a_sentence_for_each_failure() -> None:
+    done = run("--config", str(CHECKED / "limit.yaml"), *PYTHON, str(CHECKED / "mistakes.py"), "Greets")
+    assert done.exit_code == 1
+    assert "answers model.route" in done.output
+    assert "stdout: 'hello' came on stdout, which is no JSON object" in done.output
+    assert done.output.strip().endswith("1 failed, 1 skipped")
+
+
+def test_the_command_prints_json_and_makes_the_checks_that_are_named_alone() -> None:
+    done = run("--json", "--only", "answers model.*", "--only", "st*out", *PYTHON, str(CHECKED / "well.py"))
+    assert done.exit_code == 0
+    said = json.loads(done.output)
+    assert said["passed"]
+    assert [(one["check"], one["state"]) for one in said["results"]] == [
+        ("answers model.route", "ok"),
+        ("answers model.register", "ok"),
+        ("stdout", "ok"),
+    ]
+
+
+def test_the_command_lists_the_checks() -> None:
+    done = run("--list")
+    assert done.exit_code == 0
+    assert "credit (rpc): It sends no more items of a stream than it has credit for, and goes on when more comes." in done.output
+
+
+@pytest.mark.parametrize("arguments", [(), ("no-such-thing",), ("--config", "no-such-file", "true"), ("--deadline", "0", "true")])
+def test_what_the_command_cannot_do_is_told_without_a_traceback(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert "Error: " in done.output
+    assert "Traceback" not in done.output
