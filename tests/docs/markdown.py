@@ -76,7 +76,9 @@ class Document:
 
 def documents() -> Iterator[Document]:
     """Return every document of the project."""
-    for path in sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugin*/*/README.md"))):
+    for path in sorted(
+        (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugin*/README.md"), *ROOT.glob("plugin*/*/README.md"))
+    ):
         yield Document(path)
 
 

@@ -29,6 +29,8 @@ _PROGRAMS: Final = {
     # Into a folder of the reader's, without a network; `PYTHONPATH` names it.
     "pip": [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"],
     "pytest": [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+    "sh": ["sh"],
+    "node": ["node"],
 }
 _KEPT: Final = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR"})
 """What a reader has of the environment: no key of a provider, and no setting of the host's."""
@@ -95,8 +97,11 @@ class Reader:
             return self._begin(words[:-1])
         if words[0] == "jackfield" and words[1] in _FOR_A_HOST:
             words += ["--port", self._port]
+        given = None
+        if words[-2:-1] == ["<"]:
+            words, given = words[:-2], (self._folder / words[-1]).read_text()
         done = subprocess.run(
-            [*_PROGRAMS[words[0]], *words[1:]],
+            [*_PROGRAMS[words[0]], *words[1:]], input=given,
             cwd=self._folder, env=self._environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=2 * _PATIENCE, check=False,
         )  # fmt: skip

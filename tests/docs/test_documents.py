@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import click
@@ -15,7 +16,16 @@ from tests.docs.markdown import ROOT, Block, Document, document, documents, own
 from tests.docs.reader import Reader
 
 BLOCKS = [block for one in documents() for block in one.blocks]
+PROGRAMS = {"docs/tutorial/first-plugin-in-any-language.md": ("jq", "node")}
+"""What documents need beside Python; without it they are not followed."""
 FOLLOWED = [one for one in own() if any(block.language == "console" for block in one.blocks)]
+
+
+def can_be_followed(document: str) -> None:
+    """Skip the test of a document whose programs are not here."""
+    for program in PROGRAMS.get(document, ()):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not here")
 
 
 def of(*languages: str) -> list[Block]:
@@ -24,6 +34,7 @@ def of(*languages: str) -> list[Block]:
 
 @pytest.mark.parametrize("one", FOLLOWED, ids=lambda one: one.name)
 def test_a_reader_who_follows_the_document_sees_what_it_shows(one: Document, tmp_path: Path) -> None:
+    can_be_followed(one.name)
     with Reader(tmp_path) as reader:
         reader.follow(one)
 
@@ -44,6 +55,7 @@ async def test_a_python_block_without_a_file_name_is_a_plugin_that_loads(block: 
 
 @pytest.mark.parametrize("block", [block for block in of("yaml") if block.file in (None, "jackfield.yaml")], ids=lambda block: block.place)
 async def test_a_yaml_block_is_configuration_without_problems(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    can_be_followed(block.document)
     set_variables_in(block.text, monkeypatch)
     for other in document(block.document).blocks:
         if other.file is not None:

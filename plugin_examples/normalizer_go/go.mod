@@ -1,0 +1,3 @@
+module thinking_cap
+
+go 1.19
