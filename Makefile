@@ -39,6 +39,7 @@ soak: $(DEVELOPABLE) ## Call a host for a day, with hours of rest between.
 schemas: $(DEVELOPABLE) ## Write the schemas anew.
 	$(BIN)/jackfield schema config --write schemas/config.json
 	$(BIN)/jackfield schema rpc --write schemas/v1 --reference docs/reference/wire.md
+	$(BIN)/python -m tests.rpc.conversations
 
 clean: ## Remove everything that was made here, the virtual environment too.
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

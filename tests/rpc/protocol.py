@@ -36,7 +36,8 @@ class Messages:
 
     def problem(self, message: Any, sender: str = "") -> str | None:
         """Return what is wrong with a message that `host` or `plugin` sent; answers are looked up only where one of them is named."""
-        fault = jsonschema.exceptions.best_match(validator("message.json").iter_errors(message))
+        faults = sorted(validator("message.json").iter_errors(message), key=lambda fault: len(fault.path))
+        fault = jsonschema.exceptions.best_match(faults[-1:])
         if fault is not None:
             return self._told(fault)
         if "method" in message:

@@ -252,7 +252,7 @@ def message_schema() -> Schema:
         "title": "A message",
         "description": "One line of the protocol: a request, a notification, or the answer to a request (JSON-RPC 2.0).",
         "type": "object",
-        "properties": {"jsonrpc": {"const": "2.0"}},
+        "properties": {"jsonrpc": {"const": "2.0"}, "method": {"enum": [m.method.name for m in methods]}},
         "required": ["jsonrpc"],
         "oneOf": [*asked.values(), *answers.values()],
         "allOf": by_name,

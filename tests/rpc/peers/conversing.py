@@ -1,0 +1,282 @@
+"""A plugin of the standard library alone that shows each part of the protocol once: which part, its settings say (`part`)."""
+
+import inspect
+import itertools
+import json
+import sys
+
+waiting, ids = [], itertools.count(1)
+
+
+def send(**said):
+    sys.stdout.write(json.dumps({"jsonrpc": "2.0", **said}) + "\n")
+    sys.stdout.flush()
+
+
+def read():
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit()
+    return json.loads(line)
+
+
+def ask(method, **params):
+    """Ask the host, and put aside what else it says meanwhile."""
+    send(id=(number := f"p{next(ids)}"), method=method, params=params)
+    while True:
+        said = read()
+        if said.get("id") == number and "method" not in said:
+            return said
+        waiting.append(said)
+
+
+def stream(method, **params):
+    """Ask the host for a stream, and read all of it."""
+    ask(method, stream="mine", credit=2, **params)
+    items = 0
+    while True:
+        said = waiting.pop(0) if waiting else read()
+        if said.get("method") == "stream.item":
+            items += len(said["params"]["items"])
+            if items % 2 == 0:
+                send(method="stream.credit", params={"stream": "mine", "credit": 2})
+        elif said.get("method") == "stream.end":
+            return items
+
+
+class Refused(Exception):
+    """Answer with this error."""
+
+
+# ------------------------------------------------------------------------------------------------------- the parts
+
+
+def route(id, call):
+    return {"model": "sim/text", "reason": "has tools"} if call["body"].get("tools") else None
+
+
+def authenticate(id, call):
+    headers = {name.lower(): value for name, value in call["headers"]}
+    key = headers.get("authorization", "").removeprefix("Bearer ")
+    if not key.startswith("shop-"):
+        return None
+    allow = {"models": ["sim/*"]}
+    return {"principal": {"name": "shop", "allow": allow}} if key == "shop-1" else {"reject": "this key has expired"}
+
+
+def intercept(id, call):
+    if call["body"]["messages"][-1]["content"] == "ping":
+        message = {"role": "assistant", "parts": [{"type": "text", "text": "pong"}]}
+        return {"respond": {"response": {"choices": [{"message": message, "finish": "stop"}]}}}
+    return {"set": {"/temperature": 0.2, "/metadata/team": "search"}, "remove": ["/user"], "headers": {"x-team": "search"}}
+
+
+def footer(id, call, reply):
+    if "choices" not in reply.get("body", {}):
+        return None
+    text = reply["body"]["choices"][0]["message"]["content"]
+    return {"set": {"/choices/0/message/content": text + "\n-- checked"}}
+
+
+def note(id):
+    return None
+
+
+def opening(id, head):
+    return {"handle": True} if head["status"] == 200 else None
+
+
+def events(id, stream, events):
+    answers = []
+    for event in events:
+        words = event.get("text", "").strip()
+        if words.startswith("one"):
+            answers.append({"text": "ONE"})
+        elif words.startswith("two"):
+            answers.append({"events": []})
+        elif words.startswith("three"):
+            answers.append({"events": [{"same": True}, {"text": "and a half "}]})
+        elif words.startswith("five"):
+            answers.append({"events": [{"text": "[cut]"}], "end": "length"})
+        else:
+            answers.append(None)
+    return {"answers": answers} if any(answers) else None
+
+
+def close(id, stream, outcome):
+    chunk = {"id": "r1", "object": "chat.completion.chunk", "created": 1, "model": "sim/echo"}
+    return {"events": [{"data": {**chunk, "choices": [{"index": 0, "delta": {"content": " (the end)"}}]}}]}
+
+
+def pick(id, call, pool):
+    if call["model"] == "sim/blank":
+        return {"deny": "not today", "retry_after": 60}
+    rows = pool.get("eligible") or pool["live"]
+    return {"candidate": min(rows, key=lambda row: row["in_flight"])["id"]}
+
+
+def register_models(id):
+    provider = {
+        "key": "acme",
+        "dialects": ["canonical"],
+        "models": ["large", {"id": "small", "context": 8000}],
+        "failures": [{"status": 429, "match": "monthly", "cause": "quota", "retry_after": 3600}],
+    }
+    return {"providers": [provider]}
+
+
+def execute(id, attempt):
+    if attempt["model"] == "small":
+        raise Refused({"code": -32000, "message": "come back later", "data": {"cause": "rate", "status": 429, "retry_after": 12}})
+    message = {"role": "assistant", "parts": [{"type": "text", "text": "Hello"}]}
+    usage = {"input": 3, "output": 1}
+    return {"response": {"id": "r1", "model": "large", "choices": [{"message": message, "finish": "stop"}], "usage": usage}}
+
+
+def execute_stream(id, attempt, stream, credit):
+    send(id=id, result={"stream": True})
+    deltas = [
+        {"type": "begin", "id": "r1", "model": "large"},
+        {"type": "part_start", "index": 0, "part": {"type": "text", "text": ""}},
+        *({"type": "text", "index": 0, "text": word} for word in ("Hello", " to", " you")),
+        {"type": "part_end", "index": 0},
+        {"type": "finish", "reason": "stop"},
+        {"type": "usage", "usage": {"input": 3, "output": 4}},
+        {"type": "done"},
+    ]
+    for index, delta in enumerate(deltas):
+        while credit <= 2:  # so that what is sent does not depend on who is faster
+            said = read()
+            credit += said["params"]["credit"] if said.get("method") == "stream.credit" else 0
+        send(method="stream.item", params={"stream": stream, "index": index, "items": [{"delta": delta}]})
+        credit -= 1
+    send(method="stream.end", params={"stream": stream})
+    return ...
+
+
+def register_http(id):
+    provider = {
+        "key": "acme",
+        "dialects": ["openai.chat"],
+        "models": ["large"],
+        "base_url": config["url"],
+        "execute": True,
+        "auth": {"header": "X-Acme-Key", "scheme": ""},
+    }
+    return {"providers": [provider]}
+
+
+def execute_http(id, attempt):
+    got = ask(
+        "host.http.request", **{"for": id}, attempt=True, url=config["url"] + "/complete", body={"prompt": attempt["body"]["messages"]}
+    )
+    if "error" in got:
+        raise Refused(got["error"])
+    text = got["result"]["body"]["text"]
+    message = {"role": "assistant", "content": text}
+    return {
+        "body": {"id": "r1", "object": "chat.completion", "created": 1, "model": "large", "choices": [{"index": 0, "message": message}]}
+    }
+
+
+def nested(id, call):
+    words = [{"role": "user", "parts": [{"type": "text", "text": "Hello"}]}]
+    whole = ask("host.model.execute", **{"for": id}, request={"model": "sim/echo", "messages": words})
+    refused = ask("host.model.execute", **{"for": id}, request={"model": "sim/error-429-after-30", "messages": words})
+    items = stream("host.model.execute_stream", **{"for": id}, request={"model": "sim/echo", "messages": words, "stream": True})
+    text = whole["result"]["response"]["choices"][0]["message"]["parts"][0]["text"]
+    message = f"{text}, {refused['error']['data']['retry_after']}, {items}"
+    return {"respond": {"response": {"choices": [{"message": {"role": "assistant", "parts": [{"type": "text", "text": message}]}}]}}}
+
+
+def state(id, call):
+    ask("host.info")
+    ask("host.state.set", key="greeting", value="hello", ttl=60.0)
+    ask("host.state.get", key="greeting")
+    ask("host.state.set", key="greeting", value="good day", if_absent=True)
+    ask("host.state.add", key="calls", maximum=10)
+    ask("host.state.add", key="calls", n=100, maximum=10)
+    ask("host.state.delete", key="greeting")
+    ask("host.state.get", key="greeting")
+    send(method="host.log", params={"message": "counted", "level": "debug"})
+    ask("host.state.get")
+    ask("host.state.forget", key="greeting")
+    return
+
+
+def wait(id, call):
+    while read().get("method") != "$/cancel":
+        pass
+    raise Refused({"code": -32800, "message": "cancelled"})
+
+
+def fail(id, call):
+    word = call["body"]["messages"][-1]["content"]
+    if word == "caller":
+        data = {"cause": "caller", "param": "messages", "code": "unwanted"}
+        raise Refused({"code": -32000, "message": "nothing is said", "data": data})
+    raise Refused({"code": -32603, "message": "division by zero"})
+
+
+PARTS = {
+    "route": {"model.route": (["body"], route)},
+    "authenticate": {"frontend_auth.authenticate": (["headers", "secret"], authenticate)},
+    "intercept": {
+        "request.intercept_before": (["body"], intercept),
+        "response.intercept_after": (["body"], footer),
+        "usage.handle": ([], note),
+        "request.complete": ([], note),
+    },
+    "events": {
+        "response.intercept_stream_chunk.open": (["request"], opening),
+        "response.intercept_stream_chunk.event": ([], events),
+        "response.intercept_stream_chunk.close": ([], close),
+    },
+    "pick": {"scheduler.pick": ([], pick)},
+    "table": {"scheduler.pick": ([], pick)},
+    "execute": {
+        "model.register": ([], register_models),
+        "executor.execute": (["request"], execute),
+        "executor.execute_stream": (["request"], execute_stream),
+    },
+    "http": {"model.register": ([], register_http), "executor.execute": (["body"], execute_http)},
+    "nested": {"request.intercept_before": ([], nested)},
+    "state": {"request.intercept_before": ([], state)},
+    "cancel": {"model.route": ([], wait)},
+    "fail": {"request.intercept_before": (["body"], fail)},
+}
+config = {}
+
+
+def answer(id, method, params):
+    if method == "plugin.register":
+        config.update(params["config"])
+        on.update({name: function for name, (_, function) in PARTS[config["part"]].items()})
+        needs = {name: needs for name, (needs, _) in PARTS[config["part"]].items()}
+        more = config.get("options", {})
+        hooks = {name: {**({"needs": listed} if listed else {}), **more.get(name, {})} for name, listed in needs.items()}
+        return {"schema_version": 1, "plugin": {"name": "example", "version": "1.0.0"}, "hooks": hooks}
+    if method == "plugin.shutdown":
+        return None
+    if method not in on:
+        raise Refused({"code": -32601, "message": f"no method {method}"})
+    function = on[method]
+    return function(id, **{name: value for name, value in params.items() if name in inspect.signature(function).parameters})
+
+
+on = {}
+
+if __name__ == "__main__":
+    while True:
+        said = waiting.pop(0) if waiting else read()
+        if "method" not in said or "id" not in said:
+            continue
+        try:
+            result = answer(said["id"], said["method"], said.get("params", {}))
+        except Refused as fault:
+            send(id=said["id"], error=fault.args[0])
+        else:
+            if result is not ...:
+                send(id=said["id"], result=result)
+        if said["method"] == "plugin.shutdown":
+            sys.exit()
