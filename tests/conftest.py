@@ -68,9 +68,10 @@ def _nothing_left_open() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nobodys_own_credentials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _nobodys_own_credentials_and_plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         yield
 
 

@@ -15,10 +15,12 @@ import msgspec
 import yaml
 
 from jackfield.addresses import origin_of
-from jackfield.reading import FromEnvironment, Reader, shown
+from jackfield.reading import FromEnvironment, Reader, Struct, shown
+from jackfield.rpc.programs import default_folder
 from jackfield.settings import Config, PluginSettings, Server
 
 DEFAULT_FILE: Final = "jackfield.yaml"
+_ENDLESS: Final = "not valid: something in it is nested too deep, or holds itself"
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{(\w+)(?::-((?:[^}\\]|\\.)*))?\}")
 
 
@@ -41,6 +43,8 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     named: frozenset[str]
     """Plugins that the operator's own configuration names, not the defaults alone."""
     autoload: bool = True
+    plugin_folder: Path | None = None
+    """Where plugins lie that are programs with a manifest."""
     source: str = "config"
     """What messages call the configuration: the file's name."""
     folder: Path = Path()
@@ -114,23 +118,39 @@ class _QuickLoader(_Strict, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # t
 
 def _read_file(path: Path, source: str, problems: list[str]) -> Any:
     try:
-        text = path.read_text(encoding="utf-8")
+        return _expand(_parsed(path.read_text(encoding="utf-8"), source), "", problems, source)
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigError([f"{source}: cannot be read: {getattr(fault, 'strerror', fault)}"]) from None
+    except RecursionError:
+        raise ConfigError([f"{source}: {_ENDLESS}"]) from None
+
+
+def read_as(kind: type[Struct], text: str, source: str) -> Struct:
+    """Return what a YAML text says, as a struct. Raises `ConfigError` with every problem."""
+    problems: list[str] = []
+    try:
+        made: Struct = Reader(source, problems).read(kind, _parsed(text, source), "")
+    except RecursionError:
+        raise ConfigError([f"{source}: {_ENDLESS}"]) from None
+    if problems:
+        raise ConfigError(problems)
+    return made
+
+
+def _parsed(text: str, source: str) -> dict[str, Any]:
+    try:
         try:
             document = yaml.load(text, _QuickLoader)  # noqa: S506 (a safe loader)
         except (yaml.YAMLError, RecursionError):
             document = yaml.load(text, _Loader)  # noqa: S506 (likewise)
-        if isinstance(document, dict | None):
-            return _expand(document or {}, "", problems, source)
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigError([f"{source}: cannot be read: {getattr(fault, 'strerror', fault)}"]) from None
     except yaml.MarkedYAMLError as fault:
         line = f" line {at.line + 1}, column {at.column + 1}:" if (at := fault.problem_mark) else ""
         raise ConfigError([f"{source}:{line} not valid YAML: {fault.problem or fault.context}"]) from None
-    except RecursionError:
-        raise ConfigError([f"{source}: not valid: something in it is nested too deep, or holds itself"]) from None
     except (yaml.YAMLError, ValueError) as fault:
         raise ConfigError([f"{source}: not valid YAML: {str(fault).splitlines()[0]}"]) from None
-    raise ConfigError([f"{source}: expected a mapping at the top, got {shown(document)}"])
+    if not isinstance(document, dict | None):
+        raise ConfigError([f"{source}: expected a mapping at the top, got {shown(document)}"])
+    return document or {}
 
 
 def _expand(value: Any, where: str, problems: list[str], source: str) -> Any:
@@ -161,8 +181,9 @@ def _merge(below: Any, above: Any) -> Any:
 def _decode(merged: dict[str, Any], own: dict[str, Any], reader: Reader, folder: Path) -> Loaded:
     said = {key: value for key, value in merged.items() if key != "plugins"}
     config: Config = reader.read(Config, said, "") or Config(server=_reached_at(said.get("server", {})))
-    given = _merge({"plugins": {"autoload": True}}, merged)["plugins"]
+    given = _merge({"plugins": {"autoload": True, "folder": None}}, merged)["plugins"]
     autoload = reader.read(bool, given.pop("autoload"), "plugins.autoload") if isinstance(given, dict) else True
+    where = reader.read(str | None, given.pop("folder"), "plugins.folder") if isinstance(given, dict) else ""
     sections: dict[str, Any] = reader.read(dict[str, dict | None], given, "plugins") or {}  # type: ignore[type-arg]  # a section is left as it is
     kernel = {field.encode_name for field in msgspec.structs.fields(PluginSettings)}
     told = {name: section or {} for name, section in sections.items()}
@@ -176,6 +197,7 @@ def _decode(merged: dict[str, Any], own: dict[str, Any], reader: Reader, folder:
         },
         named=frozenset(mine if isinstance(mine, dict) else ()),
         autoload=bool(autoload),
+        plugin_folder=default_folder() if where is None else folder / Path(where).expanduser() if where else None,
         source=reader.source,
         folder=folder,
         origins=frozenset(_origins(merged)),

@@ -22,12 +22,13 @@ import pluggy
 
 from jackfield.api import HOOKS, Host, Program, hooks
 from jackfield.api.hooks import GROUP, HookOptions
+from jackfield.api.program import MANIFEST
 from jackfield.building import Unset, build, module_of, near_misses
-from jackfield.config import Loaded
+from jackfield.config import ConfigError, Loaded, read_as
 from jackfield.reading import Reader
 from jackfield.rpc.bridge import HOOK_OF
 from jackfield.rpc.connect import connect
-from jackfield.rpc.limits import Limits
+from jackfield.rpc.programs import Manifest, described, manifests_in, packaged, runner
 from jackfield.rpc.supervisor import Refused
 from jackfield.settings import HookSettings, PluginSettings
 
@@ -61,10 +62,12 @@ class Plugin(msgspec.Struct, kw_only=True, eq=False):
     problems: list[str] = []
     implementations: dict[str, Implementation] = {}
     object: Any = None
+    program: Program | None = None
+    """The program that it is, where it is one."""
     section: dict[str, Any] = {}
     """Its own settings: its section without what the kernel reads."""
     code: bytes | None = None
-    """What its single file says."""
+    """What its single file or its manifest says."""
     parts: AsyncExitStack = msgspec.field(default_factory=AsyncExitStack)
     """What has to be closed when it is closed, and its own `close`."""
     memory: dict[Any, Any] = {}
@@ -115,14 +118,20 @@ def find(loaded: Loaded, given: Sequence[object] = (), codes: Mapping[str, bytes
     """
     found: dict[str, Plugin] = {}
     paths = {name: loaded.folder / Path(said.path).expanduser() for name, said in loaded.plugins.items() if said.path}
-    texts = {name: path.read_bytes() for name, path in paths.items() if path.is_file() and os.access(path, os.R_OK)} | dict(codes or {})
-    files = [Plugin(id=n, origin=f"file {loaded.plugins[n].path}", object=path, code=texts.get(n)) for n, path in paths.items()]
-    programs = [_from_command(name, said, loaded) for name, said in loaded.plugins.items() if said.command]
+    files = [_from_path(name, path, loaded, codes or {}) for name, path in paths.items()]
+    commands = {name: Program(command=said.command, folder=loaded.folder) for name, said in loaded.plugins.items() if said.command}
+    programs = [Plugin(id=n, origin=f"command {shlex.join(p.command)}", object=p, program=p) for n, p in commands.items()]
     objects = [Plugin(id=identify(thing), origin="object", named="operator", object=thing) for thing in given]
     for plugin in (*_from_entry_points(loaded), *files, *programs, *objects):
         if plugin.origin == getattr(found.get(plugin.id), "origin", None):
             plugin.fail(f"{plugin.id!r} is the id of two plugin objects; give each an `id` of its own")
         found[plugin.id] = plugin
+    for path in manifests_in(loaded.plugin_folder):
+        plugin = _from_manifest(path, codes or {})
+        if (other := found.setdefault(plugin.id, plugin)) is plugin:
+            plugin.state = "disabled" if plugin.state == "active" and plugin.id not in loaded.named else plugin.state
+        elif path.parent not in paths.values():
+            other.problems.append(f"plugin {plugin.id!r}: {path} has the same name and is not used")
     missing = [Plugin(id=name, origin="configuration") for name in loaded.plugins if name not in found]
     for plugin in (*found.values(), *missing):
         plugin.settings, plugin.config_path = loaded.plugins.get(plugin.id, plugin.settings), f"{loaded.source}: plugins.{plugin.id}"
@@ -132,15 +141,26 @@ def find(loaded: Loaded, given: Sequence[object] = (), codes: Mapping[str, bytes
             plugin.state = "disabled"
         elif plugin in missing:
             near = difflib.get_close_matches(plugin.id, found, 1)
-            hint = f"did you mean {near[0]!r}?" if near else "install it, or name a file with `path`"
+            hint = f"did you mean {near[0]!r}?" if near else "install it, or say where it is (`path`, `command` or `socket`)"
             plugin.fail(f"{plugin.config_path}: no plugin of that name is installed; {hint}")
     return sorted((*found.values(), *missing), key=lambda plugin: plugin.id)
 
 
-def _from_command(name: str, said: PluginSettings, loaded: Loaded) -> Plugin:
-    folder = loaded.folder / Path(said.process.cwd or "").expanduser()
-    program = Program(command=said.command, folder=folder.absolute(), env=said.process.env)
-    return Plugin(id=name, origin=f"command {shlex.join(said.command)}", object=program)
+def _from_path(name: str, path: Path, loaded: Loaded, codes: Mapping[str, bytes]) -> Plugin:
+    if (manifest := path / MANIFEST).is_file():
+        return _from_manifest(manifest, codes, name)
+    text = path.read_bytes() if path.is_file() and os.access(path, os.R_OK) else None
+    return Plugin(id=name, origin=f"file {loaded.plugins[name].path}", object=path, code=codes.get(name, text))
+
+
+def _from_manifest(path: Path, codes: Mapping[str, bytes], name: str = "") -> Plugin:
+    """Return the plugin that a manifest describes; `name` is what the configuration calls it."""
+    origin = f"manifest {path}"
+    try:
+        name, code, program = described(path, name, codes, partial(read_as, Manifest))
+    except (Refused, ConfigError) as fault:
+        return Plugin(id=name or path.parent.name, origin=origin, state="failed", problems=[str(fault)])
+    return Plugin(id=name, origin=origin, object=program, program=program, version=program.version or None, code=code)
 
 
 def _from_entry_points(loaded: Loaded) -> Iterable[Plugin]:
@@ -193,35 +213,15 @@ async def _try_to_load(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugi
         await _load_one(plugin, loaded, host_for, specs)
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise
+    except Refused as fault:
+        plugin.fail(fault.told(plugin.config_path) or f"plugin {plugin.id!r}: {fault}")
     except BaseException as fault:  # noqa: BLE001 (a plugin may raise anything at all, `SystemExit` included)
-        if isinstance(fault, Refused) and fault.problems:
-            plugin.fail("\n".join(f"{plugin.config_path}{'.' if where else ''}{where}: {what}" for where, what in fault.problems))
-            return
-        kind = "" if isinstance(fault, pluggy.PluginValidationError | Refused) else f"{type(fault).__name__}: "
+        kind = "" if isinstance(fault, pluggy.PluginValidationError | ConfigError) else f"{type(fault).__name__}: "
         plugin.fail(f"plugin {plugin.id!r}: {kind}{' '.join(str(fault).split()) or 'no message'}")
 
 
 async def _load_one(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin], Host], specs: pluggy.PluginManager) -> None:
-    home = _imported(plugin)
-    if isinstance(home, Program):
-        deadline, granted, process = partial(_deadline, plugin, loaded), plugin.named is not None, plugin.settings.process
-        plugin.object, program = await connect(
-            home,
-            plugin.section,
-            host_for(plugin),
-            deadline,
-            granted,
-            limits=Limits(memory=process.memory, cpu=process.cpu, files=process.files),
-            handshake=process.start,
-            given_up=plugin.fail,
-        )
-        plugin.parts.push_async_callback(program.close)
-        plugin.version = plugin.object.__version__ or plugin.version
-        plugin.problems += [f"{plugin.config_path}: {problem}" for problem in plugin.object.problems]
-        _register(plugin, specs)
-        return
-    version, problems = getattr(home, "__version__", None), list[str]()
-    plugin.version = plugin.version or (version if isinstance(version, str) else None)
+    home, problems = _imported(plugin), list[str]()
 
     def read(kind: Any, section: Any) -> Any:
         config = Reader(loaded.source, problems).read(kind, section, f"plugins.{plugin.id}")
@@ -229,13 +229,28 @@ async def _load_one(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin],
             raise Unset
         return config
 
-    try:
-        plugin.object, plugin.config_type, said = build(home, plugin.section, read, lambda: host_for(plugin))
-    except Unset:
-        plugin.fail("\n".join(problems))
-        return
+    if isinstance(home, Program):
+        said = await _start(plugin, home, loaded, host_for(plugin))
+    else:
+        version = getattr(home, "__version__", None)
+        plugin.version = plugin.version or (version if isinstance(version, str) else None)
+        try:
+            plugin.object, plugin.config_type, said = build(home, plugin.section, read, lambda: host_for(plugin))
+        except Unset:
+            plugin.fail("\n".join(problems))
+            return
     plugin.problems += [f"{plugin.config_path}: {problem}" for problem in said]
     _register(plugin, specs)
+
+
+async def _start(plugin: Plugin, program: Program, loaded: Loaded, host: Host) -> Sequence[str]:
+    """Start the program that a plugin is, and return what it says is wrong. Raises `Refused`."""
+    plugin.program, run, deadline = program, plugin.settings.process, partial(_deadline, plugin, loaded)
+    carrier, granted = runner(program, loaded.folder, run), plugin.named is not None
+    plugin.object, kept = await connect(carrier, plugin.section, host, deadline, granted, handshake=run.start, given_up=plugin.fail)
+    plugin.parts.push_async_callback(kept.close)
+    plugin.version = plugin.object.__version__ or plugin.version or program.version or None
+    return tuple(plugin.object.problems)
 
 
 def _deadline(plugin: Plugin, loaded: Loaded, method: str, declared: float | None) -> float | None:
@@ -250,7 +265,7 @@ def _imported(plugin: Plugin) -> object:
     """Return the object or module that a plugin is."""
     target: Any = plugin.object
     if isinstance(target, importlib.metadata.EntryPoint):
-        return target.load()
+        return packaged(thing := target.load(), partial(read_as, Manifest)) or thing
     if not isinstance(target, Path):
         return target
     return module_of(plugin.id, target, plugin.code)

@@ -262,7 +262,7 @@ class PluginProcess(Settings, frozen=True):
     env: dict[str, str] = {}
     """Environment variables beside PATH, LANG, TZ and HOME."""
     cwd: str | None = None
-    """The folder in which it runs, relative to the configuration file; by default that file's."""
+    """The folder in which it runs, relative to the configuration file; by default that of the manifest, else that of the file."""
     start: Annotated[Seconds, Meta(gt=0)] = Seconds(10)
     """In which it must have said what it is."""
     memory: Annotated[Size, Meta(gt=0)] | None = None
@@ -281,9 +281,9 @@ class PluginSettings(Struct, frozen=True, kw_only=True):
     """The host does not start without it."""
     priority: int | None = None
     path: str | None = None
-    """A single file that is the plugin."""
-    command: tuple[str, ...] = ()
-    """A program that is the plugin, and its arguments: it speaks the out-of-process protocol. No shell takes part."""
+    """A single file that is the plugin, or a folder with a `jackfield-plugin.yaml`, relative to the configuration file."""
+    command: tuple[str, ...] | None = None
+    """A program that is the plugin, and its arguments, run in the configuration file's folder. No shell takes part."""
     isolate: bool = False
     """Run a Python plugin in a process of its own."""
     process: PluginProcess = PluginProcess()
@@ -292,6 +292,15 @@ class PluginSettings(Struct, frozen=True, kw_only=True):
     """Which installed distribution's plugin of this name is meant, where several have one."""
     deadline: Seconds | None = None
     hooks: dict[str, HookSettings] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse two answers to where the plugin is."""
+        said = [name for name in ("command", "path") if getattr(self, name) is not None]
+        said += ["isolate"] * (self.isolate and self.command is not None)
+        if len(said) > 1:
+            raise ValueError(f"{' and '.join(said)} do not go together; keep one")
+        if self.command is not None and not (self.command and self.command[0]):
+            raise ValueError("command: expected a program and its arguments, got an empty list")
 
 
 class Config(Settings, frozen=True):

@@ -59,7 +59,8 @@ async def test_a_yaml_block_is_configuration_without_problems(block: Block, tmp_
     set_variables_in(block.text, monkeypatch)
     for other in document(block.document).blocks:
         if other.file is not None:
-            (tmp_path / other.file).write_text(other.text)
+            (path := tmp_path / other.file).parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(other.text)
     (tmp_path / "jackfield.yaml").write_text(block.text)
     assert await problems_of(tmp_path / "jackfield.yaml") == []
 

@@ -210,6 +210,7 @@ def test_plugins_are_listed_with_everything_there_is_to_know(run: Run, distribut
     rows = {row["id"]: row for row in json.loads(result.output)}
     assert rows["acme"] == {
         "id": "acme", "version": "3.1", "distribution": "acme-tools", "origin": "entry point acme = acme_tools", "state": "active",
+        "carried": "in process", "hints": [],
         "hooks": ["route_model"], "priority": 0, "grants": [], "config": "my.yaml: plugins.acme",
         "problems": ["plugin 'acme': 'rout_models' is no hook; did you mean 'route_model'?"],
     }  # fmt: skip

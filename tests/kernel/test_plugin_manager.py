@@ -99,7 +99,9 @@ async def test_a_plugin_that_is_not_installed_is_a_problem_with_the_nearest_name
     assert found["tools_ruter"].problems == [
         "config: plugins.tools_ruter: no plugin of that name is installed; did you mean 'tools_router'?"
     ]
-    assert found["zzz"].problems == ["config: plugins.zzz: no plugin of that name is installed; install it, or name a file with `path`"]
+    assert found["zzz"].problems == [
+        "config: plugins.zzz: no plugin of that name is installed; install it, or say where it is (`path`, `command` or `socket`)"
+    ]
     assert (found["gone"].state, found["gone"].problems) == ("disabled", [])
 
 

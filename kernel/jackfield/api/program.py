@@ -11,7 +11,8 @@ MANIFEST = "jackfield-plugin.yaml"
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """How a plugin's program is run. A distribution ships one as what its entry point in `jackfield.plugins` names.
+    """How a plugin's program is run. A distribution ships one as what its entry point in `jackfield.plugins` names; it may name
+    a package that holds a `jackfield-plugin.yaml` instead.
 
     The host starts it with `command`, without a shell, and speaks the out-of-process protocol with it over stdin and stdout.
     """
@@ -24,5 +25,9 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """Environment variables beside those that every plugin gets: PATH, LANG, TZ, HOME."""
     version: str = ""
     description: str = ""
+    wants: tuple[str, ...] = ()
+    """Names of further environment variables that it would like to have; the operator decides."""
+    hooks: tuple[str, ...] = ()
+    """The methods in which it takes part, for listings without a start."""
     config_schema: Mapping[str, Any] | None = None
     """A JSON Schema of its settings, for editors."""

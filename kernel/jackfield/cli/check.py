@@ -1,6 +1,7 @@
 """`jackfield check`: name every problem of a configuration."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from jackfield.api.canonical import parse_suffix
 from jackfield.api.canonical.names import alias_of
 from jackfield.cli.certificates import Certificates
 from jackfield.cli.names import near
-from jackfield.cli.options import config_option, overrides, plugin_option
+from jackfield.cli.options import config_option, let_go, overrides, plugin_option
 from jackfield.cli.running import switched_off
 from jackfield.config import ConfigError
 from jackfield.host import Jackfield, RefusedToStart
@@ -43,10 +44,17 @@ def _problems(config_file: Path | None, files: tuple[Path, ...]) -> list[str]:
             return fault.problems
         rest = Jackfield({})
         rest.loaded = fault.loaded
-        told = {problem.partition(": ")[2].partition(": ")[0] for problem in fault.problems}
-        # A key may be empty because its variable is not set: once is enough.
-        more = [line for line in asyncio.run(_problems_of_plugins(rest)) if line.partition(": ")[2].partition(": ")[0] not in told]
-        return fault.problems + more
+        told = {place for problem in fault.problems for place in _places(problem)}
+        # A key may be empty because its variable is not set, a plugin not be found because its section is wrong: once is enough.
+        return fault.problems + [line for line in asyncio.run(_problems_of_plugins(rest)) if next(_places(line)) not in told]
+
+
+def _places(problem: str) -> Iterator[str]:
+    """Yield where in the configuration a problem is, and the section of a plugin in which that is."""
+    place = problem.partition(": ")[2].partition(": ")[0]
+    yield place
+    if place.startswith("plugins."):
+        yield ".".join(place.split(".")[:2])
 
 
 async def _problems_of_plugins(host: Jackfield) -> list[str]:
@@ -55,6 +63,7 @@ async def _problems_of_plugins(host: Jackfield) -> list[str]:
     except PluginLoadError as fault:
         found = [line for plugin in host.plugins for problem in plugin.problems for line in problem.splitlines()]
         return found + [line for line in str(fault).splitlines() if line not in found]
+    await let_go(host)
     return host.problems + _kept_from_serving(host)
 
 

@@ -8,8 +8,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from jackfield.api.program import MANIFEST
 from jackfield.config import DEFAULT_FILE, Loaded
 from jackfield.host import Jackfield
+from jackfield.rpc.programs import manifests_in
 
 Look = tuple[int, int, int] | None
 """What tells one state of a file from another without reading it: which one it is, when it was changed, how long it is."""
@@ -38,7 +40,9 @@ def _configuration(given: str | os.PathLike[str] | Mapping[str, Any] | None) -> 
 
 
 def _single_files(loaded: Loaded) -> Iterable[Path]:
-    return (loaded.folder / Path(said.path).expanduser() for said in loaded.plugins.values() if said.path)
+    for path in (loaded.folder / Path(said.path).expanduser() for said in loaded.plugins.values() if said.path):
+        yield path / MANIFEST if path.is_dir() else path
+    yield from manifests_in(loaded.plugin_folder)
 
 
 def looks(files: Iterable[Path]) -> dict[Path, Look]:

@@ -1,8 +1,9 @@
-"""`jackfield plugins`: what there is, without starting any of it."""
+"""`jackfield plugins`: what there is. Programs are started to learn what they are, and stopped."""
 
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from rich.text import Text
 from jackfield.api import HOOKS
 from jackfield.cli.options import config_option, json_option, loaded, plugin_option
 from jackfield.host import Jackfield
+from jackfield.plugins import Plugin
 
 _WIDTH_OF_FILES: Final = 1000
 
@@ -34,11 +36,11 @@ def plugins(config_file: Path | None, files: tuple[Path, ...], order: bool, as_j
         click.echo(json.dumps(rows, indent=2))
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("plugin", "version", "distribution", "state", "priority", "hooks", "grants", "config"):
+    for heading in ("plugin", "version", "distribution", "carried", "state", "priority", "hooks", "grants", "config"):
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(
-            row["id"], row["version"] or "-", row["distribution"] or row["origin"], row["state"], str(row["priority"]),
+            row["id"], row["version"] or "-", row["distribution"] or row["origin"], row["carried"], row["state"], str(row["priority"]),
             ", ".join(row["hooks"]) or "-", ", ".join(row["grants"]) or "-", row["config"],
         )  # fmt: skip
     out = console()
@@ -46,6 +48,9 @@ def plugins(config_file: Path | None, files: tuple[Path, ...], order: bool, as_j
     for row in rows:
         for problem in row["problems"]:
             out.print(Text.assemble(("problem", "yellow"), f": {problem}"), soft_wrap=True)
+    for row in rows:
+        for hint in row["hints"]:
+            out.print(Text.assemble(("hint", "cyan"), f": {hint}"), soft_wrap=True)
 
 
 def console() -> Console:
@@ -86,12 +91,37 @@ def listing(host: Jackfield) -> list[dict[str, Any]]:
             "version": p.version,
             "distribution": p.distribution,
             "origin": p.origin,
+            "carried": _carried(p),
             "state": p.state,
-            "hooks": list(p.implementations),
+            "hooks": list(p.implementations) or _declared(p),
             "priority": p.priority,
             "grants": list(p.grants),
             "config": p.config_path,
             "problems": p.problems + [problem for problem in beside if problem.startswith(f"plugin {p.id!r}: ")],
+            "hints": list(_hints(p)),
         }
         for p in host.plugins
     ]
+
+
+def _carried(plugin: Plugin) -> str:
+    """Say what is between the host and a plugin."""
+    if plugin.settings.isolate:
+        return "isolated"
+    return "process" if plugin.program is not None else "in process"
+
+
+def _declared(plugin: Plugin) -> list[str]:
+    """Return the hooks that a program which was not started is said to have."""
+    methods = plugin.program.hooks if plugin.program is not None and plugin.state == "disabled" else ()
+    return list(dict.fromkeys(next((name for name, info in HOOKS.items() if method in info.wire), method) for method in methods))
+
+
+def _hints(plugin: Plugin) -> Iterator[str]:
+    """Yield what could be done about a plugin with which nothing is wrong."""
+    if plugin.state == "disabled" and plugin.named is None:
+        yield f"{plugin.id} is not loaded; to load it, name it in the configuration (plugins.{plugin.id}: {{}})"
+    given = plugin.settings.process.env
+    for name in plugin.program.wants if plugin.program is not None and plugin.state == "active" else ():
+        if name not in given:
+            yield f"{plugin.id} would like to have ${name} (plugins.{plugin.id}.process.env: {{{name}: ${{{name}}}}})"

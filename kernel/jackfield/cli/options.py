@@ -19,7 +19,11 @@ config_option = click.option(
     help="The configuration file. Default: jackfield.yaml, if there is one.",
 )
 plugin_option = click.option(
-    "--plugin", "files", multiple=True, type=click.Path(path_type=Path), help="A single file that is a plugin. May be repeated."
+    "--plugin",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A plugin: a file, or a folder with a manifest. May be repeated.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -46,3 +50,9 @@ def loaded(given: Path | Mapping[str, Any] | None, files: tuple[Path, ...]) -> J
 
 async def _load(host: Jackfield) -> None:
     await host.load()
+    await let_go(host)
+
+
+async def let_go(host: Jackfield) -> None:
+    """Stop the programs of a host that was loaded to be looked at. What they said of themselves stays."""
+    await asyncio.gather(*(plugin.parts.aclose() for plugin in host.plugins))

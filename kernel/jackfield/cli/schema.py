@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -31,6 +31,15 @@ _DEFINED: Final[dict[str, Schema]] = {
     },
     "secret": {"type": "string", "description": "A secret; best read from the environment: ${NAME}."},
 }
+_BESIDE: Final[dict[str, Schema]] = {
+    "autoload": {"anyOf": [{"type": "boolean"}, _VARIABLE], "default": True},
+    "folder": {
+        "type": ["string", "null"],
+        "default": None,
+        "description": "Where plugins lie that are programs with a manifest: by default `jackfield/plugins` in the folder that the system\n"
+        "has for data of a user's programs; '' for none.",
+    },
+}
 _OF_OUR_OWN: Final[dict[type, str]] = {Seconds: "seconds", Size: "size", Secret: "secret"}
 
 
@@ -41,10 +50,11 @@ def schema() -> None:
 
 @schema.command("config")
 @click.option("--write", type=click.Path(path_type=Path), help="Write to this file instead of printing.")
+@click.option("-c", "--config", "config_file", type=click.Path(path_type=Path), help="Also for the plugins of this configuration file.")
 @plugin_option
-def config_command(write: Path | None, files: tuple[Path, ...]) -> None:
+def config_command(write: Path | None, config_file: Path | None, files: tuple[Path, ...]) -> None:
     """Print the schema of the whole configuration file: the host's own part and that of each installed plugin."""
-    host = loaded({}, files)
+    host = loaded(config_file or {}, files)
     text = json.dumps(config_schema(host.plugins), indent=2) + "\n"
     if write is None:
         click.echo(text, nl=False)
@@ -87,8 +97,8 @@ def config_schema(plugins: Sequence[Plugin]) -> Schema:
     sections = {plugin.id: _section(plugin, common, _Schemas(plugin.id, definitions)) for plugin in plugins}
     root["properties"]["plugins"] = {
         "type": ["object", "null"],
-        "description": "One section a plugin, and `autoload`: whether installed plugins that no section names are loaded.",
-        "properties": {"autoload": {"anyOf": [{"type": "boolean"}, _VARIABLE], "default": True}, **sections},
+        "description": "One section a plugin; `autoload`: whether installed plugins that no section names are loaded; and `folder`.",
+        "properties": {**_BESIDE, **sections},
         "additionalProperties": {"type": ["object", "null"], "properties": common["properties"]},
     }
     return {"$schema": DIALECT, "title": "jackfield.yaml", **root, "$defs": definitions}
@@ -97,13 +107,18 @@ def config_schema(plugins: Sequence[Plugin]) -> Schema:
 def _section(plugin: Plugin, common: Schema, schemas: "_Schemas") -> Schema:
     """Return the schema of a plugin's section: what the host reads of each, and the plugin's own settings."""
     untyped: Schema = {"properties": {}, "additionalProperties": plugin.state != "active" or _takes_settings(plugin.object)}
-    own = schemas.struct(plugin.config_type) if plugin.config_type else untyped
+    own = schemas.struct(plugin.config_type) if plugin.config_type else untyped | schemas.foreign(_told(plugin))
     return {
         "description": f"Settings of the plugin {plugin.id}.",
         **own,
         "type": ["object", "null"] if "required" not in own else "object",
         "properties": {**common["properties"], **own["properties"]},
     }
+
+
+def _told(plugin: Plugin) -> Any:
+    """Return the schema that a program gave of its settings: when it was started, else in its manifest."""
+    return plugin.program and (getattr(plugin.object, "config_schema", None) or plugin.program.config_schema)
 
 
 def _takes_settings(made: object) -> bool:
@@ -116,6 +131,16 @@ class _Schemas(Schemas):
     def __init__(self, prefix: str, definitions: dict[str, Schema]) -> None:
         super().__init__(definitions)
         self._prefix = prefix
+
+    def foreign(self, given: Any) -> Schema:
+        """Return a schema that somebody else wrote, fit to stand within this one; nothing for what is none."""
+        if not isinstance(given, Mapping):
+            return {}
+        name = f"{self._prefix}.config"
+        made: Schema = _moved({key: value for key, value in given.items() if key not in ("$schema", "$id")}, f"#/$defs/{name}")
+        if "$ref" in json.dumps(made):
+            self.definitions[name] = made
+        return {k: v for k, v in made.items() if k != "$defs"} if isinstance(made.get("properties", {}), dict) else {}
 
     def of(self, kind: Any) -> Schema:
         """Return the schema of any type."""
@@ -142,3 +167,14 @@ class _Schemas(Schemas):
     def _name(self, kind: type[msgspec.Struct]) -> str:
         short = f"{self._prefix}.{kind.__name__}"
         return short if short not in self.definitions else f"{self._prefix}.{kind.__module__}.{kind.__qualname__}"
+
+
+def _moved(value: Any, to: str) -> Any:
+    """Return a schema whose references to itself begin at another place."""
+    if isinstance(value, list):
+        return [_moved(item, to) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ref = value.get("$ref")
+    moved = {"$ref": to + ref[1:]} if isinstance(ref, str) and ref.startswith("#") else {}
+    return {key: _moved(item, to) for key, item in value.items()} | moved

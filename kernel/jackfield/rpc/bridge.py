@@ -70,8 +70,11 @@ class Bridge:
         self._needs: dict[str, forms.Needs] = {name: frozenset(declared.needs) - never for name, declared in self._declared.items()}
         self._turns = asyncio.Semaphore(said.max_in_flight or 256)
         self._table = Table()
-        self.problems = list(said.problems)
+        secretive = () if granted else (name for name, declared in self._declared.items() if "secret" in declared.needs)
+        untold = "is not sent the secrets that it needs: that takes a grant; name the plugin in the configuration"
+        self.problems = [*said.problems, *(f"{name} {untold}" for name in secretive)]
         self.has_rules, self.delegates, self.__version__ = said.has_rules, said.delegates, said.plugin.version
+        self.config_schema = said.config_schema
         if said.priority is not None:
             self.priority = said.priority
         self.hook_options = dict[str, HookOptions]()

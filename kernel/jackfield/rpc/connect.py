@@ -1,40 +1,36 @@
-"""From a program to a plugin object: start it, learn what it is, and build the bridge to it."""
+"""From what carries a plugin to the plugin object: reach it, learn what it is, and build the bridge to it."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from jackfield import __version__
-from jackfield.api import Host, Program
+from jackfield.api import Host
 from jackfield.rpc import wire
 from jackfield.rpc.bridge import Bridge
 from jackfield.rpc.callbacks import Callbacks
 from jackfield.rpc.forms import BODY_FILE
-from jackfield.rpc.limits import Limits
-from jackfield.rpc.process import ChildCarrier
 from jackfield.rpc.providers import providers_of
 from jackfield.rpc.sources import sources_of
-from jackfield.rpc.supervisor import HANDSHAKE, Supervisor
+from jackfield.rpc.supervisor import HANDSHAKE, Carrier, Supervisor
 
 FRAME = 16 << 20
 """Most bytes of one message."""
 CAPABILITIES = ("streams", "tables", "body_file")
 """What this host can do beside what every host of version 1 can."""
-_NO_LIMITS = Limits()
 
 
 async def connect(
-    program: Program,
+    carrier: Carrier,
     config: Mapping[str, Any],
     host: Host,
     deadline: Callable[[str, float | None], float | None],
     granted: bool = True,
     *,
-    limits: Limits = _NO_LIMITS,
     handshake: float = HANDSHAKE,
     given_up: Callable[[str], object] = lambda why: None,
 ) -> tuple[Bridge, Supervisor]:
-    """Start a plugin's program and return the plugin object and what keeps it running.
+    """Reach a plugin and return the plugin object and what keeps it running.
 
     `deadline` says how long the host waits for an answer to a method, given what the plugin declared; `granted` that the configuration
     names the plugin; `handshake` how long it waits for the program to register. `given_up` is told when it will not be started any
@@ -49,7 +45,7 @@ async def connect(
         limits=wire.Bounds(frame=FRAME, body_file=BODY_FILE),
     )
     callbacks = Callbacks(host, FRAME)
-    supervisor = Supervisor(ChildCarrier(program, limits), register, callbacks.serve, host.log, handshake=handshake, given_up=given_up)
+    supervisor = Supervisor(carrier, register, callbacks.serve, host.log, handshake=handshake, given_up=given_up)
     said = await supervisor.start()
     bridge = Bridge(plugin, said, supervisor.channel, deadline, granted)
     if "start" in said.capabilities:

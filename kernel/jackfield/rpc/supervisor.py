@@ -38,6 +38,10 @@ class Refused(Exception):
         super().__init__(message)
         self.problems = problems
 
+    def told(self, section: str) -> str:
+        """Return the problems, a line each, given what the section is called; nothing where there are none."""
+        return "\n".join(f"{section}{'.' if where else ''}{where}: {' '.join(what.split())}" for where, what in self.problems)
+
 
 class Link(Protocol):
     """One life of a plugin."""

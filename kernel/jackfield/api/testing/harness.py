@@ -31,7 +31,7 @@ class Harness:
     """Runs a host on a free port, with the given plugins and configuration and nothing of the user's own.
 
     First-party plugins are there as in any installation, but for the one that would bring the user's own credentials, unless
-    `config` names it; `bare=True` leaves all installed plugins out.
+    `config` names it; the user's folder of plugins is not looked into. `bare=True` leaves all installed plugins out.
     """
 
     def __init__(
@@ -42,11 +42,14 @@ class Harness:
         bare: bool = False,
         **options: Any,
     ) -> None:
-        overrides: dict[str, Any] = {"server": {"port": 0}}
+        said, own = (config or {}).get("plugins", {}), dict[str, Any]()
+        if "folder" not in said:
+            own["folder"] = ""
         if bare:
-            overrides["plugins"] = {"autoload": False}
-        elif "credential_files" not in (config or {}).get("plugins", {}):
-            overrides["plugins"] = {"credential_files": {"enabled": False}}
+            own["autoload"] = False
+        elif "credential_files" not in said:
+            own["credential_files"] = {"enabled": False}
+        overrides = {"server": {"port": 0}, "plugins": own}
         self.host = Jackfield(dict(config or {}), plugins=plugins, overrides=overrides, defaults=not bare, **options)
         self._client: aiohttp.ClientSession | None = None
 
