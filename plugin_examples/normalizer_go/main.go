@@ -20,12 +20,7 @@ type object = map[string]any
 type request struct {
 	ID     json.RawMessage `json:"id"` // nil in a notification
 	Method string          `json:"method"`
-	Params struct {
-		Config  config `json:"config"`
-		Attempt struct {
-			Body any `json:"body"`
-		} `json:"attempt"`
-	} `json:"params"`
+	Params json.RawMessage `json:"params"`
 }
 
 // serve answers requests until the host closes the connection.
@@ -43,23 +38,38 @@ func serve(in io.Reader, out io.Writer) error {
 			continue
 		}
 		reply := object{"jsonrpc": "2.0", "id": asked.ID}
-		switch asked.Method {
-		case "plugin.register":
-			settings = asked.Params.Config
-			reply["result"] = object{
-				"schema_version": 1,
-				"plugin":         object{"name": "thinking_cap_go", "version": "1.0.0"},
-				"hooks":          object{"request.normalize": object{"needs": []string{"body"}}},
-			}
-		case "request.normalize":
-			reply["result"] = settings.normalize(asked.Params.Attempt.Body)
-		case "plugin.shutdown":
-			reply["result"] = nil
-		default:
-			reply["error"] = object{"code": -32601, "message": asked.Method}
+		if result, fault := settings.answer(asked.Method, asked.Params); fault != nil {
+			reply["error"] = fault
+		} else {
+			reply["result"] = result
 		}
 		if err := answers.Encode(reply); err != nil {
 			return err
 		}
 	}
+}
+
+// answer returns the result of a request, or the error.
+func (c *config) answer(method string, params json.RawMessage) (result any, fault object) {
+	switch method {
+	case "plugin.register":
+		said := struct{ Config *config }{c}
+		if err := json.Unmarshal(params, &said); err != nil {
+			return nil, object{"code": -32602, "message": err.Error()}
+		}
+		return object{
+			"schema_version": 1,
+			"plugin":         object{"name": "thinking_cap_go", "version": "1.0.0"},
+			"hooks":          object{"request.normalize": object{"needs": []string{"body"}}},
+		}, nil
+	case "request.normalize":
+		var on struct{ Attempt struct{ Body any } }
+		if err := json.Unmarshal(params, &on); err != nil {
+			return nil, object{"code": -32602, "message": err.Error()}
+		}
+		return c.normalize(on.Attempt.Body), nil
+	case "plugin.shutdown":
+		return nil, nil
+	}
+	return nil, object{"code": -32601, "message": method}
 }

@@ -41,10 +41,14 @@ class Example:
         others = dict(more or {})
         return {**others, "plugins": {**others.pop("plugins", {}), self.id: section}}
 
+    def process(self) -> int:
+        """Return the id of its process."""
+        (pid,) = [pid for pid in _children() if Path(f"/proc/{pid}/cwd").resolve() == self.folder]
+        return pid
+
     def kill(self) -> None:
         """End its process as the system does that has no memory left."""
-        (pid,) = [pid for pid in _children() if Path(f"/proc/{pid}/cwd").resolve() == self.folder]
-        os.kill(pid, signal.SIGKILL)
+        os.kill(self.process(), signal.SIGKILL)
 
 
 def _children() -> list[int]:

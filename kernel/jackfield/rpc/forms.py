@@ -100,7 +100,7 @@ def plain_fields(raw: bytes, as_json: bool = True) -> dict[str, Any]:
     except UnicodeDecodeError:
         return {"body_base64": base64.b64encode(raw).decode()}
     if as_json:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             _check(raw)
             # In JSON a line end is white space, wherever it stands: what is left is one line, and no number has been touched.
             return {"body": msgspec.Raw(raw.translate(None, _LINE_ENDS) if b"\n" in raw or b"\r" in raw else raw)}
