@@ -12,8 +12,9 @@ from types import ModuleType
 from typing import Any, Final
 
 import msgspec
+import pluggy
 
-from jackfield.api import HOOKS, Host
+from jackfield.api import HOOKS, Host, hooks
 
 _NEAR: Final = 0.82
 """How alike a name must be to a hook's to be taken for a misspelling of it."""
@@ -81,3 +82,33 @@ def near_misses(plugin: object) -> Iterable[str]:
         imported = home is not None and getattr(function, "__module__", None) != home
         if near and name not in HOOKS and not name.startswith("_") and not imported:
             yield f"{name!r} is no hook; did you mean {near[0]!r}?"
+
+
+class Specs(pluggy.PluginManager):
+    """pluggy, told that a function named like a hook is an implementation of it."""
+
+    def __init__(self) -> None:
+        super().__init__("jackfield")
+        self.add_hookspecs(hooks)
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        return (
+            pluggy.HookimplOpts(wrapper=False, hookwrapper=False, optionalhook=False, tryfirst=False, trylast=False, specname=None)
+            if name in HOOKS and callable(getattr(plugin, name, None))
+            else None
+        )
+
+    def implemented(self, plugin: object, id: str) -> list[str]:
+        """Return the hooks that a plugin has, in the contract's order. Raises `pluggy.PluginValidationError` for one that is none."""
+        self.register(plugin, id)
+        names = {caller.name for caller in self.get_hookcallers(plugin) or ()}
+        return [name for name in HOOKS if name in names]
+
+
+def adapted(function: Callable[..., Any], hook: str) -> Callable[..., Any]:
+    """Return a function that takes all of a hook's arguments in order, whichever of them the plugin wants."""
+    offered, taken = inspect.signature(getattr(hooks, hook)).parameters, inspect.signature(function).parameters
+    plain = [(p.name, p.kind) for p in taken.values()] == [(p.name, p.kind) for p in offered.values()]
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in taken.values())
+    places = [(name, place) for place, name in enumerate(offered) if takes_all or name in taken]
+    return function if plain else lambda *arguments: function(**{name: arguments[place] for name, place in places})

@@ -17,8 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter_ns
 from typing import Any, Final, TypeVar
 
-from jackfield.api import HOOKS, BadRequest, CallError, Change, NotDecoded, Principal, Reject, Route, failure, hooks
+from jackfield.api import HOOKS, BadRequest, CallError, Change, NotDecoded, Principal, Reject, Route, failure
 from jackfield.api.call import Owner, in_thread, running
+from jackfield.building import adapted
 from jackfield.plugins import Implementation, Plugin
 from jackfield.rpc.errors import Gone
 from jackfield.settings import Hooks
@@ -84,7 +85,7 @@ class Hook:
         self.deadline = float((said and said.deadline) or plugin.settings.deadline or options.deadline or settings.deadline)
         self.pause, self.patience, self.expected = settings.pause, settings.failures, _EXPECTED.get(info.name, _ANY)
         """Seconds for which it is passed over after so many failures in a row; what it may answer."""
-        self.function = _adapted(implementation)
+        self.function = adapted(implementation.function, implementation.hook)
         """The plugin's function; what it returns may have to be waited for."""
         if options.blocking and not inspect.iscoroutinefunction(implementation.function):
             function, pool = self.function, plugin.memory.get((info.name, "threads"))
@@ -226,16 +227,6 @@ def chain_of(found: Sequence[Hook], name: str) -> Chain:
 def without(chain: Chain, skipped: frozenset[str]) -> Chain:
     """Return a chain without the hooks of some plugins."""
     return tuple(hook for hook in chain if hook.plugin not in skipped) if skipped else chain
-
-
-def _adapted(implementation: Implementation) -> Callable[..., Any]:
-    """Return a function that takes all of the hook's arguments in order, whichever of them the plugin wants."""
-    function, offered = implementation.function, inspect.signature(getattr(hooks, implementation.hook)).parameters
-    taken = inspect.signature(function).parameters
-    plain = [(p.name, p.kind) for p in taken.values()] == [(p.name, p.kind) for p in offered.values()]
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in taken.values())
-    places = [(name, place) for place, name in enumerate(offered) if takes_all or name in taken]
-    return function if plain else lambda *arguments: function(**{name: arguments[place] for name, place in places})
 
 
 async def as_coroutine(awaitable: Awaitable[Any]) -> Any:

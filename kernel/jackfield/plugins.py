@@ -10,6 +10,8 @@ import importlib.metadata
 import inspect
 import os
 import shlex
+import sys
+import tempfile
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -20,10 +22,10 @@ from typing import Any, Final, Literal
 import msgspec
 import pluggy
 
-from jackfield.api import HOOKS, Host, Program, hooks
+from jackfield.api import HOOKS, Host, Program
 from jackfield.api.hooks import GROUP, HookOptions
 from jackfield.api.program import MANIFEST
-from jackfield.building import Unset, build, module_of, near_misses
+from jackfield.building import Specs, Unset, build, module_of, near_misses
 from jackfield.config import ConfigError, Loaded, read_as
 from jackfield.reading import Reader
 from jackfield.rpc.bridge import HOOK_OF
@@ -98,17 +100,6 @@ class Plugin(msgspec.Struct, kw_only=True, eq=False):
 
 class PluginLoadError(Exception):
     """A plugin that is `required` cannot be used."""
-
-
-class _Specs(pluggy.PluginManager):
-    """pluggy, told that a function named like a hook is an implementation of it."""
-
-    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
-        return (
-            pluggy.HookimplOpts(wrapper=False, hookwrapper=False, optionalhook=False, tryfirst=False, trylast=False, specname=None)
-            if name in HOOKS and callable(getattr(plugin, name, None))
-            else None
-        )
 
 
 def find(loaded: Loaded, given: Sequence[object] = (), codes: Mapping[str, bytes] | None = None) -> list[Plugin]:
@@ -200,15 +191,14 @@ async def load(plugins: Sequence[Plugin], loaded: Loaded, host_for: Callable[[Pl
 
     `host_for` makes the host that a plugin is handed: as that plugin sees it. Those whose ids are `needed` are required, too.
     """
-    specs = _Specs("jackfield")
-    specs.add_hookspecs(hooks)
+    specs = Specs()
     await asyncio.gather(*(_try_to_load(plugin, loaded, host_for, specs) for plugin in plugins if plugin.state == "active"))
     required = (p for p in plugins if p.settings.enabled and (p.settings.required or p.id in needed))
     if lost := [p.problems[-1] for p in required if p.state == "failed"]:
         raise PluginLoadError("\n".join(lost))
 
 
-async def _try_to_load(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin], Host], specs: pluggy.PluginManager) -> None:
+async def _try_to_load(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin], Host], specs: Specs) -> None:
     try:
         await _load_one(plugin, loaded, host_for, specs)
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -220,8 +210,8 @@ async def _try_to_load(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugi
         plugin.fail(f"plugin {plugin.id!r}: {kind}{' '.join(str(fault).split()) or 'no message'}")
 
 
-async def _load_one(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin], Host], specs: pluggy.PluginManager) -> None:
-    home, problems = _imported(plugin), list[str]()
+async def _load_one(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin], Host], specs: Specs) -> None:
+    home, problems = _isolated(plugin) if plugin.settings.isolate else _imported(plugin), list[str]()
 
     def read(kind: Any, section: Any) -> Any:
         config = Reader(loaded.source, problems).read(kind, section, f"plugins.{plugin.id}")
@@ -261,6 +251,25 @@ def _deadline(plugin: Plugin, loaded: Loaded, method: str, declared: float | Non
     return float((said and said.deadline) or plugin.settings.deadline or declared or loaded.config.hooks.deadline)
 
 
+def _isolated(plugin: Plugin) -> Program:
+    """Return the program that runs a Python plugin in a process of its own; nothing of it is imported here. Raises `Refused`."""
+    target: Any = plugin.object
+    if isinstance(target, Program):
+        raise Refused("isolate: it is a process of its own already")
+    if isinstance(target, importlib.metadata.EntryPoint):
+        home = str(target.dist.locate_file("")) if target.dist is not None else ""
+        what: tuple[str, ...] = ("--at", home, target.value.partition("[")[0].strip())
+    elif isinstance(target, Path) and plugin.code is not None:
+        handle, copy = tempfile.mkstemp(prefix="jackfield-plugin-", suffix=".py")  # the file may say something else by now, or later
+        plugin.parts.callback(Path(copy).unlink, missing_ok=True)
+        with os.fdopen(handle, "wb") as file:
+            file.write(plugin.code)
+        what = ("--file", str(target.absolute()), "--code", copy)
+    else:
+        raise Refused("isolate: it is an object of the program that hosts it" if not isinstance(target, Path) else f"cannot read {target}")
+    return Program(command=(sys.executable, "-P", "-m", "jackfield.rpc_plugin", *what))
+
+
 def _imported(plugin: Plugin) -> object:
     """Return the object or module that a plugin is."""
     target: Any = plugin.object
@@ -271,11 +280,10 @@ def _imported(plugin: Plugin) -> object:
     return module_of(plugin.id, target, plugin.code)
 
 
-def _register(plugin: Plugin, specs: pluggy.PluginManager) -> None:
+def _register(plugin: Plugin, specs: Specs) -> None:
     """Check a plugin's hooks against the contract and note its implementations."""
-    specs.register(plugin.object, plugin.id)
-    callers = {caller.name: caller for caller in specs.get_hookcallers(plugin.object) or ()}
-    for name in (name for name in HOOKS if name in callers):
+    callers = specs.implemented(plugin.object, plugin.id)
+    for name in callers:
         function, said = getattr(plugin.object, name), plugin.settings.hooks.get(name, HookSettings())
         if not said.enabled:
             continue

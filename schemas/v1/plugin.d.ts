@@ -1399,6 +1399,16 @@ export interface Registration {
   delegates?: { [name: string]: string };
 }
 
+/** Params of `auth.remove`. */
+export interface RemoveCredential {
+  /** The source's name. */
+  source: string;
+  /** Seconds from now, after which nobody waits for the answer. */
+  deadline?: number | null;
+  /** The credential's. */
+  id: string;
+}
+
 /** An answer, or the beginning of a streamed one. */
 export interface Reply {
   /** JSON. */
@@ -1610,6 +1620,16 @@ export interface Sampling {
   logit_bias?: { [name: string]: number } | null;
 }
 
+/** Params of `auth.save`. */
+export interface SaveCredentials {
+  /** The source's name. */
+  source: string;
+  /** Seconds from now, after which nobody waits for the answer. */
+  deadline?: number | null;
+  /** They belong together: all of them are kept or, with an error, none. */
+  credentials: CredentialAbout[];
+}
+
 /** The provider ran a tool of its own, such as a web search: what was asked of it. */
 export interface ServerToolCall {
   type: "server_tool_call";
@@ -1671,6 +1691,10 @@ export interface Source {
 /** The answer of `auth.register`: the names of the plugin's sources of credentials. */
 export interface Sources {
   sources?: string[];
+  /** Those of which `host.auth.changed` tells when they have other credentials; the others are asked at each reload. */
+  watched?: string[];
+  /** Those that take `auth.save` and `auth.remove`. */
+  keeps?: string[];
 }
 
 /** Params of `host.state.add`. */
@@ -2104,6 +2128,10 @@ export interface HostMethods {
   "auth.load": { params: OnSource; result: Credentials };
   /** Read one stored file; null: not mine. */
   "auth.parse": { params: Parse; result: Credentials | null };
+  /** Keep credentials in a source; each takes the place of the one with its id. */
+  "auth.save": { params: SaveCredentials; result: null };
+  /** Forget a credential of a source. */
+  "auth.remove": { params: RemoveCredential; result: null };
   /** Start a login. */
   "auth.login.start": { params: LoginStart; result: LoginStep };
   /** Say whether a login is done. */

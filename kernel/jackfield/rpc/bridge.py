@@ -81,6 +81,8 @@ class Bridge:
         """What the plugin says of its hooks, by their names."""
         self.start: Callable[[], Awaitable[None]] | None = None
         """Where the plugin wants to be told that the host starts."""
+        self.watching = dict[str, Callable[[], None]]()
+        """What is called when a source of credentials has changed, by its name."""
         for method, declared in self._declared.items():
             if (hook := HOOK_OF.get(method)) is not None:
                 setattr(self, hook, getattr(self, f"_{hook}"))
@@ -128,6 +130,10 @@ class Bridge:
                 yield files
         finally:
             forms.remove_files(files)
+
+    def changed(self, source: str) -> None:
+        """The plugin says that a source of credentials has changed."""
+        self.watching.get(source, lambda: None)()
 
     def declares(self, method: str) -> bool:
         """Tell whether the plugin said that it answers a method."""

@@ -26,10 +26,13 @@ class Callbacks:
 
     def __init__(self, host: Host, frame: int) -> None:
         self._host = host
+        self.changed: Callable[[str], None] = lambda source: None
+        """Told that a source of the plugin's has other credentials now."""
         http, model = Http(host, frame), Model(host)
         self._answers: dict[str, Callable[[Any, Asked | None], Awaitable[Any]]] = {
             "host.info": self._info,
             "host.log": self._log,
+            "host.auth.changed": self._auth_changed,
             "host.http.request": http.request,
             "host.http.stream": http.stream,
             "host.model.execute": model.execute,
@@ -55,6 +58,9 @@ class Callbacks:
         message, over = said.message[:_LONGEST_LINE], len(said.message) - _LONGEST_LINE
         text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
         getattr(self._host.log, said.level)("%s%s", text, f" ... and {over} characters more" if over > 0 else "")
+
+    async def _auth_changed(self, said: wire_host.AuthChanged, asked: Asked | None) -> None:
+        self.changed(said.source)
 
     async def _models(self, said: wire_host.Within, asked: Asked | None) -> wire_objects.Models:
         return wire_objects.Models(models=msgspec.to_builtins(self._host.models()))

@@ -27,7 +27,7 @@ _MOST_BUFFERED: Final = 32 << 20
 """Bytes of one stream that wait for their reader."""
 _LAST_MOMENT: Final = 1.0
 """Seconds that the other side gets to end a stream of which nothing more is wanted."""
-_NOTIFIED: Final = ("host.log",)
+_NOTIFIED: Final = ("host.log", "host.auth.changed")
 """Methods that are asked as notifications, too."""
 _LATE: Final = 4096
 """Requests whose answers may come although nobody waits for them any more."""
@@ -43,6 +43,8 @@ def _plain(value: Any) -> str:
 
 
 encode = msgspec.json.Encoder(enc_hook=_plain).encode
+serving: Final[contextvars.ContextVar[int | str | None]] = contextvars.ContextVar("serving", default=None)
+"""The id of the other side's request that is being answered: what is asked meanwhile is asked within it."""
 _NULL: Final = msgspec.Raw(b"null")
 _CANCELLED: Final = RpcError(code=CANCELLED, message="cancelled")
 
@@ -432,6 +434,7 @@ class Channel:
         task.add_done_callback(ended)
 
     async def _serve_request(self, id: int | str, method: str, params: msgspec.Raw, asked: Asked | None) -> None:
+        serving.set(id)
         try:
             made = await self._serve(method, params, asked)
             if isinstance(made, Streamed):

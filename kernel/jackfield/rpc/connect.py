@@ -1,7 +1,7 @@
 """From what carries a plugin to the plugin object: reach it, learn what it is, and build the bridge to it."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from jackfield import __version__
@@ -42,12 +42,14 @@ async def connect(
         host=wire.HostAbout(version=__version__, capabilities=list(CAPABILITIES)),
         plugin=plugin,
         config=config,
+        from_environment=list(_from_environment(config, "")),
         limits=wire.Bounds(frame=FRAME, body_file=BODY_FILE),
     )
     callbacks = Callbacks(host, FRAME)
     supervisor = Supervisor(carrier, register, callbacks.serve, host.log, handshake=handshake, given_up=given_up)
     said = await supervisor.start()
     bridge = Bridge(plugin, said, supervisor.channel, deadline, granted)
+    callbacks.changed = bridge.changed
     if "start" in said.capabilities:
         bridge.start = supervisor.begin
     try:
@@ -56,6 +58,14 @@ async def connect(
         await supervisor.close()
         raise
     return bridge, supervisor
+
+
+def _from_environment(said: Any, pointer: str) -> Iterator[str]:
+    """Yield where texts of a special kind stand: those that came from the environment."""
+    if isinstance(said, str) and type(said) is not str:
+        yield pointer
+    for key, value in said.items() if isinstance(said, Mapping) else enumerate(said) if isinstance(said, list | tuple) else ():
+        yield from _from_environment(value, f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}")
 
 
 _OBJECTS: Final[Mapping[str, tuple[Callable[[Bridge, Any], Sequence[Any]], tuple[str, ...]]]] = {

@@ -100,6 +100,8 @@ METHODS: Final[tuple[Method, ...]] = (
     _host("auth.register", wire.Nothing, objects.Sources, "Name your sources of credentials. Needs a grant."),
     _host("auth.load", objects.OnSource, objects.Credentials, "Return all credentials of a source."),
     _host("auth.parse", objects.Parse, objects.Credentials | None, "Read one stored file; null: not mine."),
+    _host("auth.save", objects.SaveCredentials, None, "Keep credentials in a source; each takes the place of the one with its id."),
+    _host("auth.remove", objects.RemoveCredential, None, "Forget a credential of a source."),
     _host("auth.login.start", objects.LoginStart, objects.LoginStep, "Start a login."),
     _host("auth.login.poll", objects.LoginPoll, objects.LoginStep, "Say whether a login is done."),
     _host("auth.refresh", objects.OnCredential, objects.Refreshed, "Return a credential with a fresh secret."),

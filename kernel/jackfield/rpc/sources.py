@@ -39,13 +39,13 @@ def credential_from(said: objects.CredentialAbout) -> Credential:
 
 def sources_of(bridge: "Bridge", said: objects.Sources) -> tuple[list[CredentialSource]]:
     """Return the sources that a plugin names."""
-    return ([Source(bridge, name) for name in said.sources],)
+    return ([Source(bridge, name, watched=name in said.watched, keeps=name in said.keeps) for name in said.sources],)
 
 
 class Source(CredentialSource):
     """One source: `load`, and of the rest what the plugin says that it answers."""
 
-    def __init__(self, bridge: "Bridge", name: str) -> None:
+    def __init__(self, bridge: "Bridge", name: str, *, watched: bool = False, keeps: bool = False) -> None:
         self._bridge, self.name = bridge, name
         self.problems: Sequence[str] = ()
         self._latest = dict[str, tuple[objects.CredentialAbout, Credential]]()
@@ -56,10 +56,26 @@ class Source(CredentialSource):
             "auth.login.poll": self._poll,
             "auth.refresh": self._refresh,
             "auth.quota": self._quota,
+            "auth.save": self._save,
+            "auth.remove": self._remove,
         }
-        for method, function in offered.items():
-            if bridge.declares(method):
-                setattr(self, function.__name__[1:], function)
+        offered = {method: function for method, function in offered.items() if bridge.declares(method)}
+        if not keeps:
+            offered = {method: function for method, function in offered.items() if method not in ("auth.save", "auth.remove")}
+        for function in (*offered.values(), *([self._watch] if watched else ())):
+            setattr(self, function.__name__[1:], function)
+
+    def _watch(self, changed: Callable[[], None]) -> None:
+        self._bridge.watching[self.name] = changed
+
+    async def _save(self, credentials: Sequence[Credential]) -> None:
+        params = objects.SaveCredentials(source=self.name, credentials=[credential_of(c, secret=True) for c in credentials])
+        await self._bridge.ask("auth.save", lambda _: params)
+
+    async def _remove(self, id: str) -> None:
+        if all(about.id != id for about, _ in self._latest.values()):
+            raise KeyError(id)
+        await self._bridge.ask("auth.remove", lambda _: objects.RemoveCredential(source=self.name, id=id))
 
     async def load(self) -> Sequence[Credential]:
         """Return all credentials of the source; those that are none are problems instead."""

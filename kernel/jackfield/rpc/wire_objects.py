@@ -128,6 +128,10 @@ class Sources(Wire, frozen=True, kw_only=True):
     """The answer of `auth.register`: the names of the plugin's sources of credentials."""
 
     sources: list[str] = []
+    watched: list[str] = []
+    """Those of which `host.auth.changed` tells when they have other credentials; the others are asked at each reload."""
+    keeps: list[str] = []
+    """Those that take `auth.save` and `auth.remove`."""
 
 
 class OnSource(Wire, frozen=True, kw_only=True):
@@ -153,6 +157,20 @@ class Parse(OnSource, frozen=True, kw_only=True):
     """The file's name."""
     data: Json
     """What it says."""
+
+
+class SaveCredentials(OnSource, frozen=True, kw_only=True):
+    """Params of `auth.save`."""
+
+    credentials: list[CredentialAbout]
+    """They belong together: all of them are kept or, with an error, none."""
+
+
+class RemoveCredential(OnSource, frozen=True, kw_only=True):
+    """Params of `auth.remove`."""
+
+    id: str
+    """The credential's."""
 
 
 class LoginStart(OnSource, frozen=True, kw_only=True):
