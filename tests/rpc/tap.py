@@ -10,6 +10,9 @@ from typing import Any
 
 from jackfield.rpc.channel import Channel
 
+HOSTS = ("jackfield.rpc.process", "jackfield.rpc.socket")
+"""The modules of what carries the host's side of a connection."""
+
 Message = dict[str, Any]
 Heard = Callable[["Connection", str, Message], None]
 
@@ -63,22 +66,27 @@ class Tap:
 
 @contextmanager
 def listening(hear: Heard, connected: Callable[[Connection], object] = lambda connection: None) -> Iterator[None]:
-    """Hand on every message of the channels that are made from now on. Lines that are none are left out."""
-    make, feed, numbers = Channel.__init__, Channel.feed, iter(range(1, 1_000_000))
+    """Hand on every message of the connections that hosts make from now on. Lines that are none are left out."""
+    make, feed, connections = Channel.__init__, Channel.feed, dict[Channel, Connection]()
 
     def made(channel: Channel, write: Callable[[bytes], object], *rest: Any, **options: Any) -> None:
-        connection = Connection(next(numbers))
+        owner = getattr(write, "__self__", None)
+        if type(owner).__module__ not in HOSTS:
+            make(channel, write, *rest, **options)
+            return
+        connections[channel] = connection = Connection(len(connections) + 1)
         connected(connection)
-        channel.heard_by = lambda data: _lines(connection, data, hear)  # type: ignore[attr-defined]
 
         def written(data: bytes) -> object:
             hear(connection, "host", json.loads(data))
             return write(data)
 
+        written.__self__ = owner  # type: ignore[attr-defined]  # somebody else may listen, too
         make(channel, written, *rest, **options)
 
     def fed(channel: Channel, data: bytes) -> Any:
-        channel.heard_by(data)  # type: ignore[attr-defined]
+        if (connection := connections.get(channel)) is not None:
+            _lines(connection, data, hear)
         return feed(channel, data)
 
     Channel.__init__, Channel.feed = made, fed  # type: ignore[method-assign, assignment]

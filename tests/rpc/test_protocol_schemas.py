@@ -180,7 +180,7 @@ def test_what_is_no_message_does_not_fit(message: Any) -> None:
 def test_an_answer_is_held_against_the_request_that_it_answers() -> None:
     messages = Messages()
     asked = {"jsonrpc": "2.0", "id": 7, "method": "model.route", "params": {"call": {}}}
-    assert "'id' is a required property" in str(messages.problem(asked, "host"))
+    assert "is a required property" in str(messages.problem(asked, "host"))
     assert messages.problem({"jsonrpc": "2.0", "id": 7, "result": {"model": 1}}, "plugin") is not None
     assert messages.problem({"jsonrpc": "2.0", "id": 8, "result": {}}, "plugin") == "answers nothing that was asked"
 

@@ -290,6 +290,8 @@ class Handler:
 
     async def each(self, events: Sequence[Event]) -> Sequence[StreamAnswer | CallError]:
         """Return what becomes of several events, in order; those that no answer is given for are kept."""
+        if not events:
+            return []
         method = "response.intercept_stream_chunk.event"
         shown = [forms.event_of(event, self._index + at, self._needs) for at, event in enumerate(events)]
         self._index, self._latest = self._index + len(events), events[-1]

@@ -35,10 +35,11 @@ UNASKED: Final = 100
 """What a line that nobody asked for costs beside its bytes."""
 
 
-def _plain(value: Any) -> str:
-    """Return a text of a special kind, such as a header's name, as what it says."""
-    if isinstance(value, str):
-        return str(value)
+def _plain(value: Any) -> Any:
+    """Return a text or number of a special kind, such as a header's name or seconds, as what it says."""
+    for kind in (str, float, int):
+        if isinstance(value, kind):
+            return kind(value)
     raise NotImplementedError(f"{type(value).__name__} cannot be said in JSON")
 
 

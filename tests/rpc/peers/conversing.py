@@ -65,6 +65,8 @@ def authenticate(id, call):
 
 
 def intercept(id, call):
+    if not call["body"].keys() >= {"messages", "metadata"}:
+        return None
     if call["body"]["messages"][-1]["content"] == "ping":
         message = {"role": "assistant", "parts": [{"type": "text", "text": "pong"}]}
         return {"respond": {"response": {"choices": [{"message": message, "finish": "stop"}]}}}
@@ -72,7 +74,7 @@ def intercept(id, call):
 
 
 def footer(id, call, reply):
-    if "choices" not in reply.get("body", {}):
+    if call["dialect"] != "openai.chat" or reply.get("status", 200) != 200:
         return None
     text = reply["body"]["choices"][0]["message"]["content"]
     return {"set": {"/choices/0/message/content": text + "\n-- checked"}}
