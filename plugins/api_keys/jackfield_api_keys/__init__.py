@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from jackfield.api import Allow, Call, Host, Principal, Reject, Secret, is_placeholder
+from jackfield.api import Allow, Call, Host, Principal, Reject, Secret, hook, is_placeholder
 
 KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key")
 """Headers in which SDKs send a key alone: Anthropic's and Google's. OpenAI's sends `Authorization`."""
@@ -115,6 +115,7 @@ class Plugin:
             self._by_hash[_hashed(key)] = Principal(name="generated")
             self._log.warning("made an API key, shown only now: %s", key)
 
+    @hook(needs=("headers", "secret"))
     def authenticate(self, call: Call) -> Principal | Reject | None:
         """Accept a request that carries one of the keys; reject one with another key; pass over one without."""
         said = call.headers.get("authorization")

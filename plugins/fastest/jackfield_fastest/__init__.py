@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from jackfield.api import Call, Candidate, Pool
+from jackfield.api import Call, Candidate, Pool, hook
 
 HALF_LIFE: Final = 60.0
 """Seconds without use after which a candidate counts as twice as fast as it was: so that nobody is left aside for ever."""
@@ -42,6 +42,7 @@ class Plugin:
     def __init__(self) -> None:
         self._failures: dict[str, Failures] = {}
 
+    @hook(needs=())
     def pick_credential(self, call: Call, pool: Pool) -> Candidate | None:
         """Return the better of two eligible candidates; one that nobody has tried yet is the better one."""
         if (failed := call.state.get("picked")) is not None:  # the call needs another one: who was picked before has failed

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from jackfield.api import Call, Candidate, Pool
+from jackfield.api import Call, Candidate, Pool, hook
 
 MOST_POOLS: Final = 1024
 """Pools whose turn is remembered; callers can make up names of models, so the number must be bounded."""
@@ -28,6 +28,7 @@ class Plugin:
     def __init__(self) -> None:
         self._turns: dict[tuple[str, str, str], Turn] = {}
 
+    @hook(needs=())
     def pick_credential(self, call: Call, pool: Pool) -> Candidate | None:
         """Return the eligible candidate whose turn it is."""
         here = pool.eligible

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jackfield.api import Call, Candidate, Pool
+from jackfield.api import Call, Candidate, Pool, hook
 from jackfield_weighted.turns import FEW, Turns, turns_for
 
 MOST_CANDIDATES: Final = 50_000
@@ -17,6 +17,7 @@ class Plugin:
     def __init__(self) -> None:
         self._turns: dict[tuple[str, str, str, bool], Turns] = {}
 
+    @hook(needs=())
     def pick_credential(self, call: Call, pool: Pool) -> Candidate | None:
         """Return the eligible candidate whose turn it is."""
         here = pool.eligible
