@@ -303,7 +303,7 @@ export interface CitationDelta {
   extensions?: { [name: string]: { [name: string]: Json } };
 }
 
-/** Params of `response.intercept_stream_chunk.close`. The event with which the answer ends may come after it: null keeps that. */
+/** Params of `response.intercept_stream_chunk.close`. Those with which the answer ends may come after it: null keeps them. */
 export interface CloseStream {
   stream: string;
   outcome: Outcome;

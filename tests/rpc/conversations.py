@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jackfield import __version__
-from jackfield.api.testing import Harness, ScriptedUpstream, json_answer
+from jackfield.api.testing import Harness, ScriptedUpstream, json_answer, sse_answer
 from jackfield.rpc import channel
 from tests.rpc.protocol import FOLDER
 from tests.rpc.tap import Tap, tapped
@@ -102,6 +102,35 @@ async def http(tap: Tap) -> None:
             await jackfield.post(CHAT, said("Hello", "acme/large"))
 
 
+async def http_stream(tap: Tap) -> None:
+    """The same with a streamed answer, which the provider hands on."""
+    chunk = {"id": "r1", "object": "chat.completion.chunk", "created": 1, "model": "large"}
+    choices = [[{"index": 0, "delta": {"content": "Hello"}}], [{"index": 0, "delta": {}, "finish_reason": "stop"}]]
+    events = [json.dumps({**chunk, "choices": listed}) for listed in choices]
+    async with ScriptedUpstream(sse_answer(["".join(f"data: {event}\n\n" for event in (*events, "[DONE]")).encode()])) as upstream:
+        credentials = [{"provider": "acme", "key": "k-0f1e2d3c4b5a", "label": "one"}]
+        async with host("http_stream", section={"url": upstream.url}, credentials=credentials) as jackfield:
+            await jackfield.post(CHAT, said("Hello", "acme/large", stream=True))
+            await tap.settled()
+
+
+async def attempt(tap: Tap) -> None:
+    """Hooks that see an attempt: before and after its request is translated, and its answer, whole and streamed."""
+    async with host("attempt") as jackfield:
+        await jackfield.post(CHAT, said("Hello"), {"User-Agent": "client/1.0"})
+        await jackfield.post(CHAT, said("Hello", stream=True), {"User-Agent": "client/1.0"})
+
+
+async def start(tap: Tap) -> None:
+    """The host tells that it starts; once it has, which models there are can be asked."""
+    credentials = [{"provider": "acme", "key": "k-0f1e2d3c4b5a", "label": "one"}]
+    acme = {"base_url": "http://127.0.0.1:1/v1", "dialects": ["openai.chat"], "models": ["large", "small"]}
+    async with host(
+        "start", plugins={"simulator": {"enabled": False}, "openai": {"providers": {"acme": acme}}}, credentials=credentials
+    ) as jackfield:
+        await jackfield.post(CHAT, said("Hello", "large"))
+
+
 async def nested(tap: Tap) -> None:
     """Within a call a plugin makes calls of its own: one answered, one refused, one streamed."""
     async with host("nested") as jackfield:
@@ -143,8 +172,10 @@ async def reload(tap: Tap) -> None:
 
 PARTS: dict[str, Callable[[Tap], Awaitable[None]]] = {
     function.__name__: function
-    for function in (route, authenticate, intercept, events, pick, table, execute, http, nested, state, cancel, fail, reload)
-}
+    for function in (
+        route, authenticate, intercept, events, attempt, pick, table, execute, http, http_stream, start, nested, state, cancel, fail, reload,
+    )
+}  # fmt: skip
 
 
 async def record(part: str) -> str:

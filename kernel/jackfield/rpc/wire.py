@@ -648,7 +648,7 @@ class EventAnswers(Wire, frozen=True, kw_only=True):
 
 
 class CloseStream(Wire, frozen=True, kw_only=True):
-    """Params of `response.intercept_stream_chunk.close`. The event with which the answer ends may come after it: null keeps that."""
+    """Params of `response.intercept_stream_chunk.close`. Those with which the answer ends may come after it: null keeps them."""
 
     stream: str
     outcome: Outcome

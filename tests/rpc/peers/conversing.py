@@ -181,6 +181,43 @@ def execute_http(id, attempt):
     }
 
 
+def relay(id, attempt, stream, credit):
+    """Hand on a stream of the upstream's. What is said does not depend on who is faster: nothing is granted before the answer."""
+    body = {"prompt": attempt["body"]["messages"], "stream": True}
+    got = ask("host.http.stream", **{"for": id}, attempt=True, url=config["url"] + "/complete", body=body, stream="mine", credit=0)
+    send(id=id, result={"status": got["result"]["status"], "stream": True})
+    send(method="stream.credit", params={"stream": "mine", "credit": 8})
+    items = []
+    while (said := waiting.pop(0) if waiting else read()).get("method") != "stream.end":
+        items += said["params"]["items"] if said.get("method") == "stream.item" else []
+    send(method="stream.item", params={"stream": stream, "index": 0, "items": items})
+    send(method="stream.end", params={"stream": stream})
+    return ...
+
+
+def upstream_header(id, attempt):
+    return {"headers": {"x-number": str(attempt["number"])}}
+
+
+def warmer(id, attempt):
+    return {"set": {"/sampling/temperature": 0.9}} if "sampling" in attempt["body"] else None
+
+
+def normalize(id, attempt, reply):
+    if reply.get("stream"):
+        return {"handle": True}
+    return {"set": {"/service_tier": "standard"}} if "service_tier" in reply.get("body", {}) else None
+
+
+def started(id):
+    return None
+
+
+def models(id):
+    ask("host.models.list", **{"for": id})
+    return
+
+
 def nested(id, call):
     words = [{"role": "user", "parts": [{"type": "text", "text": "Hello"}]}]
     whole = ask("host.model.execute", **{"for": id}, request={"model": "sim/echo", "messages": words})
@@ -242,6 +279,18 @@ PARTS = {
         "executor.execute_stream": (["request"], execute_stream),
     },
     "http": {"model.register": ([], register_http), "executor.execute": (["body"], execute_http)},
+    "http_stream": {
+        "model.register": ([], register_http),
+        "executor.execute": (["body"], execute_http),
+        "executor.execute_stream": (["body"], relay),
+    },
+    "attempt": {
+        "request.intercept_after": (["headers"], upstream_header),
+        "request.normalize": (["body"], warmer),
+        "response.normalize": (["body", "headers"], normalize),
+        "response.intercept_stream_chunk.event": ([], note),
+    },
+    "start": {"plugin.start": ([], started), "model.route": ([], models)},
     "nested": {"request.intercept_before": ([], nested)},
     "state": {"request.intercept_before": ([], state)},
     "cancel": {"model.route": ([], wait)},
@@ -257,7 +306,8 @@ def answer(id, method, params):
         needs = {name: needs for name, (needs, _) in PARTS[config["part"]].items()}
         more = config.get("options", {})
         hooks = {name: {**({"needs": listed} if listed else {}), **more.get(name, {})} for name, listed in needs.items()}
-        return {"schema_version": 1, "plugin": {"name": "example", "version": "1.0.0"}, "hooks": hooks}
+        starts = {"capabilities": ["start"]} if hooks.pop("plugin.start", None) is not None else {}
+        return {"schema_version": 1, "plugin": {"name": "example", "version": "1.0.0"}, "hooks": hooks, **starts}
     if method == "plugin.shutdown":
         return None
     if method not in on:
