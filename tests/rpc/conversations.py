@@ -173,7 +173,8 @@ async def reload(tap: Tap) -> None:
 PARTS: dict[str, Callable[[Tap], Awaitable[None]]] = {
     function.__name__: function
     for function in (
-        route, authenticate, intercept, events, attempt, pick, table, execute, http, http_stream, start, nested, state, cancel, fail, reload,
+        route, authenticate, intercept, events, attempt, pick, table, execute, http, http_stream, start, nested, state, cancel, fail,
+        reload,
     )
 }  # fmt: skip
 
