@@ -1,4 +1,4 @@
-"""The examples as their authors' users have them: built by their own tools, started by a host from their manifests.
+"""The examples as their users have them: built by their languages' own tools, started by a host from their manifests.
 
 An example whose tools are not here is skipped. What is built stays in `build/examples`, and is built anew when a source is newer.
 """
@@ -32,12 +32,11 @@ class Example:
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.folder = name, folder
-        self.manifest: dict[str, Any] = yaml.safe_load((folder / MANIFEST).read_text())
-        self.id: str = self.manifest["name"]
+        self.id: str = yaml.safe_load((folder / MANIFEST).read_text())["name"]
 
     def config(self, more: Mapping[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
         """Return a configuration in which a host runs it, with these settings."""
-        section = {"command": self.manifest["command"], "process": {"cwd": str(self.folder)}, "required": True, **settings}
+        section = {"path": str(self.folder), "required": True, **settings}
         others = dict(more or {})
         return {**others, "plugins": {**others.pop("plugins", {}), self.id: section}}
 
@@ -87,8 +86,8 @@ def _run(command: list[str], folder: Path, environment: dict[str, str], check: b
     return done
 
 
-def _built(name: str, build: Callable[[Path], None]) -> Path:
-    """Return the folder with an example's program and manifest, built if it is older than what it is made of."""
+def _built(name: str, build: Callable[[Path], object]) -> Path:
+    """Return the folder with an example's program and manifest, copied and built if it is older than what it is made of."""
     source, folder = EXAMPLES / name, BUILT / name
     BUILT.mkdir(parents=True, exist_ok=True)
     with (BUILT / f"{name}.lock").open("w") as lock:
@@ -97,23 +96,24 @@ def _built(name: str, build: Callable[[Path], None]) -> Path:
         newest = max(path.stat().st_mtime for path in source.rglob("*") if path.is_file())
         if not done.exists() or done.stat().st_mtime < newest:
             shutil.copytree(source, folder, dirs_exist_ok=True)
+            for path in (folder, folder / MANIFEST):  # a host runs nothing that others could have written
+                path.chmod(path.stat().st_mode & ~0o022)
             build(folder)
             done.touch()
     return folder
 
 
+_BUILDS: dict[str, Callable[[Path], object]] = {
+    "go": _build_go,
+    "rust": _build_rust,
+    "sh": lambda folder: tool("jq"),
+    "node": lambda folder: tool("node"),
+    "python": lambda folder: tool("python3"),
+}
+"""How examples are made ready, by the language at the end of their names."""
+
+
 @pytest.fixture
 def example() -> Callable[[str], Example]:
     """Makes an example ready, by the name of its folder."""
-
-    def made(name: str) -> Example:
-        if name.endswith("_go"):
-            return Example(name, _built(name, _build_go))
-        if name.endswith("_rust"):
-            return Example(name, _built(name, _build_rust))
-        found = Example(name, EXAMPLES / name)
-        for needed in {"sh": ("sh", "jq"), "node": ("node",)}.get(name.rpartition("_")[2], ()):
-            tool(needed)
-        return found
-
-    return made
+    return lambda name: Example(name, _built(name, _BUILDS[name.rpartition("_")[2]]))
