@@ -72,7 +72,8 @@ async def request(exchange: Exchange, attempt: Attempt) -> None:
     way = Way(source=exchange.dialect, endpoint=exchange.endpoint, touched=exchange.body_touched, signed=not exchange.unsigned)
     way.translators = generation.translators
     way.support = lambda: generation.models.known(attempt.provider, attempt.model).thinking
-    write(attempt, way)
+    if (work := write(attempt, way)) is not None and (failed := await work):
+        exchange.trace.note("register_translators", "kernel", failed)
     _judge_losses(exchange, attempt)
     if rest and await edit_request(exchange, attempt, rest) and attempt.fidelity == "bytes":
         attempt.fidelity = "edited"
@@ -125,4 +126,4 @@ async def response(exchange: Exchange, attempt: Attempt, reply: Reply) -> None:
     """Turn a whole answer into the client's dialect, after plugins have normalized it."""
     renamed = attempt.model != attempt.call.model and attempt.call.operation != "resource"
     if exchange.generation.chains["normalize_response"] or renamed or attempt.dialect.name != exchange.dialect.name:
-        reply.body = read(attempt, await edit_response(exchange, attempt, reply, attempt.dialect), exchange.dialect)
+        reply.body = await read(attempt, await edit_response(exchange, attempt, reply, attempt.dialect), exchange.dialect)

@@ -28,7 +28,7 @@ from jackfield.api.program import MANIFEST
 from jackfield.building import Specs, Unset, build, module_of, near_misses
 from jackfield.config import ConfigError, Loaded, read_as
 from jackfield.reading import Reader
-from jackfield.rpc.bridge import HOOK_OF
+from jackfield.rpc.bridge import LIMITED
 from jackfield.rpc.connect import connect
 from jackfield.rpc.programs import Manifest, described, manifests_in, packaged, runner
 from jackfield.rpc.supervisor import Refused
@@ -245,7 +245,7 @@ async def _start(plugin: Plugin, program: Program, loaded: Loaded, host: Host) -
 
 def _deadline(plugin: Plugin, loaded: Loaded, method: str, declared: float | None) -> float | None:
     """Return in how many seconds a program must answer a method; the dispatcher goes by the same."""
-    if (hook := HOOK_OF.get(method)) is None:
+    if (hook := LIMITED.get(method)) is None:
         return None
     said = plugin.settings.hooks.get(hook)
     return float((said and said.deadline) or plugin.settings.deadline or declared or loaded.config.hooks.deadline)

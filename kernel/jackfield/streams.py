@@ -13,7 +13,7 @@ import msgspec
 
 from jackfield.api import Attempt, CallError, Event, Failure, Reply, Request, Response, StreamHead, failure
 from jackfield.api.canonical import Assembler
-from jackfield.api.canonical.crossing import StreamWay, named_event, stream_way
+from jackfield.api.canonical.crossing import DirectWay, StreamWay, named_event, stream_way
 from jackfield.api.canonical.incoming import error_within
 from jackfield.api.canonical.looking import edges, errors_in, events_of, sound, usage_at
 from jackfield.dispatch import Chain, ask
@@ -61,6 +61,8 @@ class Relay:
         if self._made is not None:
             self._made.release()
             self._made.relay = None  # the exchange, which holds what was tried, is held by this relay
+        if isinstance(self._crossing, DirectWay):
+            await self._crossing.aclose()
 
     # ----------------------------------------------------------------------------------------- the handlers
 
@@ -169,7 +171,7 @@ class Relay:
             whole = await self._normalizer.take(events, whole, self._exchange.outcome)
             events = events_of(self._up, whole)
         if self._crossing is not None:
-            events = self._crossing.over(events)
+            events = made if isinstance(made := self._crossing.over(events), list) else await made
             whole = b"".join(event.raw for event in events)
         if self._interception is not None:
             whole = await self._interception.take(events, whole, self._exchange.outcome)
@@ -250,7 +252,7 @@ class Relay:
         """End a stream whose upstream stopped without a terminal event: in good order if the answer was complete, else as broken."""
         ending = self._ending()
         if self._crossing is not None:
-            last = self._crossing.over(())
+            last = made if isinstance(made := self._crossing.over(()), list) else await made
             await self._write(await ending.take(last, b"".join(event.raw for event in last), self._exchange.outcome))
         if self._crossing is None or not self._crossing.done:
             if (missing := ending.finish()) is None:

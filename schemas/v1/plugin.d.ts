@@ -1946,8 +1946,6 @@ export interface Translate {
   source: string;
   /** The upstream's. */
   target: string;
-  /** The call's id. */
-  call: string;
   /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
 }
@@ -2095,9 +2093,9 @@ export interface HostMethods {
   /** Begin to translate a streamed answer. */
   "response.translate.open": { params: TranslateOpen; result: null };
   /** Translate events of a stream. */
-  "response.translate.event": { params: TranslateEvents; result: TranslatedEvents };
+  "response.translate.event": { params: TranslateEvents; result: TranslatedEvents | null };
   /** The stream is over: say what is missing. */
-  "response.translate.close": { params: TranslateEvents; result: TranslatedEvents };
+  "response.translate.close": { params: TranslateEvents; result: TranslatedEvents | null };
   /** Change a whole answer, in the client's dialect. */
   "response.intercept_after": { params: OnCallReply; result: Change | null };
   /** Say whether you want the events of a stream. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -310,9 +311,31 @@ class Pair:
         return step
 
 
+class WaitingPair(Pair):
+    """The same, which waits for something each time."""
+
+    async def translate_request(self, raw: bytes, losses: list[Loss]) -> bytes:  # type: ignore[override]
+        await asyncio.sleep(0)
+        return super().translate_request(raw, losses)
+
+    async def translate_response(self, raw: bytes, losses: list[Loss]) -> bytes:  # type: ignore[override]
+        await asyncio.sleep(0)
+        return super().translate_response(raw, losses)
+
+    def translate_stream(self, call_id: str, losses: list[Loss]) -> Any:
+        step = super().translate_stream(call_id, losses)
+
+        async def waiting(event: Event | None) -> Iterable[Event]:
+            await asyncio.sleep(0)
+            return step(event)
+
+        return waiting
+
+
+@pytest.mark.parametrize("pair", [Pair(), WaitingPair()], ids=["def", "async def"])
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_direct_translator_goes_before_the_canonical_way(stream: bool) -> None:
-    pair, provider = Pair(), CurtProvider(blocks=([["a", "b"]]))
+async def test_a_direct_translator_goes_before_the_canonical_way(stream: bool, pair: Pair) -> None:
+    pair.calls, provider = [], CurtProvider(blocks=([["a", "b"]]))
     observer = Observer()
     async with host(provider, Made("pair", register_translators=lambda: [pair]), observer, models={"aliases": {"x": "m"}}) as running:
         answer = await ask(running, model="x", stream=stream)

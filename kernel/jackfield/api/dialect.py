@@ -1,7 +1,7 @@
 """What a wire protocol is to the kernel: a dialect, one class of data and pure functions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from typing import Any, Literal, Protocol, Self
@@ -344,10 +344,17 @@ class Dialect(ABC):
         return self.event_type.build(data, name)
 
 
+Turned = Event | tuple[str, bytes]
+"""An event of the client's dialect, or its name and what it carries."""
+StreamTranslator = Callable[[Event | None], Iterable[Turned] | Awaitable[Iterable[Turned]]]
+"""What turns the events of one stream; see `Translator.translate_stream`."""
+
+
 class Translator(Protocol):
     """A direct way from one dialect to another, registered by a plugin; it wins over the way through the canonical model.
 
-    Provisional.
+    Each method may be `def` or `async def`. Where one fails the canonical way is taken, as long as nothing of the answer has been
+    sent. Provisional.
     """
 
     source: str
@@ -355,11 +362,15 @@ class Translator(Protocol):
     target: str
     """The upstream's dialect."""
 
-    def translate_request(self, raw: bytes, losses: list[Loss]) -> bytes:
+    def translate_request(self, raw: bytes, losses: list[Loss]) -> bytes | Awaitable[bytes]:
         """Turn a client's body into an upstream's."""
 
-    def translate_response(self, raw: bytes, losses: list[Loss]) -> bytes:
+    def translate_response(self, raw: bytes, losses: list[Loss]) -> bytes | Awaitable[bytes]:
         """Turn an upstream's whole answer into a client's."""
 
-    def translate_stream(self, call_id: str, losses: list[Loss]) -> Callable[[Event | None], Iterable[Event]]:
-        """Return a function that turns each upstream event into the client's; it is called with None at the end."""
+    def translate_stream(self, call_id: str, losses: list[Loss]) -> StreamTranslator:
+        """Return what turns each upstream event into the client's; it is called with None where the upstream ends it.
+
+        It may have a method `each` that is called instead: with all events of a read, and with none at the end. And it may have a
+        method `aclose`, which is waited for when the stream is over, in every case.
+        """

@@ -136,11 +136,19 @@ def register_dialects() -> Sequence[Dialect] | None:
     """
 
 
-@_spec("objects", "open", "request.translate", "response.translate.open", "response.translate.event", "response.translate.close")
+@_spec(
+    "objects",
+    "open",
+    "request.translate",
+    "response.translate",
+    "response.translate.open",
+    "response.translate.event",
+    "response.translate.close",
+)
 def register_translators() -> Sequence[Translator] | None:
-    """Return direct translators between two dialects. Asked once. Provisional: none is called yet.
+    """Return direct translators between two dialects. Asked once. Provisional.
 
-    For one pair priority wins; a registered pair wins over the way through the canonical model.
+    For one pair priority wins; a registered pair wins over the way through the canonical model, which is taken where it fails.
     """
 
 

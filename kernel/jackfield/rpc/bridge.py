@@ -340,6 +340,9 @@ class Handler:
 HOOK_OF: Final[Mapping[str, str]] = {info.wire[0]: name for name, info in HOOKS.items() if info.wire and info.shape != "objects"}
 """The hooks that are asked during calls, by the first of their methods."""
 
+LIMITED: Final[Mapping[str, str]] = {**HOOK_OF, **dict.fromkeys(HOOKS["register_translators"].wire, "register_translators")}
+"""The methods that have to be answered within a deadline, and the hooks in whose settings it stands."""
+
 
 def _raised(fault: RpcFault) -> Exception:
     """Return what an answered error raises: for a caller's mistake `BadRequest`, as in process."""

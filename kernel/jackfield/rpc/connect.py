@@ -13,6 +13,7 @@ from jackfield.rpc.forms import BODY_FILE
 from jackfield.rpc.providers import providers_of
 from jackfield.rpc.sources import sources_of
 from jackfield.rpc.supervisor import HANDSHAKE, Carrier, Supervisor
+from jackfield.rpc.translators import translators_of
 
 FRAME = 16 << 20
 """Most bytes of one message."""
@@ -71,6 +72,7 @@ def _from_environment(said: Any, pointer: str) -> Iterator[str]:
 _OBJECTS: Final[Mapping[str, tuple[Callable[[Bridge, Any], Sequence[Any]], tuple[str, ...]]]] = {
     "model.register": (providers_of, ("register_providers", "register_models")),
     "auth.register": (sources_of, ("register_credential_sources",)),
+    "translate.register": (translators_of, ("register_translators",)),
 }
 """The methods by which a plugin names its objects: what makes a list of objects for each of the hooks that it stands for."""
 

@@ -274,6 +274,17 @@ def bytes_of(said: wire.Bodied) -> bytes | None:
     return read_file(said.body_file) if said.body_file is not None else None
 
 
+def item_bytes(said: wire.Item) -> bytes:
+    """Return what an item of a stream carries. Raises `ValueError` for what is none."""
+    if not isinstance(said.data, msgspec.UnsetType):
+        return bytes(said.data)
+    if said.raw is not None:
+        return said.raw.encode()
+    if said.raw_base64 is None:
+        raise ValueError("an item has `data`, `raw` or `raw_base64`, or `delta` where deltas are asked for")
+    return unbase64(said.raw_base64, "raw_base64")
+
+
 def unbase64(said: str, field: str) -> bytes:
     """Return the bytes that stand in a field as base64 (RFC 4648, section 4). Raises `ValueError` for what is none."""
     try:

@@ -69,8 +69,8 @@ METHODS: Final[tuple[Method, ...]] = (
     _host("response.normalize", wire.OnAttemptReply, wire.Change | None, "Change the upstream's answer before it is translated."),
     _host("response.translate", objects.Translate, objects.Translated, "Turn a whole answer into the client's dialect."),
     _host("response.translate.open", objects.TranslateOpen, None, "Begin to translate a streamed answer."),
-    _host("response.translate.event", objects.TranslateEvents, objects.TranslatedEvents, "Translate events of a stream."),
-    _host("response.translate.close", objects.TranslateEvents, objects.TranslatedEvents, "The stream is over: say what is missing."),
+    _host("response.translate.event", objects.TranslateEvents, objects.TranslatedEvents | None, "Translate events of a stream."),
+    _host("response.translate.close", objects.TranslateEvents, objects.TranslatedEvents | None, "The stream is over: say what is missing."),
     _host("response.intercept_after", wire.OnCallReply, wire.Change | None, "Change a whole answer, in the client's dialect."),
     _host("response.intercept_stream_chunk.open", wire.OpenStream, wire.Handle | None, "Say whether you want the events of a stream."),
     _host(

@@ -1,6 +1,5 @@
 """Providers that plugins out of process register: data that the host goes by, or a program that answers attempts."""
 
-import base64
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -227,9 +226,7 @@ class Items:
         if item.delta is not None:
             self._encoder = self._encoder or self._attempt.dialect.encode_stream(Request(stream=True, stream_usage=True), [])
             return b"".join(event.raw for event in self._encoder.feed([item.delta]))
-        if item.raw_base64 is not None:
-            return base64.b64decode(item.raw_base64, validate=True)
-        raise ValueError("an item has `data`, `raw`, `raw_base64` or `delta`")
+        return forms.item_bytes(item)
 
     def finish(self) -> None:
         """Want nothing more, but let the plugin end it by itself."""

@@ -244,8 +244,6 @@ class Translate(Bodied, frozen=True, kw_only=True):
     """The client's dialect."""
     target: str
     """The upstream's."""
-    call: str
-    """The call's id."""
     deadline: float | None = None
 
 

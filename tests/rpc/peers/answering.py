@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 Params = dict[str, Any]
@@ -42,6 +43,11 @@ class Stream:
 
 
 streams: dict[str, Stream] = {}
+
+
+def body_of(said: Params) -> Any:
+    """Return a JSON body, which lies in a file where it is large."""
+    return json.loads(Path(said["body_file"]).read_bytes()) if "body_file" in said else said["body"]
 
 
 def send(message: dict[str, Any]) -> None:

@@ -5,9 +5,9 @@ Pure: what a host adds (who is asked, under which name, by what policy) is told 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -23,10 +23,12 @@ from jackfield.api.canonical.signatures import without_signatures
 from jackfield.api.canonical.splice import Path, locate, splice
 from jackfield.api.canonical.stream import Begin, Delta, Done, StreamError
 from jackfield.api.canonical.thinking import fit_thinking
-from jackfield.api.dialect import Dialect, Endpoint, Loss, Operation, Translator
+from jackfield.api.dialect import Dialect, Endpoint, Loss, Operation, Translator, Turned
 from jackfield.api.event import Event
 from jackfield.api.failure import CallError, Failure, failure
 from jackfield.api.headers import Headers
+
+Value = TypeVar("Value")
 
 _EMPTY: Final[tuple[Any, ...]] = (None, False, "", [], {})
 
@@ -122,9 +124,9 @@ def _leaves(kept: dict[str, Any], notes: frozenset[str], path: str) -> Iterator[
             yield path + key
 
 
-def write_directly(translator: Translator, raw: bytes, endpoint: Endpoint | None, wanted: Wanted, losses: list[Loss]) -> bytes:
+async def write_directly(translator: Translator, raw: bytes, endpoint: Endpoint | None, wanted: Wanted, losses: list[Loss]) -> bytes:
     """Have a direct translator turn a request, and write model and stream flag where the upstream's route has them."""
-    made = translator.translate_request(raw, losses)
+    made = await ready(translator.translate_request(raw, losses))
     return made if endpoint is None else addressed(made, endpoint, wanted.model, wanted.stream)
 
 
@@ -138,6 +140,16 @@ def addressed(raw: bytes, endpoint: Endpoint, model: str, stream: bool) -> bytes
         if value is False if span is None else raw[slice(*span)] == msgspec.json.encode(value):
             del written[path]  # what is off by default need not be written either
     return splice(raw, written) if written else raw
+
+
+def failed(fault: Exception) -> Loss:
+    """Return what is listed of a direct translator that failed with an answer."""
+    return Loss("", "changed", f"the direct translator failed, {type(fault).__name__}: {fault}; the canonical way was taken")
+
+
+async def ready(made: Value | Awaitable[Value]) -> Value:
+    """Return what a function of a plugin's returned, or what that has to be waited for gives."""
+    return await made if isinstance(made, Awaitable) else made
 
 
 @lru_cache
@@ -199,7 +211,7 @@ class StreamWay(Protocol):
     done: bool
     """The answer is complete, or has ended with an error."""
 
-    def over(self, events: Sequence[Event]) -> list[Event]:
+    def over(self, events: Sequence[Event]) -> list[Event] | Awaitable[list[Event]]:
         """Return the client's events for the upstream's; for none, those for what the upstream left unsaid."""
 
 
@@ -217,9 +229,8 @@ def stream_way(
     """Return the way of a stream from an upstream's dialect into a client's, who asked `request`, for `model` where it was renamed."""
     if source.name == target.name:
         return FramedWay(target)
-    if translator is not None:
-        return DirectWay(translator, call_id, target, losses, model=model)
-    return CanonicalWay(source, target, request, losses, fitting=fitting, model=model)
+    canonical = CanonicalWay(source, target, request, losses, fitting=fitting, model=model)
+    return canonical if translator is None else DirectWay(translator, call_id, target, losses, canonical=canonical, model=model)
 
 
 class CanonicalWay:
@@ -268,18 +279,49 @@ def _shown(error: Error) -> Error:
 class DirectWay:
     """A stream that a direct translator turns."""
 
-    def __init__(self, translator: Translator, call_id: str, target: Dialect, losses: list[Loss], *, model: str | None) -> None:
-        self._step = translator.translate_stream(call_id, losses)
-        self._target, self._model = target, model
-        self.done = False
+    def __init__(
+        self, translator: Translator, call_id: str, target: Dialect, losses: list[Loss], *, canonical: CanonicalWay, model: str | None
+    ) -> None:
+        step = translator.translate_stream(call_id, losses)
+        self._step, self._each, self._aclose = step, getattr(step, "each", None), getattr(step, "aclose", None)
+        self._target, self._model, self._canonical, self._losses = target, model, canonical, losses
+        self._begun = self._failed = self.done = False
 
-    def over(self, events: Sequence[Event]) -> list[Event]:
-        """Return the client's events for the upstream's; for none, the last ones."""
-        made = [event for given in events or (None,) for event in self._step(given)]
+    async def over(self, events: Sequence[Event]) -> list[Event]:
+        """Return the client's events for the upstream's; for none, the last ones.
+
+        A translator that fails with the first events leaves the stream to the canonical way; one that fails later ends it.
+        """
+        if not self._failed:
+            try:
+                return self._named(await self._turned(events))
+            except Exception as fault:
+                if self._begun:
+                    says = "the direct translator failed in the middle of the answer"
+                    raise CallError(failure("plugin", says, code="translator_failed", detail=f"{type(fault).__name__}: {fault}")) from fault
+                self._failed = True
+                self._losses.append(failed(fault))
+        made = self._canonical.over(events)
+        self.done = self._canonical.done
+        return made
+
+    async def _turned(self, events: Sequence[Event]) -> list[Turned]:
+        if self._each is not None:
+            return list(await ready(self._each(events)))
+        return [event for given in events or (None,) for event in await ready(self._step(given))]
+
+    def _named(self, turned: list[Turned]) -> list[Event]:
+        made = [self._target.event(event[1], event[0]) if isinstance(event, tuple) else event for event in turned]
         if self._model is not None:
             made = [named_event(event, self._target, self._model) for event in made]
+        self._begun = True
         self.done = self.done or any(map(self._target.terminal, made))
         return made
+
+    async def aclose(self) -> None:
+        """Let the translator go of what it knows of the stream."""
+        if self._aclose is not None:
+            await self._aclose()
 
 
 class FramedWay:

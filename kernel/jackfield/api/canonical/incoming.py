@@ -8,7 +8,7 @@ import msgspec
 
 from jackfield.api.body import Body
 from jackfield.api.call import Reply
-from jackfield.api.canonical.crossing import named, read_response, response_codec
+from jackfield.api.canonical.crossing import failed, named, read_response, ready, response_codec
 from jackfield.api.canonical.estimate import estimate_tokens
 from jackfield.api.canonical.response import Error, Response, Usage
 from jackfield.api.dialect import Dialect, Glance, Operation
@@ -67,13 +67,24 @@ def error_within(attempt: Attempt, error: Error | None, headers: Headers, raw: b
     return told if callers else msgspec.structs.replace(told, message=f"the provider's answer was an error ({told.cause})")
 
 
-def read(attempt: Attempt, body: Body[Response], client: Dialect) -> Body[Response]:
+async def _turned(attempt: Attempt, raw: bytes) -> bytes | None:
+    """Return what a direct translator makes of an answer; None where there is none or it fails: then the canonical way is taken."""
+    if attempt.translator is None:
+        return None
+    losses = attempt.losses = [] if attempt.losses is None else attempt.losses
+    try:
+        return await ready(attempt.translator.translate_response(raw, losses))
+    except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
+        losses.append(failed(fault))
+        return None
+
+
+async def read(attempt: Attempt, body: Body[Response], client: Dialect) -> Body[Response]:
     """Return a whole answer in the client's dialect, under the name that it asked for. Raises `CallError` for what cannot be read."""
     call, within = attempt.call, attempt.dialect.name == client.name
     renamed = attempt.model != call.model and call.operation != "resource"
     try:
-        if attempt.translator is not None:
-            raw = attempt.translator.translate_response(body.raw, attempt.losses or [])
+        if (raw := await _turned(attempt, body.raw)) is not None:
             body = Body(raw, codec=response_codec(client, call.operation))
         elif not within:
             said = read_response(body.canonical or Response(), attempt.fitting, call.model if renamed else None)

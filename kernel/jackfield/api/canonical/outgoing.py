@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from jackfield.api.body import Body
+from jackfield.api.body import BadRequest, Body
 from jackfield.api.canonical.crossing import Wanted, addressed, endpoint_for, request_codec, write_directly, write_request
 from jackfield.api.canonical.flavour import apply_flavour
 from jackfield.api.canonical.models import ThinkingSupport
@@ -36,8 +36,10 @@ class Way(msgspec.Struct, kw_only=True):
     """Tells how the upstream's model can be told to think."""
 
 
-def write(attempt: Attempt, way: Way) -> None:
+def write(attempt: Attempt, way: Way) -> Awaitable[str] | None:
     """Turn an attempt's body from the client's dialect into the upstream's, and as the provider takes it.
+
+    Where a direct translator does that it has to be waited for; what then comes says why it could not, if it could not.
 
     Raises `CallError` for what cannot be said there, `BadRequest` for what is wrong in the body.
     """
@@ -46,13 +48,16 @@ def write(attempt: Attempt, way: Way) -> None:
     if endpoint is not None and isinstance(endpoint.stream, bool) and endpoint.stream is not stream:
         attempt.endpoint = endpoint_for(attempt.dialect, attempt.call.operation, stream)
     if attempt.dialect.name != attempt.call.dialect:
+        direct = way.translators.get((attempt.call.dialect, attempt.dialect.name)) if attempt.call.operation == "generate" else None
+        if direct is not None:
+            return _directly(attempt, way, stream, direct)
         _across(attempt, way, stream)
     elif _must_be_read(attempt, way):
         _anew(attempt, way, attempt.request, stream)
     else:
         _within(attempt, way, stream)
-    if attempt.provider.flavours and isinstance(attempt.body.source, bytes):
-        _flavour(attempt)
+    _flavour(attempt)
+    return None
 
 
 def _within(attempt: Attempt, way: Way, stream: bool) -> None:
@@ -70,20 +75,29 @@ def _within(attempt: Attempt, way: Way, stream: bool) -> None:
 
 
 def _across(attempt: Attempt, way: Way, stream: bool) -> None:
-    """Go by a direct translator where there is one for the two dialects, else through the canonical model."""
+    """Go through the canonical model."""
     call, dialect = attempt.call, attempt.dialect
-    attempt.translator = way.translators.get((call.dialect, dialect.name)) if call.operation == "generate" else None
-    if attempt.translator is not None:
-        attempt.losses, attempt.fidelity = [], "direct"
-        wanted = Wanted(model=attempt.model, stream=stream)
-        raw = write_directly(attempt.translator, attempt.body.raw, attempt.endpoint, wanted, attempt.losses)
-        attempt.body = Body(raw, codec=request_codec(dialect, call.operation))
-        return
     said = attempt.body.canonical
     if call.operation not in ("generate", "count") or said is None:
         says = f"{call.operation} cannot be translated from {call.dialect} to {dialect.name}"
         raise CallError(failure("unsupported", says, code="unsupported_translation", status=400))
     _anew(attempt, way, said, stream)
+
+
+async def _directly(attempt: Attempt, way: Way, stream: bool, translator: Translator) -> str:
+    """Go by a direct translator; where it fails, through the canonical model. Returns why it failed, `''` where it did not."""
+    wanted, losses, why = Wanted(model=attempt.model, stream=stream), list[Loss](), ""
+    try:
+        raw = await write_directly(translator, attempt.body.raw, attempt.endpoint, wanted, losses)
+        attempt.losses, attempt.fidelity, attempt.translator = losses, "direct", translator
+        attempt.body = Body(raw, codec=request_codec(attempt.dialect, attempt.call.operation))
+    except BadRequest:
+        raise  # what is wrong is the client's body
+    except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
+        why = f"the direct translator failed, {type(fault).__name__}: {fault}"
+        _across(attempt, way, stream)
+    _flavour(attempt)
+    return why
 
 
 def _must_be_read(attempt: Attempt, way: Way) -> bool:
@@ -112,6 +126,8 @@ def _anew(attempt: Attempt, way: Way, said: Request, stream: bool) -> None:
 
 def _flavour(attempt: Attempt) -> None:
     """Say as the provider takes it what its dialect alone does not decide."""
+    if not attempt.provider.flavours or not isinstance(attempt.body.source, bytes):
+        return
     before, losses = attempt.body.raw, list[Loss]() if attempt.losses is None else attempt.losses
     raw = apply_flavour(before, attempt.provider.flavours, attempt.model, attempt.dialect.name, losses, operation=attempt.call.operation)
     if raw is not before:
