@@ -889,6 +889,8 @@ export interface ModelAsk {
   model?: string | null;
   /** Default: "generate". */
   operation?: string;
+  /** Of an answer in a dialect: send its canonical form, too. */
+  read?: boolean;
   /** It outlives the call in which it is made. */
   detached?: boolean;
   timeouts?: Times | null;
@@ -946,6 +948,8 @@ export interface ModelStream {
   model?: string | null;
   /** Default: "generate". */
   operation?: string;
+  /** Of an answer in a dialect: send its canonical form, too. */
+  read?: boolean;
   /** It outlives the call in which it is made. */
   detached?: boolean;
   timeouts?: Times | null;

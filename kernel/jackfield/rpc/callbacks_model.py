@@ -31,7 +31,10 @@ class Model:
         answer = await self._host.execute(nested)
         if isinstance(answer, Response):
             return wire.Reply(response=msgspec.Raw(msgspec.json.encode(answer)))
-        return forms.reply_of(answer, _ALL, {})
+        try:
+            return forms.reply_of(answer, _ALL | {"request"} if said.read else _ALL, {})
+        except ValueError:  # it cannot be read
+            return forms.reply_of(answer, _ALL, {})
 
     async def stream(self, said: wire_host.ModelStream, asked: Asked | None) -> Streamed:
         """Make a call and return its answer as it comes. Until something has come, what goes wrong is the error of the request."""

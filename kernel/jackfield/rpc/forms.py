@@ -341,9 +341,16 @@ def change_of(said: wire.Change | None, body: Body[Any] | bytes | None) -> Chang
         request=None if isinstance(said.request, msgspec.UnsetType) else _request(said.request),
         response=None if isinstance(said.response, msgspec.UnsetType) else _response(said.response),
         body=bytes_of(said),
-        respond=None if said.respond is None else reply_from(said.respond),
+        respond=None if said.respond is None else _responded(said.respond),
         headers=said.headers or None,
     )
+
+
+def _responded(said: wire.Reply) -> Reply | Response:
+    """Return the answer that ends a call; one that is canonical and nothing else is told as such."""
+    plain = not isinstance(said.response, msgspec.UnsetType) and said == wire.Reply(response=said.response)
+    reply = reply_from(said)
+    return reply.response if plain and reply.response is not None else reply
 
 
 def reply_from(said: wire.Reply) -> Reply:

@@ -73,6 +73,8 @@ class ModelAsk(Bodied, frozen=True, kw_only=True):
     model: str | None = None
     """For dialects in which the path names it."""
     operation: str = "generate"
+    read: bool = False
+    """Of an answer in a dialect: send its canonical form, too."""
     detached: bool = False
     """It outlives the call in which it is made."""
     timeouts: Times | None = None

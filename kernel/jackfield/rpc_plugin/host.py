@@ -71,7 +71,7 @@ class ChildHost:
 
     async def execute(self, call: Request | Nested) -> Response | Reply:
         """Make a call and return its answer: canonical to a canonical request, else in the dialect. Raises `CallError`."""
-        said: wire.Reply = await self.ask("host.model.execute", wire_host.ModelAsk(**_nested(call)))
+        said: wire.Reply = await self.ask("host.model.execute", wire_host.ModelAsk(**_nested(call), read=True))
         if not isinstance(said.response, msgspec.UnsetType) and (isinstance(call, Request) or call.request is not None):
             return _response(said.response)
         body = SentBody(said, said.response, _response)
