@@ -355,6 +355,12 @@ export interface CredentialAbout {
   provider: string;
   /** The key or access token; null where none is needed. */
   key?: string | null;
+  /** Unix time from which on the key is not accepted any more. */
+  expires_at?: number | null;
+  /** Unix time at which its source wants to refresh it. */
+  refresh_at?: number | null;
+  /** With what a fresh key is asked for. Told to those who may know the key. */
+  refresh_token?: string | null;
   /** What stays the same of the account at its provider, whoever logs in and whenever: an account's id, not a token. */
   subject?: string;
   /** Which of the subject's workspaces, organisations or projects it acts in. One subject has a credential for each. */
@@ -371,12 +377,18 @@ export interface CredentialAbout {
   weight?: number;
   /** The URL of the proxy for all of its traffic; `direct` for none. */
   proxy?: string | null;
+  /** Nothing is sent where its proxy cannot be used: it never goes past it. */
+  proxy_strict?: boolean;
   /** Headers for each of its requests. The value `$X` copies the client's header `X`, but none that holds a key or a cookie. */
   headers?: { [name: string]: string };
   /** Patterns of the models that it may serve; null for all of its provider's. */
   models?: string[] | null;
   /** Patterns of those that it may not. */
   excluded?: string[];
+  /** Further names of models; as in the configuration. */
+  aliases?: { [name: string]: Json };
+  /** For how long it is passed over after a failure; as in the configuration. */
+  cooldown?: { [name: string]: number } | null;
   /** What it may be used for at most: `rpm`, `tpm`, `rpd`, `tpd`: requests and tokens a minute and a day. */
   limits?: { [name: string]: number } | null;
   disabled?: boolean;
@@ -1699,6 +1711,8 @@ export interface Sources {
   watched?: string[];
   /** Those that take `auth.save` and `auth.remove`. */
   keeps?: string[];
+  /** By source: keys of the providers whose accounts it refreshes, also those that another source keeps. */
+  providers?: { [name: string]: string[] };
 }
 
 /** Params of `host.state.add`. */

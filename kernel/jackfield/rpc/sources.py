@@ -5,41 +5,56 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from jackfield.api import Credential, CredentialLimits, CredentialSource, LoginStep, QuotaWindow, Secret
+from jackfield.api import Alias, Cooldown, Credential, CredentialLimits, CredentialSource, LoginStep, QuotaWindow, Secret
+from jackfield.api.units import read_unit
 from jackfield.rpc import wire_objects as objects
 
 if TYPE_CHECKING:
     from jackfield.rpc.bridge import Bridge
 
-_SAME: Final = tuple(name for name in objects.CredentialAbout.__struct_fields__ if name not in ("key", "limits", "models", "excluded"))
+_SECRET: Final = ("key", "refresh_token")
+_JSON: Final[Mapping[str, Any]] = {
+    "models": tuple[str, ...] | None,
+    "excluded": tuple[str, ...],
+    "aliases": dict[str, str | tuple[str, ...] | Alias],
+    "cooldown": Cooldown | None,
+    "limits": CredentialLimits | None,
+}
+"""What is told of a credential as plain JSON, and what it is."""
+_SAME: Final = tuple(name for name in objects.CredentialAbout.__struct_fields__ if name not in (*_SECRET, *_JSON))
 """What a credential and what is told of it have in common as it is."""
 
 
 def credential_of(credential: Credential, secret: bool) -> objects.CredentialAbout:
     """Return what a plugin is told of a credential; its key only where it may know it."""
+    shown = {name: getattr(credential, name) for name in _SECRET if secret}
     return objects.CredentialAbout(
         **{name: getattr(credential, name) for name in _SAME},
-        key=credential.key.reveal() if secret and credential.key is not None else None,
-        models=None if credential.models is None else list(credential.models),
-        excluded=list(credential.excluded),
-        limits=None if credential.limits is None else {k: n for k, n in msgspec.to_builtins(credential.limits).items() if n is not None},
+        **{name: said.reveal() for name, said in shown.items() if said is not None},
+        **{name: _plain(getattr(credential, name)) for name in _JSON},
     )
+
+
+def _plain(said: Any) -> Any:
+    made = msgspec.to_builtins(said, enc_hook=float)  # of times, which are numbers of a kind of their own
+    return {key: value for key, value in made.items() if value is not None} if isinstance(made, dict) else made
 
 
 def credential_from(said: objects.CredentialAbout) -> Credential:
     """Return a credential that a plugin tells of. Raises `ValueError` for what is none."""
-    return Credential(
-        **{name: getattr(said, name) for name in _SAME},
-        key=None if said.key is None else Secret(said.key),
-        models=None if said.models is None else tuple(said.models),
-        excluded=tuple(said.excluded),
-        limits=None if said.limits is None else msgspec.convert(said.limits, CredentialLimits),
-    )
+    shown = {name: getattr(said, name) for name in _SECRET}
+    fields: dict[str, Any] = {name: getattr(said, name) for name in _SAME}
+    fields |= {name: Secret(text) for name, text in shown.items() if text is not None}
+    fields |= {name: msgspec.convert(getattr(said, name), kind, dec_hook=read_unit) for name, kind in _JSON.items()}
+    return Credential(**fields)
 
 
-def sources_of(bridge: "Bridge", said: objects.Sources) -> tuple[list[CredentialSource]]:
+def sources_of(bridge: "Bridge", said: objects.Sources) -> "tuple[list[Source]]":
     """Return the sources that a plugin names."""
-    return ([Source(bridge, name, watched=name in said.watched, keeps=name in said.keeps) for name in said.sources],)
+    made = [Source(bridge, name, watched=name in said.watched, keeps=name in said.keeps) for name in said.sources]
+    for source in made:
+        source.providers = said.providers.get(source.name, ())
+    return (made,)
 
 
 class Source(CredentialSource):
@@ -48,6 +63,7 @@ class Source(CredentialSource):
     def __init__(self, bridge: "Bridge", name: str, *, watched: bool = False, keeps: bool = False) -> None:
         self._bridge, self.name = bridge, name
         self.problems: Sequence[str] = ()
+        self.providers: Sequence[str] = ()
         self._latest = dict[str, tuple[objects.CredentialAbout, Credential]]()
         """By id: what the plugin told of each credential, and what that is. One that has not changed stays the same object."""
         offered: dict[str, Callable[..., Any]] = {
@@ -108,7 +124,8 @@ class Source(CredentialSource):
 
     async def _refresh(self, credential: Credential) -> Credential:
         said: objects.Refreshed = await self._bridge.ask("auth.refresh", lambda _: self._about(credential))
-        return credential_from(said.credential)
+        fresh = credential_from(said.credential)
+        return fresh if fresh.refresh_token is not None else msgspec.structs.replace(fresh, refresh_token=credential.refresh_token)
 
     async def _quota(self, credential: Credential) -> Sequence[QuotaWindow]:
         said: objects.Quota = await self._bridge.ask("auth.quota", lambda _: self._about(credential))

@@ -104,6 +104,12 @@ class CredentialAbout(Wire, frozen=True, kw_only=True):
     id: str = ""
     provider: str
     key: str | None = None
+    expires_at: float | None = None
+    """Unix time from which on the key is not accepted any more."""
+    refresh_at: float | None = None
+    """Unix time at which its source wants to refresh it."""
+    refresh_token: str | None = None
+    """With what a fresh key is asked for. Told to those who may know the key."""
     subject: str = ""
     workspace: str = ""
     label: str = ""
@@ -112,9 +118,14 @@ class CredentialAbout(Wire, frozen=True, kw_only=True):
     priority: int = 0
     weight: float = 1.0
     proxy: str | None = None
+    proxy_strict: bool = False
     headers: dict[str, str] = {}
     models: list[str] | None = None
     excluded: list[str] = []
+    aliases: dict[str, Json] = {}
+    """Further names of models; as in the configuration."""
+    cooldown: dict[str, float] | None = None
+    """For how long it is passed over after a failure; as in the configuration."""
     limits: dict[str, int] | None = None
     """What it may be used for at most: `rpm`, `tpm`, `rpd`, `tpd`: requests and tokens a minute and a day."""
     disabled: bool = False
@@ -132,6 +143,8 @@ class Sources(Wire, frozen=True, kw_only=True):
     """Those of which `host.auth.changed` tells when they have other credentials; the others are asked at each reload."""
     keeps: list[str] = []
     """Those that take `auth.save` and `auth.remove`."""
+    providers: dict[str, list[str]] = {}
+    """By source: keys of the providers whose accounts it refreshes, also those that another source keeps."""
 
 
 class OnSource(Wire, frozen=True, kw_only=True):

@@ -121,7 +121,8 @@ class Objects:
 
     async def _name_sources(self, said: object) -> objects.Sources:
         having = {part: [n for n, s in self._sources.items() if callable(getattr(s, part, None))] for part in ("watch", "save")}
-        return objects.Sources(sources=list(self._sources), watched=having["watch"], keeps=having["save"])
+        refreshed = {name: list(keys) for name, source in self._sources.items() if (keys := getattr(source, "providers", ()))}
+        return objects.Sources(sources=list(self._sources), watched=having["watch"], keeps=having["save"], providers=refreshed)
 
     async def _load(self, said: objects.OnSource) -> objects.Credentials:
         source = self._sources[said.source]
