@@ -139,8 +139,11 @@ class Jackfield:
         new = [plugin for plugin in now if plugin in found]
         failed = {plugin.id for plugin in serving.values() if plugin.state == "failed"}
         needed = {p.id for p in new if self.generations and (p.named or p.id in serving)} - failed
+        heirs = {plugin.id: old for plugin in new if (old := serving.get(plugin.id)) and plugins.may_take_over(plugin, old)}
         try:
-            await plugins.load(new, loaded, self._host_for, needed)
+            for plugin in (p for p in new if p.id in heirs):
+                await plugins.take_over(plugin, heirs[plugin.id])
+            await plugins.load([plugin for plugin in new if plugin.id not in heirs], loaded, self._host_for, needed)
             store, problems = stored = choose_store(loaded, now, lasting)
             if self.generations and store is None and problems:
                 raise PluginLoadError("\n".join(problems))
@@ -152,6 +155,8 @@ class Jackfield:
                 self._check(made)
             await made.fill()
         except BaseException:
+            for old in heirs.values():
+                await plugins.take_back(old)
             await self._close(new, self.generations)
             raise
         return made

@@ -5,6 +5,7 @@ hooks do is the business of `dispatch`; what their objects mean, of `generation`
 """
 
 import asyncio
+import contextlib
 import difflib
 import importlib.metadata
 import inspect
@@ -31,6 +32,7 @@ from jackfield.reading import Reader
 from jackfield.rpc.bridge import LIMITED
 from jackfield.rpc.connect import connect
 from jackfield.rpc.programs import Manifest, described, manifests_in, packaged, runner
+from jackfield.rpc.socket import Socket, SocketCarrier, socket_of
 from jackfield.rpc.supervisor import Refused
 from jackfield.settings import HookSettings, PluginSettings
 
@@ -78,7 +80,7 @@ class Plugin(msgspec.Struct, kw_only=True, eq=False):
     @property
     def configured(self) -> tuple[Any, ...]:
         """All that makes it what it is. As long as that stays the same it goes on as it is."""
-        return self.origin, self.distribution, self.settings, self.named, self.section, self.code
+        return self.origin, self.distribution, self.settings, self.named, self.code, self.section
 
     @property
     def priority(self) -> int:
@@ -112,6 +114,8 @@ def find(loaded: Loaded, given: Sequence[object] = (), codes: Mapping[str, bytes
     files = [_from_path(name, path, loaded, codes or {}) for name, path in paths.items()]
     commands = {name: Program(command=said.command, folder=loaded.folder) for name, said in loaded.plugins.items() if said.command}
     programs = [Plugin(id=n, origin=f"command {shlex.join(p.command)}", object=p, program=p) for n, p in commands.items()]
+    sockets = {name: socket_of(said.socket, loaded.folder) for name, said in loaded.plugins.items() if said.socket is not None}
+    programs += [Plugin(id=name, origin=f"socket {where.path}", object=where) for name, where in sockets.items()]
     objects = [Plugin(id=identify(thing), origin="object", named="operator", object=thing) for thing in given]
     for plugin in (*_from_entry_points(loaded), *files, *programs, *objects):
         if plugin.origin == getattr(found.get(plugin.id), "origin", None):
@@ -158,7 +162,7 @@ def _from_entry_points(loaded: Loaded) -> Iterable[Plugin]:
     installed = importlib.metadata.entry_points(group=GROUP)
     for name in installed.names:
         points, settings = list(installed.select(name=name)), loaded.plugins.get(name, PluginSettings())
-        if settings.path or settings.command:
+        if settings.path or settings.command or settings.socket is not None:
             continue
         fitting = [p for p in points if settings.distribution in (None, _holder(p))]
         first = (fitting or points)[0]
@@ -198,6 +202,30 @@ async def load(plugins: Sequence[Plugin], loaded: Loaded, host_for: Callable[[Pl
         raise PluginLoadError("\n".join(lost))
 
 
+def may_take_over(plugin: Plugin, former: Plugin) -> bool:
+    """Tell whether a plugin is a former one with other settings of its own, which that can take where it runs."""
+    able = former.state == "active" and former.settings.socket is not None and former.object.reconfigure is not None
+    return able and plugin.configured[:-1] == former.configured[:-1]
+
+
+async def take_over(plugin: Plugin, former: Plugin) -> None:
+    """Have a former plugin go on with other settings. Raises `PluginLoadError`."""
+    try:
+        await former.object.reconfigure(plugin.section)
+    except Refused as fault:
+        raise PluginLoadError(fault.told(plugin.config_path) or f"plugin {plugin.id!r}: {fault}") from None
+    plugin.object, plugin.version = former.object, former.version
+    plugin.problems = [f"{plugin.config_path}: {problem}" for problem in plugin.object.problems]
+    _register(plugin, Specs())
+    plugin.memory = {hook: former.memory[hook] for hook in plugin.implementations if HOOKS[hook].shape != "objects"}
+
+
+async def take_back(former: Plugin) -> None:
+    """Have a plugin go on with the settings that it had."""
+    with contextlib.suppress(Refused):
+        await former.object.reconfigure(former.section)
+
+
 async def _try_to_load(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin], Host], specs: Specs) -> None:
     try:
         await _load_one(plugin, loaded, host_for, specs)
@@ -219,8 +247,8 @@ async def _load_one(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin],
             raise Unset
         return config
 
-    if isinstance(home, Program):
-        said = await _start(plugin, home, loaded, host_for(plugin))
+    if isinstance(home, Program | Socket):
+        said = await _reach(plugin, home, loaded, host_for(plugin))
     else:
         version = getattr(home, "__version__", None)
         plugin.version = plugin.version or (version if isinstance(version, str) else None)
@@ -233,13 +261,15 @@ async def _load_one(plugin: Plugin, loaded: Loaded, host_for: Callable[[Plugin],
     _register(plugin, specs)
 
 
-async def _start(plugin: Plugin, program: Program, loaded: Loaded, host: Host) -> Sequence[str]:
-    """Start the program that a plugin is, and return what it says is wrong. Raises `Refused`."""
-    plugin.program, run, deadline = program, plugin.settings.process, partial(_deadline, plugin, loaded)
-    carrier, granted = runner(program, loaded.folder, run), plugin.named is not None
+async def _reach(plugin: Plugin, home: Program | Socket, loaded: Loaded, host: Host) -> Sequence[str]:
+    """Start the program that a plugin is, or connect to it, and return what it says is wrong. Raises `Refused`."""
+    run, deadline, granted = plugin.settings.process, partial(_deadline, plugin, loaded), plugin.named is not None
+    if isinstance(home, Program):
+        plugin.program, plugin.version = home, plugin.version or home.version or None
+    carrier = runner(home, loaded.folder, run) if isinstance(home, Program) else SocketCarrier(plugin.id, home, run.start)
     plugin.object, kept = await connect(carrier, plugin.section, host, deadline, granted, handshake=run.start, given_up=plugin.fail)
     plugin.parts.push_async_callback(kept.close)
-    plugin.version = plugin.object.__version__ or plugin.version or program.version or None
+    plugin.version = plugin.object.__version__ or plugin.version
     return tuple(plugin.object.problems)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-from jackfield.api import Alias, CallError, Cooldown, Credential, ModelInfo, Rule, Seconds, Size, failure, matches
+from jackfield.api import Alias, CallError, Cooldown, Credential, ModelInfo, Rule, Seconds, Secret, Size, failure, matches
 from jackfield.api import Timeouts as GivenTimeouts
 from jackfield.api.credential import check_proxy
 
@@ -273,6 +273,20 @@ class PluginProcess(Settings, frozen=True):
     """Most files, pipes and sockets that a process of it may have open (RLIMIT_NOFILE)."""
 
 
+class PluginSocket(Settings, frozen=True):
+    """Where a plugin listens that runs by itself."""
+
+    path: str
+    """Its unix socket, relative to the configuration file: nobody but the user or root may own it, or connect to it."""
+    secret: Secret | None = None
+    """What host and plugin both know, and prove to each other before anything else is said."""
+
+    def __post_init__(self) -> None:
+        """Refuse a secret that everybody knows."""
+        if self.secret is not None and not self.secret.reveal():
+            raise ValueError("secret: expected a text that is not empty")
+
+
 class PluginSettings(Struct, frozen=True, kw_only=True):
     """What the kernel reads of a plugin's section. All other keys of the section are the plugin's own."""
 
@@ -284,6 +298,8 @@ class PluginSettings(Struct, frozen=True, kw_only=True):
     """A single file that is the plugin, or a folder with a `jackfield-plugin.yaml`, relative to the configuration file."""
     command: tuple[str, ...] | None = None
     """A program that is the plugin, and its arguments, run in the configuration file's folder. No shell takes part."""
+    socket: str | PluginSocket | None = None
+    """The unix socket on which the plugin listens, a program that runs by itself; a text is its path."""
     isolate: bool = False
     """Run a Python plugin in a process of its own."""
     process: PluginProcess = PluginProcess()
@@ -295,8 +311,8 @@ class PluginSettings(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse two answers to where the plugin is."""
-        said = [name for name in ("command", "path") if getattr(self, name) is not None]
-        said += ["isolate"] * (self.isolate and self.command is not None)
+        said = [name for name in ("command", "path", "socket") if getattr(self, name) is not None]
+        said += ["isolate"] * (self.isolate and said not in ([], ["path"]))
         if len(said) > 1:
             raise ValueError(f"{' and '.join(said)} do not go together; keep one")
         if self.command is not None and not (self.command and self.command[0]):

@@ -69,6 +69,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "failures": Rule,
     "credentials": Credential,
     "plugins": settings.PluginSettings,
+    "plugins.id.socket": settings.PluginSocket,
     "plugins.id.process": settings.PluginProcess,
     "plugins.id.hooks": settings.HookSettings,
 }

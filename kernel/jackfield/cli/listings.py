@@ -108,6 +108,8 @@ def _carried(plugin: Plugin) -> str:
     """Say what is between the host and a plugin."""
     if plugin.settings.isolate:
         return "isolated"
+    if plugin.settings.socket is not None:
+        return "socket"
     return "process" if plugin.program is not None else "in process"
 
 

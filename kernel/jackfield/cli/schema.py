@@ -15,6 +15,7 @@ from jackfield.cli.json_schema import DIALECT, Schema, Schemas
 from jackfield.cli.options import loaded, plugin_option
 from jackfield.cli.rpc_schemas import changes, files, markdown, openrpc
 from jackfield.plugins import Plugin
+from jackfield.rpc.bridge import Bridge
 from jackfield.settings import Config, PluginSettings
 
 _NUMBER: Final = r"^\s*[0-9]+(\.[0-9]+)?\s*(%s)?\s*$|\$\{"
@@ -117,8 +118,9 @@ def _section(plugin: Plugin, common: Schema, schemas: "_Schemas") -> Schema:
 
 
 def _told(plugin: Plugin) -> Any:
-    """Return the schema that a program gave of its settings: when it was started, else in its manifest."""
-    return plugin.program and (getattr(plugin.object, "config_schema", None) or plugin.program.config_schema)
+    """Return the schema that a program gave of its settings: when it was asked what it is, else in its manifest."""
+    said = plugin.object.config_schema if isinstance(plugin.object, Bridge) else None
+    return said or (plugin.program and plugin.program.config_schema)
 
 
 def _takes_settings(made: object) -> bool:

@@ -83,6 +83,8 @@ class Bridge:
         """Where the plugin wants to be told that the host starts."""
         self.watching = dict[str, Callable[[], None]]()
         """What is called when a source of credentials has changed, by its name."""
+        self.reconfigure: Callable[[Mapping[str, Any]], Awaitable[None]] | None = None
+        """Where the plugin takes other settings as it runs. Raises `Refused`."""
         for method, declared in self._declared.items():
             if (hook := HOOK_OF.get(method)) is not None:
                 setattr(self, hook, getattr(self, f"_{hook}"))

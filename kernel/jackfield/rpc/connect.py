@@ -53,6 +53,15 @@ async def connect(
     callbacks.changed = bridge.changed
     if "start" in said.capabilities:
         bridge.start = supervisor.begin
+    said_problems = tuple(bridge.problems)
+
+    async def reconfigure(config: Mapping[str, Any]) -> None:
+        await supervisor.reconfigure(config)
+        bridge.problems = list(said_problems)
+        await register_objects(bridge)
+
+    if "reconfigure" in said.capabilities:
+        bridge.reconfigure = reconfigure
     try:
         await register_objects(bridge)
     except BaseException:

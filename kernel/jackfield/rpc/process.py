@@ -30,6 +30,8 @@ _LAST_WORDS: Final = 0.3
 class Child(asyncio.SubprocessProtocol):
     """One life of a program."""
 
+    proof = ""
+
     def __init__(self, serve: Serve, log: logging.Logger, limits: Limits) -> None:
         self._limits, self._why = limits, ""
         self.channel = Channel(self._write, serve, noise=self._no_message, broken=self.end)

@@ -6,8 +6,8 @@ What carries a life (a child process, a socket) is a `Carrier`; what a carrier g
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -47,6 +47,8 @@ class Link(Protocol):
     """One life of a plugin."""
 
     channel: Channel
+    proof: str
+    """What proves to the plugin that the host knows the secret that both share, where they do."""
     ended: "asyncio.Future[str]"
     """Done when nothing is left of it; the result says why: `its process ended with status 1`."""
 
@@ -113,6 +115,20 @@ class Supervisor:
         self._begun = True
         await self.channel().request("plugin.start", wire.Nothing())
 
+    async def reconfigure(self, config: Mapping[str, Any]) -> None:
+        """Have it take another configuration, which its later lives begin with. Raises `Refused`."""
+        try:
+            async with asyncio.timeout(self._handshake):
+                await self.channel().request("plugin.reconfigure", wire.Reconfigure(config=config))
+        except TimeoutError:
+            raise Refused(f"it did not answer plugin.reconfigure within {self._handshake:g} s") from None
+        except RpcFault as fault:
+            raise Refused(str(fault), fault.data.problems if fault.data is not None else ()) from None
+        except Gone as fault:
+            raise Refused(str(fault)) from None
+        self._register = msgspec.structs.replace(self._register, config=config)
+        self._log.info("it was reconfigured")
+
     async def _reach(self) -> wire.Registration:
         link = self._link = await self._carrier.open(self._serve, self._log)
         try:
@@ -128,7 +144,8 @@ class Supervisor:
     async def _shake_hands(self, link: Link) -> wire.Registration:
         try:
             async with asyncio.timeout(self._handshake):
-                said = _registration(await link.channel.request("plugin.register", self._register))
+                register = msgspec.structs.replace(self._register, proof=link.proof)
+                said = _registration(await link.channel.request("plugin.register", register))
                 if self._begun:
                     await link.channel.request("plugin.start", wire.Nothing())
         except TimeoutError:
