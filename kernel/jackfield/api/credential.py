@@ -262,10 +262,18 @@ class RefreshingSource(CredentialSource, Protocol):
         """Turn one stored file into credentials; None when it is not this source's."""
 
     async def login(self, options: Mapping[str, Any]) -> LoginStep:
-        """Start a login."""
+        """Start a login: `provider` is whose account it is; `flow` (`browser`, `device`, `paste`) and `port` are there where somebody asks
+        for them. Raises `CallError` where it cannot be started.
+        """
 
     async def poll(self, step: LoginStep) -> LoginStep:
-        """Tell whether a login is done."""
+        """Tell whether a login is done; its credentials are then kept by whoever asks.
+
+        `step.state` is what the last step had, and under `pasted` what the person pasted, where it had asked for that (`paste`).
+        """
+
+    async def cancel(self, step: LoginStep) -> None:
+        """Forget a login: nobody goes on with it."""
 
     async def refresh(self, credential: Credential) -> Credential:
         """Return the credential with a fresh `key`, `expires_at` and, where it changes, `refresh_token`.

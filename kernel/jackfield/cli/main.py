@@ -18,6 +18,7 @@ _OWN: Final = {
     "reload": ("jackfield.cli.running:reload", "Have the host that runs use its configuration as it is now."),
     "rollback": ("jackfield.cli.running:rollback", "Have the host that runs go back to a former configuration."),
     "status": ("jackfield.cli.running:status", "Show how the host that runs is."),
+    "login": ("jackfield.cli.login:login", "Log in to a provider."),
     "credentials": ("jackfield.cli.running:credentials", "List credentials, switch them off and on, forget why they rest."),
     "log": ("jackfield.cli.running:log", "Change what the host that runs logs."),
     "run": ("jackfield.cli.run:run", "Run a command of a plugin."),
