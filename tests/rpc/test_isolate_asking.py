@@ -10,6 +10,7 @@ import pytest
 from jackfield.api.testing import Harness, ScriptedUpstream, json_answer
 from tests.kernel.conftest import Toy, talk
 from tests.kernel.pipeline_kit import Observer, ask
+from tests.kernel.test_crossing import Both, CurtProvider
 from tests.kernel.toy import check_stream, stream_of
 
 
@@ -223,3 +224,50 @@ async def test_its_providers_answer_alike(tmp_path: Path, isolate: bool) -> None
     assert check_stream(streamed.body) == "aüc"
     assert limited.status == 429
     assert sent == [("GET", "/list", "acme-key", None), *[("POST", "/talk", "acme-key", "1")] * 2]
+
+
+TRANSLATOR = """
+import json
+from jackfield.api import Loss
+
+class Pair:
+    source, target = "toy.talk", "curt.talk"
+
+    def translate_request(self, raw, losses):
+        losses.append(Loss("say", "changed", "shouted"))
+        return raw.replace(b'"hi"', b'"HI"')
+
+    async def translate_response(self, raw, losses):
+        return raw.replace(b"Hello", b"HELLO")
+
+    def translate_stream(self, call_id, losses):
+        count = 0
+
+        def step(event):
+            nonlocal count
+            if event is None:
+                return ()
+            count += 1
+            if event.name != "words":
+                return [(event.name, event.data)]
+            return [(event.name, json.dumps({**event.json, "text": f"{event.json['text']}{count}"}).encode())]
+
+        return step
+
+def register_translators():
+    return [Pair()]
+"""
+
+
+@BOTH
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+async def test_its_translators_translate_alike(tmp_path: Path, isolate: bool, stream: bool) -> None:
+    provider, observer = CurtProvider(blocks=(["a", "b"],)), Observer()
+    async with apart(tmp_path, TRANSLATOR, Both(provider), observer, isolate=isolate) as host:
+        assert not host.host.problems
+        answer = await ask(host, stream=stream)
+        explained = await observer.explained()
+    [attempt] = provider.attempts
+    assert (attempt.fidelity, b'"HI"' in attempt.body.raw) == ("direct", True)
+    assert all(words in answer.body for words in ((b'"a3"', b'"b4"') if stream else (b"HELLO",)))
+    assert "shouted" in explained

@@ -88,7 +88,7 @@ class ChildHost:
                 yield item.delta
             else:
                 raw = b"" if isinstance(item.data, msgspec.UnsetType) else bytes(item.data)
-                yield SentEvent.build(raw or bytes_of(item), item.name)
+                yield SentEvent.build(raw or forms.item_bytes(item), item.name)
 
     def models(self) -> Sequence[ModelInfo]:
         """Return the models that could be called when that was asked last: at the start, and whenever somebody looked a second later."""
@@ -139,11 +139,6 @@ def within() -> int | str | None:
     return serving.get()
 
 
-def bytes_of(item: wire.Item) -> bytes:
-    """Return the bytes that an item of a stream holds."""
-    return item.raw.encode() if item.raw is not None else base64.b64decode(item.raw_base64 or "")
-
-
 async def _items(inlet: Inlet) -> AsyncIterator[wire.Item]:
     try:
         async for items in inlet:
@@ -181,7 +176,7 @@ class _Response:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for item in self._pieces:
-            yield bytes_of(item)
+            yield forms.item_bytes(item)
 
     async def aclose(self) -> None:
         """Let go of the connection."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from jackfield.api import Bearer, Event, HttpProvider, HttpRequest, HttpResponse, LoginStep, ModelInfo, Provider, Reply
+from jackfield.api import HOOKS, Bearer, Event, HttpProvider, HttpRequest, HttpResponse, LoginStep, ModelInfo, Provider, Reply
 from jackfield.api.canonical import Assembler
 from jackfield.rpc import wire
 from jackfield.rpc import wire_objects as objects
@@ -16,6 +16,7 @@ from jackfield.rpc.sources import credential_from, credential_of
 from jackfield.rpc.wire_host import AuthChanged
 from jackfield.rpc_plugin import forms
 from jackfield.rpc_plugin.host import ChildHost
+from jackfield.rpc_plugin.services import Services
 
 if TYPE_CHECKING:
     from jackfield.rpc_plugin.child import Made
@@ -44,8 +45,8 @@ class Objects:
         self.answers: dict[str, Callable[[Any], Any]] = {}
         """What answers each method that the host may call."""
         given: dict[str, Sequence[Any]] = {}
-        for hook in ("register_providers", "register_models", "register_credential_sources"):
-            if hook in made.hooks:
+        for hook in made.hooks:
+            if HOOKS[hook].shape == "objects":
                 try:
                     given[hook] = list(made.hooks[hook]() or ())
                 except (Exception, SystemExit) as fault:  # noqa: BLE001 (a plugin may raise anything)
@@ -61,6 +62,8 @@ class Objects:
             for method, part in _OF_SOURCES.items():
                 if any(callable(getattr(source, part, None)) for source in self._sources.values()):
                     self.answers[method] = getattr(self, f"_{part}")
+
+        self.answers |= Services(given, states).answers
 
     async def start(self) -> None:
         """The host starts, or goes on with this process: it may have to ask the sources anew."""
