@@ -21,6 +21,7 @@ from jackfield.api import HOOKS, BadRequest, CallError, Change, NotDecoded, Prin
 from jackfield.api.call import Owner, in_thread, running
 from jackfield.building import adapted
 from jackfield.plugins import Implementation, Plugin
+from jackfield.rpc.bridge import Bridge
 from jackfield.rpc.errors import Gone
 from jackfield.settings import Hooks
 from jackfield.trace import Trace, log
@@ -75,6 +76,7 @@ class Hook:
         said = plugin.settings.hooks.get(info.name)
         self.plugin, self.name, self.breaker, self.rank = plugin.id, info.name, breaker, (-implementation.priority, plugin.id)
         self.selected = options.selected
+        self.elsewhere = isinstance(plugin.object, Bridge)  # where a failure came about is not to be seen from here
         self.observes = info.shape == "observe"  # what it answers counts for nothing
         self.answer_is_examined = info.name not in ("authenticate", "pick_credential") and not self.observes  # by `guard`, later
         # An observer guards nothing, and a scheduler has the kernel's own choice behind it: neither can be closed.
@@ -120,7 +122,7 @@ class Hook:
         breaker, late = self.breaker, isinstance(fault, Late)
         breaker.told = what = str(fault) if late else f"raised {type(fault).__name__}: {fault}"
         breaker.in_a_row += 1
-        log.warning("plugin %r: %s %s", self.plugin, self.name, what, exc_info=None if late else fault)
+        log.warning("plugin %r: %s %s", self.plugin, self.name, what, exc_info=None if late or self.elsewhere else fault)
         if breaker.in_a_row >= self.patience and not self.resting():
             breaker.open_until = time.monotonic() + self.pause
             log.error(

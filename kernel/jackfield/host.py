@@ -217,8 +217,8 @@ class Jackfield:
     async def _close(former: Sequence[Plugin], living: Sequence[Generation]) -> None:
         """Close plugins, but for those that a generation holds."""
         held = {id(plugin.parts) for generation in living for plugin in generation.plugins}
-        for plugin in (p for p in reversed(former) if id(p.parts) not in held):
-            await plugin.parts.aclose()
+        parts = {id(plugin.parts): plugin.parts for plugin in reversed(former)}
+        await asyncio.gather(*(part.aclose() for key, part in parts.items() if key not in held))
 
     @staticmethod
     async def _run_part(plugin: Plugin, name: str) -> str | None:

@@ -263,14 +263,20 @@ class PluginProcess(Settings, frozen=True):
     """Environment variables beside PATH, LANG, TZ and HOME."""
     cwd: str | None = None
     """The folder in which it runs, relative to the configuration file; by default that of the manifest, else that of the file."""
-    start: Annotated[Seconds, Meta(gt=0)] = Seconds(10)
+    start: Seconds = Seconds(10)
     """In which it must have said what it is."""
-    memory: Annotated[Size, Meta(gt=0)] | None = None
+    memory: Size | None = None
     """Most bytes of resident memory, with all that it starts; one that stays above is ended and started again."""
     cpu: Annotated[float, Meta(gt=0)] | None = None
     """Most cores that it may keep busy, with all that it starts; one that stays above is ended and started again."""
     files: Annotated[int, Meta(ge=16)] | None = None
     """Most files, pipes and sockets that a process of it may have open (RLIMIT_NOFILE)."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would leave it nothing."""
+        for name, what in (("start", "a time"), ("memory", "a size")):
+            if not (getattr(self, name) is None or getattr(self, name) > 0):
+                raise ValueError(f"{name}: expected {what} above 0")
 
 
 class PluginSocket(Settings, frozen=True):

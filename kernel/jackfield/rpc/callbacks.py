@@ -1,5 +1,6 @@
 """What plugins out of process ask of the host: each request answered by the host as the plugin would see it in process."""
 
+import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ _DECODERS: Final = {name: msgspec.json.Decoder(m.params).decode for name, m in B
 _NULL: Final = msgspec.Raw(b"null")
 _LONGEST_LINE: Final = 8192
 """Characters of a message for the log."""
+_MOST_LINES: Final = 100
+"""Messages a second for the log."""
 
 
 class Callbacks:
@@ -28,6 +31,7 @@ class Callbacks:
         self._host = host
         self.changed: Callable[[str], None] = lambda source: None
         """Told that a source of the plugin's has other credentials now."""
+        self._second = self._lines = 0
         http, model = Http(host, frame), Model(host)
         self._answers: dict[str, Callable[[Any, Asked | None], Awaitable[Any]]] = {
             "host.info": self._info,
@@ -55,6 +59,12 @@ class Callbacks:
         return wire_host.HostInfo(version=about.version, plugin=about.plugin, capabilities=list(about.capabilities))
 
     async def _log(self, said: wire_host.Log, asked: Asked | None) -> None:
+        now = int(asyncio.get_running_loop().time())
+        self._second, self._lines = now, self._lines + 1 if now == self._second else 1
+        if self._lines > _MOST_LINES:
+            if self._lines == _MOST_LINES + 1:
+                self._host.log.warning("more than %d lines a second are not logged", _MOST_LINES)
+            return
         message, over = said.message[:_LONGEST_LINE], len(said.message) - _LONGEST_LINE
         text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
         getattr(self._host.log, said.level)("%s%s", text, f" ... and {over} characters more" if over > 0 else "")

@@ -313,7 +313,9 @@ class Channel:
             lines[0], self._part = bytes(self._part), bytearray()
         self._part += rest
         for line in lines:
-            if line and not self._gone:
+            if not line:
+                self.unasked += UNASKED
+            elif not self._gone:
                 self._take(line)
         if len(self._part) > self._limit:
             self._part.clear()
@@ -378,16 +380,18 @@ class Channel:
             outlet.credit += credit.credit
             outlet.more.set()
         elif method == "$/cancel":
-            if (task := self._serving.get(_cancelled(params).id)) is not None:
-                _cancel(task)
+            if (task := self._serving.get(_cancelled(params).id)) is None:
+                return self._left(size)
+            _cancel(task)
         elif method in _NOTIFIED and len(self._serving) < _MOST_SERVED:
+            self.unasked += size + UNASKED
             self._start(self._serve_notification(method, params), None, None, size)
         else:
             return False
         return True
 
     def _left(self, size: int) -> bool:
-        """Count what came for a stream that is not there: it may have crossed its end, and is not worth a line in the log."""
+        """Count what came for something that is not there: it may have crossed its end, and is not worth a line in the log."""
         self.unasked += size + UNASKED
         return True
 

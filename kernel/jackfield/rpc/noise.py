@@ -84,7 +84,9 @@ class Tap:
     def feed(self, data: bytes) -> None:
         """Take what was read."""
         if not self._waiting and data.count(b"\n") <= _FEW_LINES:
-            self._spend(self._take(data))
+            self._spent += self._take(data)
+            if self._spent > _FLOOD:
+                self._set()
             return
         self._waiting.extend(data[at : at + _PORTION] for at in range(0, len(data), _PORTION))
         if self._timer is None:
@@ -92,17 +94,11 @@ class Tap:
 
     def _go_on(self) -> None:
         ends, self._timer = perf_counter() + _SLICE, None
-        while self._waiting and (perf_counter() < ends):
-            self._spend(self._take(self._waiting.popleft()))
-        if self._waiting:
+        while self._waiting and self._spent <= _FLOOD and perf_counter() < ends:
+            self._spent += self._take(self._waiting.popleft())
+        if self._waiting and self._spent <= _FLOOD:
             self._timer = asyncio.get_running_loop().call_later(_SLICE, self._go_on)
         self._set()
-
-    def _spend(self, cost: int) -> None:
-        if cost:
-            self._spent += cost
-            if self._spent > _FLOOD:
-                self._set()
 
     def _set(self) -> None:
         wanted = not self._waiting and self._spent <= _FLOOD
@@ -114,6 +110,8 @@ class Tap:
         """Begin a new second; tell whether there was a flood in too many of them in a row."""
         self._floods = self._floods + 1 if self._spent > _FLOOD else 0
         self._spent = 0
+        if self._waiting and self._timer is None:
+            self._go_on()
         self._set()
         return self._floods >= _FLOODS
 

@@ -23,6 +23,8 @@ _MOST_UNREAD: Final = 64 << 20
 """Bytes that wait for a plugin to read them."""
 _PATIENCE: Final = 10
 """Seconds in which a plugin must have read something of what waits for it."""
+TERM: Final = 1.0
+"""Seconds that its processes get to act on SIGTERM."""
 _LAST_WORDS: Final = 0.3
 """Seconds in which the pipes of a process that has ended are read out."""
 
@@ -39,8 +41,7 @@ class Child(asyncio.SubprocessProtocol):
         self._transport: Any = None
         self._printed, self._stderr = Noise(lambda line: log.info("stdout: %s", line)), Noise(lambda line: log.info("%s", line))
         self._taps = {1: Tap(self._take, self._reader(1)), 2: Tap(self._stderr.take, self._reader(2))}
-        self._lost = set[int]()
-        self._sent = self._read_by_it = self._unread = 0
+        self._sent = self._read_by_it = self._unread = self._unasked = 0
         self._gauge: Gauge | None = None
 
     # ------------------------------------------------------------------------------------------ the pipes
@@ -54,31 +55,36 @@ class Child(asyncio.SubprocessProtocol):
         self._taps[fd].feed(data)
 
     def pipe_connection_lost(self, fd: int, fault: Exception | None) -> None:
-        self._lost.add(fd)
         if fd != 2 and self._transport.get_returncode() is None and not self._why:  # without a log it can go on
             asyncio.get_running_loop().call_later(_LAST_WORDS, self._deaf, "stdin" if fd == 0 else "stdout")
+
+    def _pipe(self, fd: int) -> Any:
+        """Return the transport of a pipe; None when it is closed."""
+        pipe = self._transport.get_pipe_transport(fd)
+        return None if pipe is None or pipe.is_closing() else pipe
 
     def _deaf(self, pipe: str) -> None:
         if self._transport.get_returncode() is None:
             self.end(f"closed its {pipe}")
 
     def _take(self, data: bytes) -> int:
-        before = self.channel.unasked
         self.channel.feed(data)
-        return self.channel.unasked - before
+        before, self._unasked = self._unasked, self.channel.unasked  # some is found out only later
+        return self._unasked - before
 
     def _no_message(self, line: bytes) -> None:
         self._printed.line(line)
 
     def _reader(self, fd: int) -> Any:
         def read(on: bool) -> None:
-            if (pipe := self._transport.get_pipe_transport(fd)) is not None and not pipe.is_closing():
+            if (pipe := self._pipe(fd)) is not None:
                 (pipe.resume_reading if on else pipe.pause_reading)()
 
         return read
 
     def _write(self, data: bytes) -> None:
-        pipe = self._transport.get_pipe_transport(0)
+        if (pipe := self._pipe(0)) is None:  # it is about to be found out
+            return
         pipe.write(data)
         self._sent += len(data)
         if pipe.get_write_buffer_size() > _MOST_UNREAD:
@@ -99,7 +105,8 @@ class Child(asyncio.SubprocessProtocol):
         floods = [tap.check() for tap in self._taps.values()]  # each begins a new second
         if any(floods):
             return "floods its output with what nobody asked for"
-        waiting = self._transport.get_pipe_transport(0).get_write_buffer_size()
+        pipe = self._pipe(0)
+        waiting = pipe.get_write_buffer_size() if pipe is not None else 0
         before, self._read_by_it = self._read_by_it, self._sent - waiting
         self._unread = self._unread + 1 if waiting and before == self._read_by_it else 0
         if self._unread >= _PATIENCE:
@@ -110,8 +117,8 @@ class Child(asyncio.SubprocessProtocol):
 
     def process_exited(self) -> None:
         self._signal(signal.SIGKILL)  # what it has left behind
-        if 0 not in self._lost:  # nobody is to read what is left in it
-            self._transport.get_pipe_transport(0).abort()
+        if (pipe := self._pipe(0)) is not None:  # nobody is there to read what is left in it
+            pipe.abort()
         asyncio.get_running_loop().call_later(_LAST_WORDS, self._finish)
 
     def connection_lost(self, fault: Exception | None) -> None:
@@ -147,9 +154,9 @@ class Child(asyncio.SubprocessProtocol):
     async def close(self, grace: float) -> None:
         """Close its stdin; end it where that does not."""
         self._why = self._why or "it was stopped"
-        if (pipe := self._transport.get_pipe_transport(0)) is not None:
+        if (pipe := self._pipe(0)) is not None:
             pipe.close()
-        for number, patience in ((0, grace), (signal.SIGTERM, 1.0), (signal.SIGKILL, None)):
+        for number, patience in ((0, grace), (signal.SIGTERM, TERM), (signal.SIGKILL, None)):
             if number and not self.ended.done():
                 self._signal(number)
             await asyncio.wait((self.ended,), timeout=patience)

@@ -4,6 +4,7 @@ What carries a life (a child process, a socket) is a `Carrier`; what a carrier g
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -219,12 +220,12 @@ class Supervisor:
 
     async def _let_go(self, link: Link) -> None:
         self._away = "it was stopped"
-        try:
+        now = asyncio.get_running_loop().time
+        ends = now() + GRACE
+        with contextlib.suppress(TimeoutError, RpcFault, Gone):
             async with asyncio.timeout(GRACE):
                 await link.channel.request("plugin.shutdown", wire.Shutdown(grace=GRACE))
-        except (TimeoutError, RpcFault, Gone):
-            pass
-        await link.close(GRACE)
+        await link.close(max(ends - now(), 0))
         await link.channel.settle()
 
 

@@ -1,0 +1,19 @@
+"""Answers everything twice, differently."""
+
+import json
+import sys
+
+
+def write(**said) -> None:
+    print(json.dumps({"jsonrpc": "2.0", **said}), flush=True)
+
+
+for line in sys.stdin:
+    said = json.loads(line)
+    if said["method"] == "plugin.register":
+        write(id=said["id"], result={"schema_version": 1, "hooks": {"scheduler.pick": {}}})
+    elif said["method"] == "scheduler.pick":
+        write(id=said["id"], result=None)
+        write(id=said["id"], result={"deny": "second thoughts"})
+    elif "id" in said:
+        write(id=said["id"], result=None)

@@ -1,0 +1,21 @@
+"""Answers with an error whose data are of no use."""
+
+import json
+import sys
+
+
+def write(**said) -> None:
+    print(json.dumps({"jsonrpc": "2.0", **said}), flush=True)
+
+
+for line in sys.stdin:
+    said = json.loads(line)
+    if said["method"] == "plugin.register":
+        write(id=said["id"], result={"schema_version": 1, "hooks": {"scheduler.pick": {}}})
+    elif said["method"] == "scheduler.pick":
+        write(
+            id=said["id"],
+            error={"code": -1, "message": "no", "data": {"cause": "plugin", "retry_after": -5, "headers": [["a\r\nb", "c\0"]]}},
+        )
+    elif "id" in said:
+        write(id=said["id"], result=None)

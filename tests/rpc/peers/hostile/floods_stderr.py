@@ -1,0 +1,13 @@
+"""Floods its log."""
+
+import json
+import sys
+
+
+def write(**said) -> None:
+    print(json.dumps({"jsonrpc": "2.0", **said}), flush=True)
+
+
+write(id=json.loads(sys.stdin.readline())["id"], result={"schema_version": 1, "hooks": {"scheduler.pick": {}}})
+while True:
+    sys.stderr.write("debug: still alive\n" * 1000)

@@ -1,0 +1,6 @@
+"""Answers the registration with what is no message."""
+
+import sys
+
+for _ in sys.stdin:
+    print("{jsonrpc: 2.0, hooks: all of them", flush=True)

@@ -1,0 +1,18 @@
+"""Answers with a line of 20 MB."""
+
+import json
+import sys
+
+
+def write(**said) -> None:
+    print(json.dumps({"jsonrpc": "2.0", **said}), flush=True)
+
+
+for line in sys.stdin:
+    said = json.loads(line)
+    if said["method"] == "plugin.register":
+        write(id=said["id"], result={"schema_version": 1, "hooks": {"scheduler.pick": {}}})
+    elif said["method"] == "scheduler.pick":
+        write(id=said["id"], result={"deny": "x" * 20_000_000})
+    elif "id" in said:
+        write(id=said["id"], result=None)

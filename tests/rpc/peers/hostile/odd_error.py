@@ -1,0 +1,18 @@
+"""Answers with an error of a form of its own."""
+
+import json
+import sys
+
+
+def write(**said) -> None:
+    print(json.dumps({"jsonrpc": "2.0", **said}), flush=True)
+
+
+for line in sys.stdin:
+    said = json.loads(line)
+    if said["method"] == "plugin.register":
+        write(id=said["id"], result={"schema_version": 1, "hooks": {"scheduler.pick": {}}})
+    elif said["method"] == "scheduler.pick":
+        write(id=said["id"], error={"code": "E_NOT_TODAY", "message": None, "data": {"cause": "weather", "status": "high"}})
+    elif "id" in said:
+        write(id=said["id"], result=None)

@@ -1,0 +1,6 @@
+"""Never answers the registration."""
+
+import sys
+
+for _ in sys.stdin:
+    pass
