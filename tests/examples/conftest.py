@@ -42,7 +42,7 @@ class Example:
 
     def process(self) -> int:
         """Return the id of its process."""
-        (pid,) = [pid for pid in _children() if Path(f"/proc/{pid}/cwd").resolve() == self.folder]
+        (pid,) = [pid for pid in children() if Path(f"/proc/{pid}/cwd").resolve() == self.folder]
         return pid
 
     def kill(self) -> None:
@@ -50,7 +50,8 @@ class Example:
         os.kill(self.process(), signal.SIGKILL)
 
 
-def _children() -> list[int]:
+def children() -> list[int]:
+    """Return the ids of the processes that this one has started."""
     tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
     return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
 

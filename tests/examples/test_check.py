@@ -12,7 +12,10 @@ from jackfield.api.testing.conformance import check
 from tests.examples.conftest import PROGRAMS, Example
 
 Ready = Callable[[str], Example]
-SETTINGS: dict[str, dict[str, Any]] = {"auth_go": {"secret": "a secret of some length"}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "auth_go": {"secret": "a secret of some length"},
+    "callback_python": {"asks": "small", "models": {"programming": "large"}},
+}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -22,13 +25,14 @@ async def test_an_example_does_what_the_contract_asks(example: Ready, name: str)
 
 
 @pytest.mark.parametrize("depth", [200, 900, 2000])
-@pytest.mark.parametrize("name", ["router_sh", "router_node", "normalizer_go", "normalizer_rust"])
+@pytest.mark.parametrize("name", ["router_sh", "router_node", "callback_python", "normalizer_go", "normalizer_rust"])
 async def test_a_very_deep_request_harms_nobody(example: Ready, name: str, depth: int, caplog: pytest.LogCaptureFixture) -> None:
     nested = b'{"a":' * depth + b"1" + b"}" * depth
     tool = b'{"type":"function","function":{"name":"clock","parameters":' + nested + b"}}"
     body = b'{"model":"sim/echo","messages":[{"role":"user","content":"hi"}],"tools":[' + tool + b"]}"
     program = example(name)
-    async with Harness(config=program.config({"models": {"aliases": {"strong": "sim/tools"}}}, model="sim/describe")) as host:
+    settings = {"asks": "sim/echo", "models": {"a": "sim/echo"}} if name == "callback_python" else {"model": "sim/describe"}
+    async with Harness(config=program.config({"models": {"aliases": {"strong": "sim/tools"}}}, **settings)) as host:
         process = program.process()
         for _ in range(6):
             assert (await host.post("/v1/chat/completions", body)).status in (200, 400)
