@@ -124,7 +124,7 @@ def find(loaded: Loaded, given: Sequence[object] = (), codes: Mapping[str, bytes
     for path in manifests_in(loaded.plugin_folder):
         plugin = _from_manifest(path, codes or {})
         if (other := found.setdefault(plugin.id, plugin)) is plugin:
-            plugin.state = "disabled" if plugin.state == "active" and plugin.id not in loaded.named else plugin.state
+            plugin.state = plugin.state if plugin.id in loaded.named else "disabled"
         elif path.parent not in paths.values():
             other.problems.append(f"plugin {plugin.id!r}: {path} has the same name and is not used")
     missing = [Plugin(id=name, origin="configuration") for name in loaded.plugins if name not in found]

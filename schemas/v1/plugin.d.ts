@@ -1362,6 +1362,8 @@ export interface QuotaWindow {
 /** `plugin.reconfigure`: another configuration. */
 export interface Reconfigure {
   config?: { [name: string]: Json };
+  /** As in `plugin.register`. */
+  from_environment?: string[];
 }
 
 /** The answer of `auth.refresh`. */

@@ -94,9 +94,9 @@ async def test_a_path_may_name_a_folder_with_a_manifest(folder: Path, tmp_path: 
 async def test_a_manifest_that_is_wrong_is_a_listed_problem(folder: Path, text: str, says: list[str]) -> None:
     manifest = Written(folder / "shout" / "shout.py", hooks=ROUTER).describe()
     manifest.write_text(text)
-    for sections in ({}, {"shout": {}}):
+    for state, sections in (("disabled", {}), ("failed", {"shout": {}})):
         found = (await load({"folder": str(folder), **sections}))["shout"]
-        assert found.state == "failed"
+        assert found.state == state
         lines = "\n".join(found.problems).splitlines()
         assert len(lines) == len(says)
         for line, what in zip(lines, says, strict=True):
@@ -168,6 +168,14 @@ async def test_a_reload_starts_a_program_anew_whose_manifest_has_changed_and_a_r
         assert (after.version, len(shout.lives)) == ("2", 2)
         await host.host.rollback()
         assert next(plugin for plugin in host.host.plugins if plugin.id == "loud").version == "1"
+
+
+async def test_a_manifest_that_nobody_asked_for_keeps_no_reload_from_being_used(folder: Path) -> None:
+    manifest = Written(folder / "shout" / "shout.py", hooks=ROUTER).describe()
+    async with Harness([Toy()], {"plugins": {"folder": str(folder)}}, bare=True) as host:
+        manifest.write_text("comand: [x]")
+        await host.host.reload()
+        assert any("comand: unknown" in problem for problem in host.host.problems)
 
 
 def test_programs_with_manifests_are_listed_with_what_the_manifest_says(run: Run, folder: Path) -> None:

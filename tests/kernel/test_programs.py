@@ -173,6 +173,16 @@ async def test_a_package_with_a_manifest_is_the_program_that_it_describes(distri
     assert "comand: unknown; did you mean 'command'?" in problem
 
 
+async def test_a_package_with_a_manifest_is_a_process_of_its_own_already(distributions: Distributions) -> None:
+    acme = Written(distributions.folder / "acme_router" / "acme.py", hooks=ROUTER)
+    (acme.path.parent / "__init__.py").write_text("")
+    acme.describe()
+    distributions.install("acme-thing", plugins={"acme": "acme_router"})
+    found = (await load({"acme": {"isolate": True}}))["acme"]
+    assert (found.state, found.problems) == ("failed", ["plugin 'acme': isolate: it is a process of its own already"])
+    assert acme.lives == []
+
+
 async def test_a_program_that_is_merely_installed_is_sent_no_secrets_and_guards_nothing(distributions: Distributions) -> None:
     acme = Written(distributions.folder / "acme.py", hooks=NEEDY)
     distributions.install("acme-router", PROGRAM, plugins={"acme": "acme_router:plugin"})

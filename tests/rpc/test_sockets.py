@@ -308,6 +308,14 @@ async def test_a_plugin_that_can_takes_other_settings_on_its_connection(path: Pa
     assert [attempt.model for attempt in provider.attempts] == ["n", "n"]
 
 
+async def test_what_came_from_the_environment_is_said_of_other_settings_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLOUR", "blue")
+    side = Sidecar(path, hooks=ROUTER, capabilities=["reconfigure"])
+    async with side, Harness([Toy()], config(path, colour="red"), bare=True) as host:
+        await host.host.reload(config(path, colour="${COLOUR}"))
+    assert side.asked("plugin.reconfigure") == [{"config": {"colour": "blue"}, "from_environment": ["/colour"]}]
+
+
 async def test_a_plugin_that_cannot_is_reached_anew(path: Path) -> None:
     async with Sidecar(path, hooks=ROUTER) as side, Harness([Toy()], config(path, colour="red"), bare=True) as host:
         await host.host.reload(config(path, colour="blue"))

@@ -121,7 +121,7 @@ def _declared(plugin: Plugin) -> list[str]:
 
 def _hints(plugin: Plugin) -> Iterator[str]:
     """Yield what could be done about a plugin with which nothing is wrong."""
-    if plugin.state == "disabled" and plugin.named is None:
+    if plugin.state == "disabled" and plugin.named is None and not plugin.problems:
         yield f"{plugin.id} is not loaded; to load it, name it in the configuration (plugins.{plugin.id}: {{}})"
     given = plugin.settings.process.env
     for name in plugin.program.wants if plugin.program is not None and plugin.state == "active" else ():

@@ -56,7 +56,7 @@ async def connect(
     said_problems = tuple(bridge.problems)
 
     async def reconfigure(config: Mapping[str, Any]) -> None:
-        await supervisor.reconfigure(config)
+        await supervisor.reconfigure(wire.Reconfigure(config=config, from_environment=list(_from_environment(config, ""))))
         bridge.problems = list(said_problems)
         await register_objects(bridge)
 

@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 import msgspec
 
@@ -116,18 +116,18 @@ class Supervisor:
         self._begun = True
         await self.channel().request("plugin.start", wire.Nothing())
 
-    async def reconfigure(self, config: Mapping[str, Any]) -> None:
+    async def reconfigure(self, said: wire.Reconfigure) -> None:
         """Have it take another configuration, which its later lives begin with. Raises `Refused`."""
         try:
             async with asyncio.timeout(self._handshake):
-                await self.channel().request("plugin.reconfigure", wire.Reconfigure(config=config))
+                await self.channel().request("plugin.reconfigure", said)
         except TimeoutError:
             raise Refused(f"it did not answer plugin.reconfigure within {self._handshake:g} s") from None
         except RpcFault as fault:
             raise Refused(str(fault), fault.data.problems if fault.data is not None else ()) from None
         except Gone as fault:
             raise Refused(str(fault)) from None
-        self._register = msgspec.structs.replace(self._register, config=config)
+        self._register = msgspec.structs.replace(self._register, config=said.config, from_environment=said.from_environment)
         self._log.info("it was reconfigured")
 
     async def _reach(self) -> wire.Registration:

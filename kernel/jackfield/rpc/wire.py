@@ -203,6 +203,8 @@ class Reconfigure(Wire, frozen=True, kw_only=True):
     """`plugin.reconfigure`: another configuration."""
 
     config: Json = {}
+    from_environment: list[str] = []
+    """As in `plugin.register`."""
 
 
 class Shutdown(Wire, frozen=True, kw_only=True):

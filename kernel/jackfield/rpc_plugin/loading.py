@@ -8,6 +8,7 @@ from typing import Any, Final
 import pluggy
 
 from jackfield.api import HookOptions, Program
+from jackfield.api.program import MANIFEST
 from jackfield.building import Specs, adapted, build, module_of, near_misses
 from jackfield.reading import FromEnvironment, Reader
 from jackfield.rpc import wire
@@ -52,7 +53,7 @@ class Loader:
 
     def _made(self, said: wire.Register, host: ChildHost) -> Made:
         home, reader = self._home(said.plugin), _PairReader()
-        if isinstance(home, Program):
+        if isinstance(home, Program) or any(Path(folder, MANIFEST).is_file() for folder in getattr(home, "__path__", ())):
             raise RpcFault(BAD_PARAMS, "isolate: it is a process of its own already")
         section = _marked(said.config, said.from_environment)
 
