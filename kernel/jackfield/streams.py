@@ -298,6 +298,7 @@ class Relay:
             if not assembler.done:
                 raise CallError(failure("network", "the provider's answer broke off before its end", code="broken_off"))
             said = assembler.response()
+            await self._source.close(let_end=True)
             if self._made is not None:
                 self._made.usage = said.usage  # before the credential is let go: it may be limited to so many tokens
             return said

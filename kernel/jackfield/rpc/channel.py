@@ -7,7 +7,6 @@ Python plugins use it.
 import asyncio
 import contextlib
 import contextvars
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from itertools import count
 from typing import Any, Final
@@ -126,7 +125,7 @@ class Inlet:
 
     def __init__(self, channel: "Channel", name: str, asked: Asked) -> None:
         self.name, self._channel, self._asked = name, channel, asked
-        self._queue, self._size, self._left, self._taken = deque[tuple[list[Item], int]](), 0, CREDIT, 0
+        self._come, self._size, self._left, self._taken = list[Item](), 0, CREDIT, 0
         self._over, self._unread, self._wake = False, False, asyncio.Event()
         self._fault: BaseException | None = None
 
@@ -138,7 +137,7 @@ class Inlet:
         if self._left < 0 or self._size > _MOST_BUFFERED:
             self.spoil("more than it had credit for" if self._left < 0 else f"more than {_MOST_BUFFERED} bytes that nobody has taken yet")
         else:
-            self._queue.append((items, size))
+            self._come += items
             self._wake.set()
 
     def end(self, fault: BaseException | None = None) -> None:
@@ -160,15 +159,14 @@ class Inlet:
         return self
 
     async def __anext__(self) -> list[Item]:
-        while not self._queue:
+        while not self._come:
             if self._over:
                 if self._fault is not None:
                     raise self._fault
                 raise StopAsyncIteration
             self._wake.clear()
             await self._wake.wait()
-        items, size = self._queue.popleft()
-        self._size -= size
+        items, self._come, self._size = self._come, [], 0  # all at once: each step from here on is made once for all of them
         self._taken += len(items)
         if self._taken >= CREDIT // 2 and not self._over:
             self._channel.notify("stream.credit", Credit(stream=self.name, credit=self._taken))
@@ -177,11 +175,12 @@ class Inlet:
 
     async def aclose(self) -> None:
         """Want nothing more of it."""
-        self._give_up()
+        if not self._unread:
+            self._give_up()
 
     def finish(self) -> None:
         """Want nothing more of it, but give the other side a moment to end it by itself."""
-        self._queue, self._unread = deque(), True
+        self._come, self._unread = [], True
         if not self._over:
             asyncio.get_running_loop().call_later(_LAST_MOMENT, self._give_up, context=contextvars.Context())
 
