@@ -15,6 +15,8 @@ from jackfield.api import (
     Body,
     Call,
     CallError,
+    Credential,
+    CredentialState,
     Dialect,
     Endpoint,
     Event,
@@ -33,9 +35,11 @@ from jackfield.api import (
 )
 from jackfield.api.canonical.crossing import response_codec
 from jackfield.api.canonical.looking import events_of
+from jackfield.credentials import Account, Source
 from jackfield.dispatch import as_plugin
 from jackfield.exchange import Exchange
 from jackfield.generation import Generation
+from jackfield.health import Health
 from jackfield.routes import Match
 from jackfield.shared import Shared
 from jackfield.state import State
@@ -91,10 +95,11 @@ class MemoryDownstream:
 class PluginHost:
     """The host as one plugin sees it (`jackfield.api.Host`); or, under no name, the embedding program."""
 
-    def __init__(self, shared: Shared, plugin: str) -> None:
+    def __init__(self, shared: Shared, plugin: str, granted: bool) -> None:
         self._shared, self._plugin = shared, plugin
         self._tasks, self._detached = set[asyncio.Task[Any]](), set[asyncio.Task[None]]()
-        self.http, self.credentials, self.state = shared.transport, _Credentials(shared), State(shared.lasting, plugin)
+        self.http, self.state = shared.transport, State(shared.lasting, plugin)
+        self.credentials = _Credentials(shared, plugin, granted, self._tasks)
         self.log, self.info = logging.getLogger(f"jackfield.plugins.{plugin}"), HostInfo(version=__version__, plugin=plugin)
 
     async def execute(self, call: Request | Nested) -> Response | Reply:
@@ -202,10 +207,45 @@ def _form(generation: Generation, nested: Nested, stream: bool) -> tuple[Dialect
 
 
 class _Credentials:
-    """What a plugin may know of credentials."""
+    """What a plugin may know of credentials. With a grant that is all of it, and it may keep some. `tasks` are the plugin's own."""
 
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
+    def __init__(self, shared: Shared, plugin: str, granted: bool, tasks: set[asyncio.Task[Any]]) -> None:
+        self._shared, self._plugin, self._granted, self._tasks = shared, plugin, granted, tasks
 
     def list(self) -> Sequence[str]:
         return [account.credential.id for account in self._shared.generation.accounts]
+
+    async def get(self, id: str) -> Credential:
+        held = self._account(id).credential
+        return held if self._granted else held.without_secrets()
+
+    async def runtime(self, id: str) -> CredentialState:
+        return Health.state(self._account(id))
+
+    def _account(self, id: str) -> Account:
+        if (account := self._shared.lasting.accounts.get(id)) is None:
+            raise CallError(failure("plugin", f"there is no credential {id!r}", code="unknown_credential"))
+        return account
+
+    async def save(self, credentials: Sequence[Credential], source: str | None = None) -> None:
+        if not self._granted:
+            says = f"to keep credentials needs a grant: name the plugin in the configuration (plugins.{self._plugin}: {{}})"
+            raise CallError(failure("plugin", says, code="not_granted"))
+        able = [s for s in self._shared.generation.sources if hasattr(s.object, "save") and source in (None, s.object.name)]
+        if not able:
+            says = "there is no source of credentials" + (f" {source!r}" if source is not None else "") + " that can keep any"
+            raise CallError(failure("plugin", says, code="no_source"))
+        # Apart from the call: half of it would be done if that ended.
+        kept = self._keep(min(able, key=lambda s: s.plugin != self._plugin), credentials)
+        task = asyncio.get_running_loop().create_task(kept, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
+
+    async def _keep(self, source: Source, credentials: Sequence[Credential]) -> None:
+        try:
+            await source.object.save(credentials)  # type: ignore[attr-defined]  # it was looked for
+        except Exception as fault:
+            says = f"plugin {source.plugin!r}: {source.object.name} could not keep it: {type(fault).__name__}: {fault}"
+            raise CallError(failure("plugin", says, code="not_saved")) from fault
+        await self._shared.refresh(source)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from jackfield.api import Candidate, Cause, Cooldown, Failure, Pool, Seconds
+from jackfield.api import Candidate, Cause, Cooldown, CredentialState, Failure, Pool, Rest, Seconds
 from jackfield.api.canonical.hints import LONGEST
 from jackfield.settings import Cooldowns, Probe
 
@@ -267,14 +267,25 @@ class Health:
         self._note(None)
 
     @staticmethod
-    def describe(account: Account) -> dict[str, Any]:
+    def state(account: Account) -> CredentialState:
+        """Return how an account is."""
+        said, held = Rest.__struct_fields__[1:], [(place, row) for place, row in account.resting.items() if row.until > time.time()]
+        rows = tuple(Rest(model=place, **{name: getattr(row, name) for name in said}) for place, row in held)
+        return CredentialState(
+            id=account.credential.id,
+            state="off" if account.off else "resting" if rows else "ok",
+            resting=rows,
+            quota=tuple(account.quota),
+            in_flight=account.in_flight,
+            last_used=account.last_used,
+            latency=account.latency,
+        )
+
+    @classmethod
+    def describe(cls, account: Account) -> dict[str, Any]:
         """Return what there is to know of an account, as plain data without secrets."""
-        held, now = account.credential, time.time()
-        rows = [{"model": p, **msgspec.to_builtins(row)} for p, row in account.resting.items() if row.until > now]
-        figures = {"in_flight": account.in_flight, "last_used": account.last_used, "latency": account.latency}
-        shown = {"id": held.id, "provider": held.provider, "label": held.label, "kind": held.kind, "origin": held.origin}
-        state = "off" if account.off else "resting" if rows else "ok"
-        return shown | {"state": state, "resting": rows, "quota": msgspec.to_builtins(account.quota), **figures}
+        shown = {name: getattr(account.credential, name) for name in ("id", "provider", "label", "kind", "origin")}
+        return shown | dict(msgspec.to_builtins(cls.state(account)))
 
 
 class _Kept(msgspec.Struct):

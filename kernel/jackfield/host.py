@@ -118,10 +118,11 @@ class Jackfield:
     async def load(self, start: bool = False) -> Generation:
         """Find, build and (if asked) start the plugins, and make a generation of them. Raises `PluginLoadError`."""
         shared = self._shared = Shared(self.config)
+        shared.refresh = self.refresh
         self._parts.push_async_callback(shared.close)
         # After the plugins: they may still keep what they know when they close.
         self._parts.push_async_callback(lambda: asyncio.gather(*(self._run_part(s, "close") for s in shared.lasting.stores.values())))
-        self._own = PluginHost(shared, "")
+        self._own = PluginHost(shared, "", granted=True)
         self._parts.push_async_callback(self._own.close)
         self._parts.push_async_callback(lambda: self._close([p for generation in self.generations for p in generation.plugins], ()))
         self.plugins = plugins.find(self.loaded, self._given)
@@ -162,7 +163,7 @@ class Jackfield:
         return made
 
     def _host_for(self, plugin: Plugin) -> PluginHost:
-        plugin.parts.push_async_callback((host := PluginHost(self._running()[0], plugin.id)).close)
+        plugin.parts.push_async_callback((host := PluginHost(self._running()[0], plugin.id, plugin.named is not None)).close)
         return host
 
     async def _start_one(self, plugin: Plugin, needed: bool) -> None:

@@ -12,6 +12,7 @@ from jackfield.api import CallError, HttpProvider, HttpRequest, HttpResponse, fa
 from jackfield.api.canonical.thinking import thinks
 from jackfield.bindings import Bindings
 from jackfield.completion import Completion
+from jackfield.credentials import Source
 from jackfield.exchange import Exchange, Tried
 from jackfield.generation import Generation, Lasting
 from jackfield.refreshing import Refreshing
@@ -38,6 +39,8 @@ class Shared:
         self.bytes_in_flight = 0
         self.first_models: Callable[[], Awaitable[None]] = _nothing
         """Waits, for a moment at most, until providers have said what models they have."""
+        self.refresh: Callable[[Source], Awaitable[None]] = _nothing
+        """Takes the credentials that a source has now."""
         self._calls: set[Exchange] = set()
         self.sweeper.waiting.add(self)
         self.refreshing = Refreshing(self)
@@ -119,5 +122,5 @@ class Shared:
                         exchange.stop(failure("overload", "the host is stopping", code="stopping"))
 
 
-async def _nothing() -> None:
+async def _nothing(*_: object) -> None:
     """Nobody has to be waited for."""

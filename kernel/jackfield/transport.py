@@ -201,7 +201,7 @@ class Transport:
         held = account.credential if account is not None else request.credential
         if isinstance(held, str):
             if held not in self._accounts:
-                raise CallError(failure("plugin", f"there is no credential {held!r}"))
+                raise CallError(failure("plugin", f"there is no credential {held!r}", code="unknown_credential"))
             held = self._accounts[held].credential
         if (way := self._ways.get(proxy := self._proxy.of(held))) is None:
             # Where there is a proxy, its own name is all that is resolved here, and the operator has named it.

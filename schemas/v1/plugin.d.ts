@@ -131,12 +131,12 @@ export interface AuthPlace {
   scheme?: string;
 }
 
-/** Params of `host.auth.save`: keep credentials in one of the plugin's own sources, or in the host's that keeps files. */
+/** Params of `host.auth.save`: keep credentials that belong together, all or none, and use them. */
 export interface AuthSave {
   /** The id of the host's request, also of one that opened a stream which is not over. Without it: on the plugin's own account. */
   for?: number | string | null;
   credentials: CredentialAbout[];
-  /** The name of the plugin's source; null where it has one alone, and for the host's. */
+  /** The name of the source that keeps them. Without it: one of the plugin's own that can, else another. */
   source?: string | null;
 }
 
@@ -399,6 +399,22 @@ export interface CredentialAbout {
   origin?: string;
   /** What its source keeps with it. Provisional. */
   storage?: { [name: string]: Json };
+}
+
+/** How a credential is, in this process. */
+export interface CredentialState {
+  id: string;
+  /** `resting` for a model at least; `off`: it was switched off, or its provider was. Default: "ok". */
+  state?: "ok" | "resting" | "off";
+  resting?: Rest[];
+  /** As the latest answer told. */
+  quota?: QuotaWindow[];
+  /** Attempts under way. */
+  in_flight?: number;
+  /** Unix time; 0 for never. */
+  last_used?: number;
+  /** Seconds to the first byte, a decaying mean; null before the first answer. */
+  latency?: number | null;
 }
 
 /** Credentials, and what is wrong with single ones. */
@@ -1488,13 +1504,18 @@ export interface Response {
   extensions?: { [name: string]: { [name: string]: Json } };
 }
 
-/** Why a credential is passed over. */
-export interface Resting {
-  /** `''`: for all. */
+/** Why a credential is passed over for a while, and how long. */
+export interface Rest {
+  /** The upstream's name of the model that it is passed over for; `''` for all, `*` for all by a limit of the operator's. */
   model?: string;
-  cause: string;
-  /** Unix time. */
+  cause: Cause;
+  /** Unix time; `since` likewise. */
   until: number;
+  since: number;
+  /** Failures in a row. Default: 1. */
+  times?: number;
+  /** The upstream, or a limit, said how long; else it is a guess. */
+  told?: boolean;
   message?: string;
 }
 
@@ -1601,22 +1622,6 @@ export interface Rule {
 export interface RunCommand {
   command: string;
   arguments?: string[];
-}
-
-/** How a credential is. */
-export interface Runtime {
-  id: string;
-  /** Default: "ok". */
-  state?: string;
-  /** Attempts that are under way. */
-  in_flight?: number;
-  /** Seconds to the first byte. */
-  latency?: number | null;
-  /** Unix time. */
-  last_used?: number;
-  /** For what it is passed over. */
-  resting?: Resting[];
-  quota?: QuotaWindow[];
 }
 
 /** How the answer is drawn. null leaves a setting to the provider. */
@@ -2194,12 +2199,12 @@ export interface PluginMethods {
   "host.state.add": { params: StateAdd; result: StateSum };
   /** Forget a value. */
   "host.state.delete": { params: StateKey; result: null };
-  /** All credentials, without their keys. */
+  /** All credentials that are in use, without what may hold a secret. */
   "host.auth.list": { params: Within; result: Credentials };
-  /** One credential; with its key only for those with a grant and the need. */
+  /** One credential; with its key where the plugin has a grant and one of its hooks the need `secret`. */
   "host.auth.get": { params: AuthGet; result: CredentialAbout };
   /** How a credential is: in flight, resting, quota. */
-  "host.auth.get_runtime": { params: AuthGet; result: Runtime };
+  "host.auth.get_runtime": { params: AuthGet; result: CredentialState };
   /** A source of yours has other credentials now: load them. */
   "host.auth.changed": { params: AuthChanged };
   /** Keep credentials. Needs a grant. */

@@ -100,7 +100,7 @@ async def test_success_heals(clock: Clock) -> None:
         await asyncio.sleep(8)
         assert await town.asked() == "a 200"
         assert await gaps(town, 7) == [1, 2]
-        assert town.state("spare")["resting"] == []
+        assert not town.state("spare")["resting"]
 
 
 @in_virtual_time

@@ -13,6 +13,7 @@ import msgspec
 
 from jackfield.api.canonical.hints import QuotaWindow
 from jackfield.api.canonical.names import Alias
+from jackfield.api.failure import Cause
 from jackfield.api.units import Seconds
 
 _PLACEHOLDER: Final = re.compile(
@@ -182,6 +183,11 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Refuse what would later be a surprise."""
         check_proxy(self.proxy or "", "proxy")
 
+    def without_secrets(self) -> "Credential":
+        """Return it without what may hold a secret: keys, headers, what its source keeps, the user and password of its proxy."""
+        proxy = self.proxy and re.sub("//[^/]*@", "//", self.proxy)
+        return msgspec.structs.replace(self, key=None, refresh_token=None, headers={}, storage={}, proxy=proxy)
+
     @property
     def identity(self) -> str:
         """Who it is: provider, subject and workspace, joined by colons. An edit or another login leaves it as it is.
@@ -193,6 +199,39 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         subject = self.subject or (proof if self.kind == "key" else "") or self.label or proof
         parts = [self.provider, *(part.replace("%", "%25").replace(":", "%3A") for part in (subject, self.workspace))]
         return ":".join(filter(None, [*parts, None if self.subject else self.base_url]))
+
+
+class Rest(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a credential is passed over for a while, and how long."""
+
+    model: str = ""
+    """The upstream's name of the model that it is passed over for; `''` for all, `*` for all by a limit of the operator's."""
+    cause: Cause
+    until: float
+    """Unix time; `since` likewise."""
+    since: float
+    times: int = 1
+    """Failures in a row."""
+    told: bool = False
+    """The upstream, or a limit, said how long; else it is a guess."""
+    message: str = ""
+
+
+class CredentialState(msgspec.Struct, frozen=True, kw_only=True):
+    """How a credential is, in this process."""
+
+    id: str
+    state: Literal["ok", "resting", "off"] = "ok"
+    """`resting` for a model at least; `off`: it was switched off, or its provider was."""
+    resting: tuple[Rest, ...] = ()
+    quota: tuple[QuotaWindow, ...] = ()
+    """As the latest answer told."""
+    in_flight: int = 0
+    """Attempts under way."""
+    last_used: float = 0.0
+    """Unix time; 0 for never."""
+    latency: float | None = None
+    """Seconds to the first byte, a decaying mean; None before the first answer."""
 
 
 class LoginStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from jackfield.api.body import Spooled
 from jackfield.api.call import Call, Reply
 from jackfield.api.canonical import Delta, Request, Response
 from jackfield.api.canonical.models import ModelInfo
-from jackfield.api.credential import Credential
+from jackfield.api.credential import Credential, CredentialState
 from jackfield.api.event import Event
 from jackfield.api.headers import Headers
 from jackfield.api.state import StateStore
@@ -82,10 +82,23 @@ class HostHttp(Protocol):
 
 
 class HostCredentials(Protocol):
-    """What a plugin may know of credentials. Secrets need a grant. Provisional."""
+    """What a plugin may know of credentials, and do with them. A plugin has a grant where the configuration names it."""
 
     def list(self) -> Sequence[str]:
-        """Return the ids of all credentials."""
+        """Return the ids of all credentials that are in use; out of process as of a second ago at most, or of the look before."""
+
+    async def get(self, id: str) -> Credential:
+        """Return a credential: without a grant as `Credential.without_secrets` has it. Raises `CallError` (`unknown_credential`)."""
+
+    async def runtime(self, id: str) -> CredentialState:
+        """Return how a credential is: whether it rests and why, its quota, its figures. Raises `CallError` (`unknown_credential`)."""
+
+    async def save(self, credentials: Sequence[Credential], source: str | None = None) -> None:
+        """Keep credentials that belong together, all or none, and use them: by a source that can, the plugin's own before others.
+
+        `source` names one. It is done also where the call ends in which it was asked. Raises `CallError` without a grant
+        (`not_granted`), without such a source (`no_source`), and where that fails (`not_saved`).
+        """
 
 
 class HostInfo(msgspec.Struct, frozen=True, kw_only=True):

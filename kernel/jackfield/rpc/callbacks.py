@@ -8,13 +8,14 @@ from typing import Any, Final
 
 import msgspec
 
-from jackfield.api import CallError, Host, failure
+from jackfield.api import CallError, CredentialState, Host, failure
 from jackfield.rpc import forms, wire_host, wire_objects
 from jackfield.rpc.callbacks_http import Http
 from jackfield.rpc.callbacks_model import Model
 from jackfield.rpc.channel import Asked
 from jackfield.rpc.errors import BAD_PARAMS, NO_METHOD, RpcFault
 from jackfield.rpc.methods import BY_NAME
+from jackfield.rpc.sources import credential_from, credential_of
 
 _DECODERS: Final = {name: msgspec.json.Decoder(m.params).decode for name, m in BY_NAME.items() if m.asks == "plugin"}
 _NULL: Final = msgspec.Raw(b"null")
@@ -28,7 +29,8 @@ class Callbacks:
     """The host's side of one plugin's requests. `frame` is the most bytes of one message."""
 
     def __init__(self, host: Host, frame: int) -> None:
-        self._host = host
+        self._host, self.reveals = host, False
+        """Whether the plugin said that it needs secrets; whether it may have them is the host's business."""
         self.changed: Callable[[str], None] = lambda source: None
         """Told that a source of the plugin's has other credentials now."""
         self._second = self._lines = 0
@@ -42,6 +44,10 @@ class Callbacks:
             "host.model.execute": model.execute,
             "host.model.execute_stream": model.stream,
             "host.models.list": self._models,
+            "host.auth.list": self._auth_list,
+            "host.auth.get": self._auth_get,
+            "host.auth.get_runtime": self._auth_get_runtime,
+            "host.auth.save": self._auth_save,
             "host.state.get": self._state_get,
             "host.state.set": self._state_set,
             "host.state.add": self._state_add,
@@ -74,6 +80,25 @@ class Callbacks:
 
     async def _models(self, said: wire_host.Within, asked: Asked | None) -> wire_objects.Models:
         return wire_objects.Models(models=msgspec.to_builtins(self._host.models()))
+
+    async def _auth_list(self, said: wire_host.Within, asked: Asked | None) -> wire_objects.Credentials:
+        held = self._host.credentials
+        found = [(await held.get(id)).without_secrets() for id in held.list()]
+        return wire_objects.Credentials(credentials=[credential_of(one, secret=False) for one in found])
+
+    async def _auth_get(self, said: wire_host.AuthGet, asked: Asked | None) -> wire_objects.CredentialAbout:
+        found = await self._host.credentials.get(said.id)
+        return credential_of(found if self.reveals else found.without_secrets(), secret=True)
+
+    async def _auth_get_runtime(self, said: wire_host.AuthGet, asked: Asked | None) -> CredentialState:
+        return await self._host.credentials.runtime(said.id)
+
+    async def _auth_save(self, said: wire_host.AuthSave, asked: Asked | None) -> None:
+        try:
+            credentials = [credential_from(about) for about in said.credentials]
+        except ValueError as fault:
+            raise RpcFault(BAD_PARAMS, f"credentials: {fault}") from None
+        await self._host.credentials.save(credentials, said.source)
 
     async def _state_get(self, said: wire_host.StateKey, asked: Asked | None) -> wire_host.StateValue:
         with _of_state():

@@ -27,7 +27,7 @@ _MOST_BUFFERED: Final = 32 << 20
 _LAST_MOMENT: Final = 1.0
 """Seconds that the other side gets to end a stream of which nothing more is wanted."""
 _NOTIFIED: Final = ("host.log", "host.auth.changed")
-"""Methods that are asked as notifications, too."""
+"""What is asked as notifications, too, or alone."""
 _LATE: Final = 4096
 """Requests whose answers may come although nobody waits for them any more."""
 UNASKED: Final = 100

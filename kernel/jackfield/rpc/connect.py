@@ -49,6 +49,7 @@ async def connect(
     callbacks = Callbacks(host, FRAME)
     supervisor = Supervisor(carrier, register, callbacks.serve, host.log, handshake=handshake, given_up=given_up)
     said = await supervisor.start()
+    callbacks.reveals = any("secret" in declared.needs for declared in said.hooks.values() if declared is not None)
     bridge = Bridge(plugin, said, supervisor.channel, deadline, granted)
     callbacks.changed = bridge.changed
     if "start" in said.capabilities:

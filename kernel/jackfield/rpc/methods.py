@@ -4,7 +4,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from jackfield.api import HOOKS
+from jackfield.api import HOOKS, CredentialState
 from jackfield.rpc import wire
 from jackfield.rpc import wire_host as asks
 from jackfield.rpc import wire_objects as objects
@@ -135,14 +135,14 @@ METHODS: Final[tuple[Method, ...]] = (
     _plugin("host.state.set", asks.StateSet, asks.StateWasSet, "Set a value."),
     _plugin("host.state.add", asks.StateAdd, asks.StateSum, "Add to a counter."),
     _plugin("host.state.delete", asks.StateKey, None, "Forget a value."),
-    _plugin("host.auth.list", asks.Within, objects.Credentials, "All credentials, without their keys."),
+    _plugin("host.auth.list", asks.Within, objects.Credentials, "All credentials that are in use, without what may hold a secret."),
     _plugin(
         "host.auth.get",
         asks.AuthGet,
         objects.CredentialAbout,
-        "One credential; with its key only for those with a grant and the need.",
+        "One credential; with its key where the plugin has a grant and one of its hooks the need `secret`.",
     ),
-    _plugin("host.auth.get_runtime", asks.AuthGet, asks.Runtime, "How a credential is: in flight, resting, quota."),
+    _plugin("host.auth.get_runtime", asks.AuthGet, CredentialState, "How a credential is: in flight, resting, quota."),
     _plugin("host.auth.changed", asks.AuthChanged, None, "A source of yours has other credentials now: load them.", kind="notification"),
     _plugin("host.auth.save", asks.AuthSave, None, "Keep credentials. Needs a grant."),
     # ------------------------------------------------------------------------------------- both directions

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from jackfield.api import Alias, Cooldown, Credential, CredentialLimits, CredentialSource, LoginStep, QuotaWindow, Secret
+from jackfield.api import Credential, CredentialSource, LoginStep, QuotaWindow, Secret
 from jackfield.api.units import read_unit
 from jackfield.rpc import wire_objects as objects
 
@@ -13,14 +13,8 @@ if TYPE_CHECKING:
     from jackfield.rpc.bridge import Bridge
 
 _SECRET: Final = ("key", "refresh_token")
-_JSON: Final[Mapping[str, Any]] = {
-    "models": tuple[str, ...] | None,
-    "excluded": tuple[str, ...],
-    "aliases": dict[str, str | tuple[str, ...] | Alias],
-    "cooldown": Cooldown | None,
-    "limits": CredentialLimits | None,
-}
-"""What is told of a credential as plain JSON, and what it is."""
+_JSON: Final = ("models", "excluded", "aliases", "cooldown", "limits")
+"""What is told of a credential as plain JSON."""
 _SAME: Final = tuple(name for name in objects.CredentialAbout.__struct_fields__ if name not in (*_SECRET, *_JSON))
 """What a credential and what is told of it have in common as it is."""
 
@@ -42,11 +36,9 @@ def _plain(said: Any) -> Any:
 
 def credential_from(said: objects.CredentialAbout) -> Credential:
     """Return a credential that a plugin tells of. Raises `ValueError` for what is none."""
-    shown = {name: getattr(said, name) for name in _SECRET}
-    fields: dict[str, Any] = {name: getattr(said, name) for name in _SAME}
-    fields |= {name: Secret(text) for name, text in shown.items() if text is not None}
-    fields |= {name: msgspec.convert(getattr(said, name), kind, dec_hook=read_unit) for name, kind in _JSON.items()}
-    return Credential(**fields)
+    plain = {name: getattr(said, name) for name in said.__struct_fields__ if name not in _SECRET}
+    shown = {name: Secret(text) for name in _SECRET if (text := getattr(said, name)) is not None}
+    return msgspec.structs.replace(msgspec.convert(plain, Credential, dec_hook=read_unit), **shown)
 
 
 def sources_of(bridge: "Bridge", said: objects.Sources) -> "tuple[list[Source]]":

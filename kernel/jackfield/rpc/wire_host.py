@@ -4,7 +4,6 @@ from typing import Literal
 
 import msgspec
 
-from jackfield.api import QuotaWindow
 from jackfield.rpc.wire import SCHEMA_VERSION, Bodied, Pairs, Wire
 from jackfield.rpc.wire_objects import CredentialAbout
 
@@ -143,11 +142,11 @@ class AuthGet(Within, frozen=True, kw_only=True):
 
 
 class AuthSave(Within, frozen=True, kw_only=True):
-    """Params of `host.auth.save`: keep credentials in one of the plugin's own sources, or in the host's that keeps files."""
+    """Params of `host.auth.save`: keep credentials that belong together, all or none, and use them."""
 
     credentials: list[CredentialAbout]
     source: str | None = None
-    """The name of the plugin's source; null where it has one alone, and for the host's."""
+    """The name of the source that keeps them. Without it: one of the plugin's own that can, else another."""
 
 
 class AuthChanged(Wire, frozen=True, kw_only=True):
@@ -155,33 +154,6 @@ class AuthChanged(Wire, frozen=True, kw_only=True):
 
     source: str
     """The source's name."""
-
-
-class Resting(Wire, frozen=True, kw_only=True):
-    """Why a credential is passed over."""
-
-    model: str = ""
-    """`''`: for all."""
-    cause: str
-    until: float
-    """Unix time."""
-    message: str = ""
-
-
-class Runtime(Wire, frozen=True, kw_only=True):
-    """How a credential is."""
-
-    id: str
-    state: str = "ok"
-    in_flight: int = 0
-    """Attempts that are under way."""
-    latency: float | None = None
-    """Seconds to the first byte."""
-    last_used: float = 0.0
-    """Unix time."""
-    resting: list[Resting] = []
-    """For what it is passed over."""
-    quota: list[QuotaWindow] = []
 
 
 class Log(Within, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ import msgspec
 from jackfield.api import (
     CallError,
     Credential,
+    CredentialState,
     Event,
     Headers,
     HostInfo,
@@ -30,6 +31,7 @@ from jackfield.rpc import forms, wire, wire_host
 from jackfield.rpc.channel import Channel, Inlet, serving
 from jackfield.rpc.errors import BAD_PARAMS, Gone, RpcFault, fault_of
 from jackfield.rpc.methods import BY_NAME
+from jackfield.rpc.sources import credential_from, credential_of
 from jackfield.rpc.wire_host import AuthChanged
 from jackfield.rpc_plugin.forms import SentBody, SentEvent, exact_fields
 
@@ -245,12 +247,26 @@ class _Credentials:
     """What a plugin may know of credentials."""
 
     def __init__(self, host: ChildHost) -> None:
-        self.known = _List(host, "host.auth.list")
+        self._host, self.known = host, _List(host, "host.auth.list")
 
     def list(self) -> Sequence[str]:
         """Return the ids of all credentials, as of the latest time that they were asked for."""
         said = self.known.latest()
         return [] if said is None else [credential.id for credential in said.credentials]
+
+    async def get(self, id: str) -> Credential:
+        """Return a credential, with its secrets where the plugin may have them."""
+        return credential_from(await self._host.ask("host.auth.get", wire_host.AuthGet(within=within(), id=id)))
+
+    async def runtime(self, id: str) -> CredentialState:
+        """Return how a credential is."""
+        state: CredentialState = await self._host.ask("host.auth.get_runtime", wire_host.AuthGet(within=within(), id=id))
+        return state
+
+    async def save(self, credentials: Sequence[Credential], source: str | None = None) -> None:
+        """Keep credentials, and use them."""
+        told = [credential_of(credential, secret=True) for credential in credentials]
+        await self._host.ask("host.auth.save", wire_host.AuthSave(within=within(), credentials=told, source=source))
 
 
 class _List:

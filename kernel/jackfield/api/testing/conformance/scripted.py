@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from jackfield import __version__
-from jackfield.api import Usage
+from jackfield.api import CredentialState, Usage
 from jackfield.api.canonical import Choice, Message, Response, Text, play
 from jackfield.rpc import wire, wire_host, wire_objects
 from jackfield.rpc.channel import Asked, Streamed
@@ -93,7 +93,7 @@ class ScriptedHost:
             case "host.auth.get":
                 return masked
             case "host.auth.get_runtime":
-                return wire_host.Runtime(id=CREDENTIAL.id)
+                return CredentialState(id=CREDENTIAL.id)
         return None
 
 
