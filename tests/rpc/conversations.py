@@ -10,19 +10,23 @@ import json
 import logging
 import re
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from jackfield import __version__
 from jackfield.api.testing import Harness, ScriptedUpstream, json_answer, sse_answer
 from jackfield.rpc import channel
 from tests.rpc.protocol import FOLDER
+from tests.rpc.sidecars import Sidecar
 from tests.rpc.tap import Tap, tapped
 
 CONVERSATIONS = FOLDER / "conversations"
 PEER = Path(__file__).parent / "peers" / "conversing.py"
 CHAT = "/v1/chat/completions"
+SECRET = "a shared secret"
 CREDIT = 4
 """Items that the host lets be under way here, so that a short stream shows how more is granted."""
 
@@ -131,6 +135,36 @@ async def start(tap: Tap) -> None:
         await jackfield.post(CHAT, said("Hello", "large"))
 
 
+async def sources(tap: Tap) -> None:
+    """A source of credentials is asked for them, and for a fresh key in place of one that has expired."""
+    async with host("sources") as jackfield, asyncio.timeout(20):
+        while (await jackfield.post(CHAT, said("Hello", "acme/large"))).status != 200:
+            pass  # the fresh key is on its way
+
+
+async def translate(tap: Tap) -> None:
+    """A direct translator between two dialects: a whole call, and a streamed one."""
+    async with host("translate", plugins={"anthropic": {}}) as jackfield:
+        await jackfield.post(CHAT, said("Hello", "acme/large", user="u-1"))
+        await jackfield.post(CHAT, said("Hello", "acme/large", stream=True))
+        await tap.settled()
+
+
+async def socket(tap: Tap) -> None:
+    """A plugin behind a socket: both sides prove that they know the secret, which is `a shared secret`; another configuration follows."""
+    answers = {"model.route": None, "plugin.reconfigure": None}
+    hooks = {"hooks": {"model.route": {}}, "capabilities": ["reconfigure"]}
+    with tempfile.TemporaryDirectory(prefix="jf") as folder, patch("secrets.token_hex", lambda size: ("0123456789abcdef" * 4)[: 2 * size]):
+        path = Path(folder) / "s"
+        section: dict[str, Any] = {"socket": {"path": str(path), "secret": SECRET}, "required": True, "colour": "red"}
+        async with Sidecar(path, answers, secret=SECRET, **hooks):
+            given = {"plugins": {"autoload": False, "openai": {}, "simulator": {}, "example": section}}
+            async with Harness(config=given) as jackfield:
+                await jackfield.post(CHAT, said("Hello"))
+                await jackfield.host.reload({"plugins": {**given["plugins"], "example": {**section, "colour": "blue"}}})
+                await jackfield.post(CHAT, said("Hello"))
+
+
 async def nested(tap: Tap) -> None:
     """Within a call a plugin makes calls of its own: one answered, one refused, one streamed."""
     async with host("nested") as jackfield:
@@ -173,8 +207,8 @@ async def reload(tap: Tap) -> None:
 PARTS: dict[str, Callable[[Tap], Awaitable[None]]] = {
     function.__name__: function
     for function in (
-        route, authenticate, intercept, events, attempt, pick, table, execute, http, http_stream, start, nested, state, cancel, fail,
-        reload,
+        route, authenticate, intercept, events, attempt, pick, table, execute, http, http_stream, sources, translate, start, nested, state,
+        cancel, fail, reload, socket,
     )
 }  # fmt: skip
 
@@ -238,7 +272,7 @@ def written() -> Iterator[tuple[str, str]]:
 
 
 if __name__ == "__main__":
-    logging.disable()
+    logging.disable() if len(sys.argv) < 2 else None
     made = asyncio.run(recorded())
     CONVERSATIONS.mkdir(exist_ok=True)
     for stale in CONVERSATIONS.iterdir():

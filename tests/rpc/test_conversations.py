@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 
 import pytest
 
-from tests.rpc.conversations import CONVERSATIONS, PARTS, record
+from tests.rpc.conversations import CONVERSATIONS, PARTS, SECRET, record
 from tests.rpc.protocol import Messages
 
 
@@ -17,6 +19,16 @@ async def test_a_recorded_conversation_is_had_again(part: str) -> None:
 
 def test_no_other_conversation_is_there() -> None:
     assert {path.name for path in CONVERSATIONS.iterdir()} == {f"{part}.jsonl" for part in PARTS}
+
+
+def test_the_proofs_are_what_the_documents_say() -> None:
+    lines = (CONVERSATIONS / "socket.jsonl").read_text(encoding="utf-8").splitlines()
+    challenge, proof, register = (json.loads(line)["message"] for line in lines[:3])
+    for who, challenged, proved in (
+        ("plugin", challenge["params"]["challenge"], proof["result"]["proof"]),
+        ("host", proof["result"]["challenge"], register["params"]["proof"]),
+    ):
+        assert proved == hmac.new(SECRET.encode(), f"{who}:{challenged}".encode(), hashlib.sha256).hexdigest()
 
 
 WRONG = {  # which messages of which conversation are wrong on purpose

@@ -9,7 +9,12 @@ waiting, ids = [], itertools.count(1)
 
 
 def send(**said):
-    sys.stdout.write(json.dumps({"jsonrpc": "2.0", **said}) + "\n")
+    send_all(said)
+
+
+def send_all(*all_said):
+    """Send messages at once, so that none of the host's stands between them."""
+    sys.stdout.write("".join(json.dumps({"jsonrpc": "2.0", **said}) + "\n" for said in all_said))
     sys.stdout.flush()
 
 
@@ -218,6 +223,80 @@ def models(id):
     return
 
 
+def register_sources(id):
+    return {"sources": ["accounts"], "providers": {"accounts": ["acme"]}}
+
+
+def account(key, expires_at):
+    about = {"id": "acme:one", "provider": "acme", "kind": "oauth", "label": "one"}
+    return {**about, "key": key, "refresh_token": "r-1", "expires_at": expires_at}
+
+
+def load(id, source):
+    return {"credentials": [account("k-of-yesterday", 1000000000.0)], "problems": ["accounts.json: line 3: no key; add one"]}
+
+
+def refresh(id, source, credential):
+    return {"credential": account("k-of-today", 4000000000.0)}
+
+
+def register_keyed(id):
+    return {"providers": [{"key": "acme", "models": ["large"], "auth": {}}]}
+
+
+def register_translators(id):
+    return {"pairs": [{"source": "openai.chat", "target": "anthropic.messages"}]}
+
+
+def register_translated(id):
+    return {"providers": [{"key": "acme", "dialects": ["anthropic.messages"], "models": ["large"]}]}
+
+
+WHOLE = {"id": "m1", "type": "message", "role": "assistant", "model": "large", "usage": {"input_tokens": 3, "output_tokens": 1}}
+
+
+def execute_translated(id, attempt):
+    return {"body": {**WHOLE, "content": [{"type": "text", "text": "Hello"}], "stop_reason": "end_turn"}}
+
+
+def stream_translated(id, attempt, stream, credit):
+    events = [
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}},
+        {"type": "message_stop"},
+    ]
+    items = [{"name": event["type"], "data": event} for event in events]
+    send_all(
+        {"id": id, "result": {"stream": True}},
+        {"method": "stream.item", "params": {"stream": stream, "items": items}},
+        {"method": "stream.end", "params": {"stream": stream}},
+    )
+    return ...
+
+
+def translate(id, body):
+    losses = [{"path": "user", "what": "dropped", "why": "there is no such field"}] if "user" in body else []
+    asked = {"model": body["model"], "max_tokens": 100, "messages": body["messages"], "stream": body.get("stream", False)}
+    return {"body": asked, **({"losses": losses} if losses else {})}
+
+
+def translate_back(id, body):
+    choices = [{"index": 0, "message": {"role": "assistant", "content": body["content"][0]["text"]}, "finish_reason": "stop"}]
+    return {"body": {"id": body["id"], "object": "chat.completion", "created": 1, "model": body["model"], "choices": choices}}
+
+
+def translate_events(id, events):
+    made = []
+    for event in events:
+        delta = event["data"].get("delta")
+        choice = {"index": 0, "delta": {"content": delta["text"]} if delta else {}, "finish_reason": None if delta else "stop"}
+        made.append({"data": {"id": "m1", "object": "chat.completion.chunk", "created": 1, "model": "large", "choices": [choice]}})
+    return {"events": made}
+
+
+def translate_end(id):
+    return {"events": [{"raw": "[DONE]"}]}
+
+
 def nested(id, call):
     words = [{"role": "user", "parts": [{"type": "text", "text": "Hello"}]}]
     whole = ask("host.model.execute", **{"for": id}, request={"model": "sim/echo", "messages": words})
@@ -291,6 +370,24 @@ PARTS = {
         "response.intercept_stream_chunk.event": ([], note),
     },
     "start": {"plugin.start": ([], started), "model.route": ([], models)},
+    "sources": {
+        "auth.register": ([], register_sources),
+        "auth.load": ([], load),
+        "auth.refresh": ([], refresh),
+        "model.register": ([], register_keyed),
+        "executor.execute": (["secret"], execute),
+    },
+    "translate": {
+        "model.register": ([], register_translated),
+        "translate.register": ([], register_translators),
+        "executor.execute": (["body"], execute_translated),
+        "executor.execute_stream": (["body"], stream_translated),
+        "request.translate": ([], translate),
+        "response.translate": ([], translate_back),
+        "response.translate.open": ([], note),
+        "response.translate.event": ([], translate_events),
+        "response.translate.close": ([], translate_end),
+    },
     "nested": {"request.intercept_before": ([], nested)},
     "state": {"request.intercept_before": ([], state)},
     "cancel": {"model.route": ([], wait)},
