@@ -142,6 +142,15 @@ async def sources(tap: Tap) -> None:
             pass  # the fresh key is on its way
 
 
+async def accounts(tap: Tap) -> None:
+    """Which credentials there are, what is known of one, and how it is; and one that is not there."""
+    credentials = [{"provider": "acme", "key": "k-0f1e2d3c4b5a", "label": "one", "priority": 1}]
+    acme = {"base_url": "http://127.0.0.1:1/v1", "dialects": ["openai.chat"], "models": ["large"]}
+    plugins = {"simulator": {"enabled": False}, "openai": {"providers": {"acme": acme}}}
+    async with host("accounts", plugins=plugins, credentials=credentials) as jackfield:
+        await jackfield.post(CHAT, said("Hello", "large"))
+
+
 async def translate(tap: Tap) -> None:
     """A direct translator between two dialects: a whole call, and a streamed one."""
     async with host("translate", plugins={"anthropic": {}}) as jackfield:
@@ -207,8 +216,8 @@ async def reload(tap: Tap) -> None:
 PARTS: dict[str, Callable[[Tap], Awaitable[None]]] = {
     function.__name__: function
     for function in (
-        route, authenticate, intercept, events, attempt, pick, table, execute, http, http_stream, sources, translate, start, nested, state,
-        cancel, fail, reload, socket,
+        route, authenticate, intercept, events, attempt, pick, table, execute, http, http_stream, sources, accounts, translate, start,
+        nested, state, cancel, fail, reload, socket,
     )
 }  # fmt: skip
 

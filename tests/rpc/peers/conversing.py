@@ -297,6 +297,14 @@ def translate_end(id):
     return {"events": [{"raw": "[DONE]"}]}
 
 
+def accounts(id, call):
+    listed = ask("host.auth.list", **{"for": id})["result"]["credentials"]
+    for credential in listed:
+        ask("host.auth.get", **{"for": id}, id=credential["id"])
+        ask("host.auth.get_runtime", **{"for": id}, id=credential["id"])
+    ask("host.auth.get", **{"for": id}, id="acme:nobody")
+
+
 def nested(id, call):
     words = [{"role": "user", "parts": [{"type": "text", "text": "Hello"}]}]
     whole = ask("host.model.execute", **{"for": id}, request={"model": "sim/echo", "messages": words})
@@ -388,6 +396,7 @@ PARTS = {
         "response.translate.event": ([], translate_events),
         "response.translate.close": ([], translate_end),
     },
+    "accounts": {"model.route": ([], accounts)},
     "nested": {"request.intercept_before": ([], nested)},
     "state": {"request.intercept_before": ([], state)},
     "cancel": {"model.route": ([], wait)},
