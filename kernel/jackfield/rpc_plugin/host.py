@@ -130,7 +130,7 @@ class ChildHost:
 def raised(fault: RpcFault | Gone) -> Exception:
     """Return what the host's error raises here."""
     if isinstance(fault, Gone):
-        return CallError(failure("plugin", f"the host is gone: {fault}", code="host_gone"))
+        return CallError(failure("plugin", f"the host is gone: {fault}"))
     if fault.code == BAD_PARAMS:
         return ValueError(fault.message)
     return OSError(fault.message) if fault.data is not None and fault.data.code == "state_away" else fault_of(fault)
