@@ -206,7 +206,7 @@ class Items:
 
     def __init__(self, provider: Executor, attempt: Attempt, inlet: Inlet) -> None:
         self._provider, self._attempt, self._inlet = provider, attempt, inlet
-        self._framed = attempt.dialect.framing.build
+        self.finish, self.aclose, self._framed = inlet.finish, inlet.aclose, attempt.dialect.framing.build
         self._encoder: StreamEncoder | None = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -227,11 +227,3 @@ class Items:
             self._encoder = self._encoder or self._attempt.dialect.encode_stream(Request(stream=True, stream_usage=True), [])
             return b"".join(event.raw for event in self._encoder.feed([item.delta]))
         return forms.item_bytes(item)
-
-    def finish(self) -> None:
-        """Want nothing more, but let the plugin end it by itself."""
-        self._inlet.finish()
-
-    async def aclose(self) -> None:
-        """Want nothing more of it."""
-        await self._inlet.aclose()

@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Final
 
 from jackfield.api import Body, CallError, Event, Loss, Translator
 from jackfield.rpc import forms, wire
@@ -15,6 +13,8 @@ from jackfield.rpc.errors import Gone
 if TYPE_CHECKING:
     from jackfield.rpc.bridge import Bridge
 
+_FIELDS: Final = {"body": "data", "body_text": "raw", "body_base64": "raw_base64"}
+"""In what a body's forms stand in an item."""
 _OPEN, _EVENT, _CLOSE = (f"response.translate.{part}" for part in ("open", "event", "close"))
 
 
@@ -92,7 +92,7 @@ class Turning:
         if said is None:
             return []
         self._losses += said.losses
-        return [_turned(item) for item in said.events]
+        return [(item.name, forms.item_bytes(item)) for item in said.events]
 
     async def aclose(self) -> None:
         """Tell the plugin that the stream is over, if it has not been told."""
@@ -103,9 +103,4 @@ class Turning:
 
 def _item(event: Event) -> wire.Item:
     fields = forms.plain_fields(event.data)
-    data, raw, coded = fields.get("body", msgspec.UNSET), fields.get("body_text"), fields.get("body_base64")
-    return wire.Item(name=event.name, data=data, raw=raw, raw_base64=coded)
-
-
-def _turned(item: wire.Item) -> tuple[str, bytes]:
-    return item.name, forms.item_bytes(item)
+    return wire.Item(name=event.name, **{_FIELDS[name]: value for name, value in fields.items()})
