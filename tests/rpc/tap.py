@@ -10,7 +10,7 @@ from typing import Any
 
 from jackfield.rpc.channel import Channel
 
-HOSTS = ("jackfield.rpc.process", "jackfield.rpc.socket")
+HOSTS = ("jackfield.rpc.line",)
 """The modules of what carries the host's side of a connection."""
 
 Message = dict[str, Any]

@@ -12,7 +12,8 @@ import pytest
 from jackfield.api.testing import Harness
 from jackfield.cli.rpc_schemas import markdown
 from jackfield.cli.rpc_schemas.definitions import ERRORS
-from jackfield.rpc import channel, connect, forms, process, supervisor
+from jackfield.rpc import channel, connect, forms, supervisor
+from jackfield.rpc.line import MOST_UNREAD, PATIENCE
 from tests.docs.markdown import document
 from tests.rpc.protocol import Messages
 
@@ -56,7 +57,7 @@ def test_the_figures_are_those_of_the_code() -> None:
     assert said["requests of the plugin at once"] == f"{channel._MOST_SERVED:,}".split(",")
     assert said["items of a stream under way"] == [str(channel.CREDIT)]
     assert said["bytes of a stream that nobody has read"] == [str(channel._MOST_BUFFERED >> 20)]
-    assert said["bytes that wait for the plugin to read them"] == [str(process._MOST_UNREAD >> 20), str(process._PATIENCE)]
+    assert said["bytes that wait for the plugin to read them"] == [str(MOST_UNREAD >> 20), str(PATIENCE)]
     assert f"within {supervisor.ANSWER:g} seconds of it" in OUT_OF_PROCESS.text
     assert f"after {supervisor._QUIET} seconds without a message" in OUT_OF_PROCESS.text
 

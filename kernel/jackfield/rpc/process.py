@@ -9,20 +9,18 @@ import errno
 import logging
 import os
 import signal
+from functools import partial
 from typing import Any, Final
 
 from jackfield.api import Program
-from jackfield.rpc.channel import Channel, Serve
+from jackfield.rpc.channel import Serve
 from jackfield.rpc.limits import Gauge, Limits
+from jackfield.rpc.line import FLOODS, Line
 from jackfield.rpc.noise import Noise, Tap
 from jackfield.rpc.supervisor import Refused
 
 INHERITED: Final = ("PATH", "LANG", "TZ", "HOME")
 """What a plugin's program is given of the host's environment."""
-_MOST_UNREAD: Final = 64 << 20
-"""Bytes that wait for a plugin to read them."""
-_PATIENCE: Final = 10
-"""Seconds in which a plugin must have read something of what waits for it."""
 TERM: Final = 1.0
 """Seconds that its processes get to act on SIGTERM."""
 _LAST_WORDS: Final = 0.3
@@ -36,12 +34,12 @@ class Child(asyncio.SubprocessProtocol):
 
     def __init__(self, serve: Serve, log: logging.Logger, limits: Limits) -> None:
         self._limits, self._why = limits, ""
-        self.channel = Channel(self._write, serve, noise=self._no_message, broken=self.end)
+        self._line = Line(serve, lambda line: log.info("stdout: %s", line), partial(self._pipe, 0), self._reader(1), self.end)
+        self.channel = self._line.channel
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._transport: Any = None
-        self._printed, self._stderr = Noise(lambda line: log.info("stdout: %s", line)), Noise(lambda line: log.info("%s", line))
-        self._taps = {1: Tap(self._take, self._reader(1)), 2: Tap(self._stderr.take, self._reader(2))}
-        self._sent = self._read_by_it = self._unread = self._unasked = 0
+        self._stderr = Noise(lambda line: log.info("%s", line))
+        self._tap = Tap(self._stderr.take, self._reader(2))
         self._gauge: Gauge | None = None
 
     # ------------------------------------------------------------------------------------------ the pipes
@@ -52,7 +50,7 @@ class Child(asyncio.SubprocessProtocol):
         self._gauge = Gauge(transport.get_pid(), self._limits)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self._taps[fd].feed(data)
+        (self._line if fd == 1 else self._tap).feed(data)
 
     def pipe_connection_lost(self, fd: int, fault: Exception | None) -> None:
         if fd != 2 and self._transport.get_returncode() is None and not self._why:  # without a log it can go on
@@ -67,28 +65,12 @@ class Child(asyncio.SubprocessProtocol):
         if self._transport.get_returncode() is None:
             self.end(f"closed its {pipe}")
 
-    def _take(self, data: bytes) -> int:
-        self.channel.feed(data)
-        before, self._unasked = self._unasked, self.channel.unasked  # some is found out only later
-        return self._unasked - before
-
-    def _no_message(self, line: bytes) -> None:
-        self._printed.line(line)
-
     def _reader(self, fd: int) -> Any:
         def read(on: bool) -> None:
             if (pipe := self._pipe(fd)) is not None:
                 (pipe.resume_reading if on else pipe.pause_reading)()
 
         return read
-
-    def _write(self, data: bytes) -> None:
-        if (pipe := self._pipe(0)) is None:  # it is about to be found out
-            return
-        pipe.write(data)
-        self._sent += len(data)
-        if pipe.get_write_buffer_size() > _MOST_UNREAD:
-            self.end("does not read what it is sent")
 
     def pause_writing(self) -> None:
         self.channel.pause()
@@ -100,17 +82,10 @@ class Child(asyncio.SubprocessProtocol):
 
     async def check(self) -> str | None:
         """Say why it cannot go on, if it cannot. To be asked once a second."""
-        self._printed.flush()
         self._stderr.flush()
-        floods = [tap.check() for tap in self._taps.values()]  # each begins a new second
-        if any(floods):
-            return "floods its output with what nobody asked for"
-        pipe = self._pipe(0)
-        waiting = pipe.get_write_buffer_size() if pipe is not None else 0
-        before, self._read_by_it = self._read_by_it, self._sent - waiting
-        self._unread = self._unread + 1 if waiting and before == self._read_by_it else 0
-        if self._unread >= _PATIENCE:
-            return f"has read nothing of what it was sent for {_PATIENCE} s"
+        flood, why = self._tap.check(), self._line.check()  # each begins a new second
+        if flood or why is not None:
+            return why or FLOODS
         return None if self._gauge is None else await self._gauge.over()
 
     # -------------------------------------------------------------------------------------------- its end
@@ -128,9 +103,8 @@ class Child(asyncio.SubprocessProtocol):
         """All is read that it had to say."""
         if self.ended.done():
             return
-        for tap in self._taps.values():
-            tap.close()
-        self._printed.close()
+        self._line.close()
+        self._tap.close()
         self._stderr.close()
         code = self._transport.get_returncode()
         how = f"its process ended by {signal.Signals(-code).name}" if code < 0 else f"its process ended with status {code}"

@@ -10,21 +10,17 @@ import stat
 import struct
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from jackfield.api import Secret
 from jackfield.rpc import wire
-from jackfield.rpc.channel import Asked, Channel, Serve
+from jackfield.rpc.channel import Asked, Serve
 from jackfield.rpc.errors import NOT_GRANTED, Gone, RpcFault
-from jackfield.rpc.noise import Noise, Tap
+from jackfield.rpc.line import Line
 from jackfield.rpc.supervisor import Refused
 
-_MOST_UNREAD: Final = 64 << 20
-"""Bytes that wait for a plugin to read them."""
-_PATIENCE: Final = 10
-"""Seconds in which a plugin must have read something of what waits for it."""
 _proof = msgspec.json.Decoder(wire.Proof).decode
 
 
@@ -46,33 +42,23 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, serve: Serve, log: logging.Logger) -> None:
         self._ask, self._why, self.proof, self.trusted = serve, "", "", False
-        self._printed = Noise(lambda line: log.info("no message: %s", line))
-        self.channel = Channel(self._write, self._serve, noise=self._printed.line, broken=self.end)
+        self._line = Line(self._serve, lambda line: log.info("no message: %s", line), self._out, self._read, self.end)
+        self.channel = self._line.channel
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._tap = Tap(self._take, self._read)
         self._transport: Any = None
-        self._sent = self._read_by_it = self._unread = 0
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self._tap.feed(data)
+        self._line.feed(data)
 
-    def _take(self, data: bytes) -> int:
-        before = self.channel.unasked
-        self.channel.feed(data)
-        return self.channel.unasked - before
+    def _out(self) -> Any:
+        return None if self._transport.is_closing() else self._transport
 
     def _read(self, on: bool) -> None:
-        if not self._transport.is_closing():
-            (self._transport.resume_reading if on else self._transport.pause_reading)()
-
-    def _write(self, data: bytes) -> None:
-        self._transport.write(data)
-        self._sent += len(data)
-        if self._transport.get_write_buffer_size() > _MOST_UNREAD:
-            self.end("does not read what it is sent")
+        if (transport := self._out()) is not None:
+            (transport.resume_reading if on else transport.pause_reading)()
 
     def pause_writing(self) -> None:
         self.channel.pause()
@@ -87,17 +73,10 @@ class Connection(asyncio.Protocol):
 
     async def check(self) -> str | None:
         """Say why it cannot go on, if it cannot. To be asked once a second."""
-        self._printed.flush()
-        if self._tap.check():
-            return "floods its connection with what nobody asked for"
-        waiting = self._transport.get_write_buffer_size()
-        before, self._read_by_it = self._read_by_it, self._sent - waiting
-        self._unread = self._unread + 1 if waiting and before == self._read_by_it else 0
-        return f"has read nothing of what it was sent for {_PATIENCE} s" if self._unread >= _PATIENCE else None
+        return self._line.check()
 
     def connection_lost(self, fault: Exception | None) -> None:
-        self._tap.close()
-        self._printed.close()
+        self._line.close()
         why = self._why or "its connection was closed"
         self.channel.lose(why)
         self.ended.set_result(why)
