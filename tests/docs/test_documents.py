@@ -16,7 +16,10 @@ from tests.docs.markdown import ROOT, Block, Document, document, documents, own
 from tests.docs.reader import Reader
 
 BLOCKS = [block for one in documents() for block in one.blocks]
-PROGRAMS = {"docs/tutorial/first-plugin-in-any-language.md": ("jq", "node")}
+PROGRAMS = {
+    "docs/tutorial/first-plugin-in-any-language.md": ("jq", "node"),
+    "docs/how-to/write-a-provider-in-any-language.md": ("node",),
+}
 """What documents need beside Python; without it they are not followed."""
 FOLLOWED = [one for one in own() if any(block.language == "console" for block in one.blocks)]
 
