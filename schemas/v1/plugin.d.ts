@@ -1613,7 +1613,7 @@ export interface Rule {
   /** The turn of the calendar at which the cause ends: `daily 00:00 America/Los_Angeles`, `monthly 00:00 UTC`. */
   resets?: string | null;
   /** How long the cause lasts, where nothing before says it. */
-  retry_after?: number | null;
+  retry_after?: Seconds | null;
   /** Regular expression whose one group finds in the error body where an account's owner must go. null: the first link in it. */
   link?: string | null;
 }
@@ -1652,6 +1652,9 @@ export interface SaveCredentials {
   /** They belong together: all of them are kept or, with an error, none. */
   credentials: CredentialAbout[];
 }
+
+/** Seconds, or a text such as `30s` or `1.5m`. */
+export type Seconds = number | string;
 
 /** The provider ran a tool of its own, such as a web search: what was asked of it. */
 export interface ServerToolCall {

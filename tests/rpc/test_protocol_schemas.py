@@ -118,7 +118,7 @@ def test_all_codes_of_errors_are_explained() -> None:
 
 def test_the_document_has_what_openrpc_asks_for() -> None:
     made = openrpc.document()
-    assert made.keys() <= {"openrpc", "info", "servers", "methods", "components", "externalDocs"}
+    assert {name for name in made if not name.startswith("x-")} == {"openrpc", "info", "methods", "components"}
     assert made["openrpc"].startswith("1.3.")
     assert {"title", "version"} <= made["info"].keys()
     assert [method["name"] for method in made["methods"]] == [method.name for method in METHODS]
@@ -128,8 +128,7 @@ def test_the_document_has_what_openrpc_asks_for() -> None:
             assert {"name", "schema"} <= described.keys() <= {"name", "schema", "required", "description", "summary", "deprecated"}
         assert ("result" in method) == (method["x-kinds"][0] == "request")
     for error in made["components"]["errors"].values():
-        assert isinstance(error["code"], int)
-        assert isinstance(error["message"], str)
+        assert {name: type(value) for name, value in error.items()} == {"code": int, "message": str}  # it may have no extensions
 
 
 def test_the_hooks_are_told_from_what_plugins_ask() -> None:

@@ -110,7 +110,10 @@ class _Schemas(Schemas):
                     made = super()._any(typing.get_args(kind)) if typing.get_origin(kind) is not Literal else super().of(kind)
                     self.definitions[name] = {"description": _said_in(module)[name], **made}
                 return {"$ref": f"{self.refs}{name}"}
-        return {"type": "number"} if kind is Seconds else super().of(kind)
+        if kind is Seconds:
+            self.definitions["Seconds"] = {"description": "Seconds, or a text such as `30s` or `1.5m`.", "type": ["number", "string"]}
+            return {"$ref": f"{self.refs}Seconds"}
+        return super().of(kind)
 
     def _any(self, kinds: Iterable[Any]) -> Schema:
         left = [kind for kind in kinds if kind is not msgspec.UnsetType]

@@ -13,8 +13,8 @@ _ABOUT: Final = """\
 JSON-RPC 2.0, one message a line, between the host and a plugin out of process; each of the two asks the other.
 
 `x-asks` says who sends a method: `host`, `plugin` or `either`. `x-kinds` says whether it is sent as a request or as a \
-notification. `x-hook` is the hook that it is the wire form of. `x-opens` says what comes on the stream that it opens. The \
-params of a method are one object; unknown members are ignored by both sides."""
+notification. `x-hook` is the hook that it is the wire form of. `x-opens` says what comes on the stream that it opens. \
+`x-error-data` is what `data` of errors is. The params of a method are one object; unknown members are ignored by both sides."""
 
 
 def document() -> dict[str, Any]:
@@ -26,8 +26,9 @@ def document() -> dict[str, Any]:
         "methods": [_method(said, definitions[_struct(said)]) for said in methods],
         "components": {
             "schemas": definitions,
-            "errors": {f"E{-code}": _error(code, says) for code, says in ERRORS.items()},
+            "errors": {f"E{-code}": {"code": code, "message": says} for code, says in ERRORS.items()},
         },
+        "x-error-data": {"$ref": "#/$defs/Fault"},
     }
     return pointed(made, _COMPONENTS)  # type: ignore[no-any-return]
 
@@ -61,7 +62,3 @@ def _descriptor(name: str, field: Schema, required: bool) -> dict[str, Any]:
     plain = {key: value for key, value in field.items() if key != "description"}
     about = {"description": field["description"]} if "description" in field else {}
     return {"name": name, **about, "required": required, "schema": plain}
-
-
-def _error(code: int, says: str) -> dict[str, Any]:
-    return {"code": code, "message": says, "x-data": {"$ref": "#/$defs/Fault"}}
