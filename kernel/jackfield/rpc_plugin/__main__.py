@@ -44,11 +44,10 @@ class _Line(asyncio.Protocol):
 
 async def _run(given: argparse.Namespace, source: int, target: int) -> None:
     loop, child = asyncio.get_running_loop(), Child(Loader(given.target, given.file, given.code, given.at))
-    writing, reading = _Line(child), _Line(child)
+    writing, reading, stop = _Line(child), _Line(child), asyncio.Event()
     out, _ = await loop.connect_write_pipe(lambda: writing, os.fdopen(target, "wb", 0))
-    child.channel = Channel(out.write, child.serve, broken=lambda reason: sys.stderr.write(f"{reason}\n"), prefix="p")
+    child.channel = Channel(out.write, child.serve, broken=lambda reason: _give_up(f"the host {reason}", stop), prefix="p")
     await loop.connect_read_pipe(lambda: reading, os.fdopen(source, "rb", 0))
-    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     ends = [loop.create_task(event.wait()) for event in (child.ended, reading.lost, writing.lost, stop)]
@@ -62,6 +61,11 @@ async def _run(given: argparse.Namespace, source: int, target: int) -> None:
         await child.channel.settle()
         out.close()
         await writing.lost.wait()
+
+
+def _give_up(reason: str, stop: asyncio.Event) -> None:
+    sys.stderr.write(f"{reason}\n")
+    stop.set()
 
 
 def main() -> NoReturn:

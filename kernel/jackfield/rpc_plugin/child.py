@@ -36,6 +36,7 @@ from jackfield.rpc_plugin.pools import Pools, pick_said
 _DECODERS: Final = {name: msgspec.json.Decoder(m.params).decode for name, m in BY_NAME.items() if m.asks == "host"}
 _OF_STREAMS: Final = ("normalize_response", "intercept_stream")
 _THREADS: Final = 4
+_MOST_STREAMS: Final = 4096
 _OPEN, _NORMALIZE = "response.intercept_stream_chunk.open", "response.normalize"
 _EXPECTED: Final[Mapping[str, tuple[Any, ...]]] = {
     "authenticate": (Principal, Reject),
@@ -131,7 +132,7 @@ class Child:
         )
 
     async def _start(self, said: object) -> None:
-        await self._host.refresh()
+        self._host.refresh()
         await self._run_part("start")
         await self._objects.start()
 
@@ -200,7 +201,7 @@ class Child:
             return forms.change_said(answer)
         if said.stream is None:
             return None
-        self._streams[said.stream] = answer, needs
+        self._bind(said.stream, answer, needs)
         return wire.Change(handle=True)
 
     async def _intercept_response(self, said: wire.OnCallReply) -> Any:
@@ -213,8 +214,14 @@ class Child:
         handler = await self._ask("intercept_stream", self._call(_OPEN, said.call, own_body=False), forms.head_seen(said.head, needs))
         if handler is None:
             return None
-        self._streams[said.stream] = handler, needs
+        self._bind(said.stream, handler, needs)
         return wire.Handle()
+
+    def _bind(self, stream: str, handler: Any, needs: frozenset[str]) -> None:
+        """Keep a stream's handler until it is closed; of very many those that were bound last: some end with nobody left to say so."""
+        while len(self._streams) >= _MOST_STREAMS:
+            del self._streams[next(iter(self._streams))]
+        self._streams[stream] = handler, needs
 
     async def _events(self, said: wire.OnEvents) -> Any:
         if (bound := self._streams.get(said.stream)) is None:

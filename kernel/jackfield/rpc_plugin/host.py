@@ -116,9 +116,10 @@ class ChildHost:
         """Tell the host that a source of the plugin's has other credentials now."""
         self._channel.notify("host.auth.changed", source)
 
-    async def refresh(self) -> None:
+    def refresh(self) -> None:
         """Ask for the lists that plugins look at without waiting."""
-        await asyncio.gather(self._models.ask(), self.credentials.known.ask())
+        for known in (self._models, self.credentials.known):
+            known.latest()
 
     async def close(self) -> None:
         """Cancel the plugin's tasks."""
