@@ -39,7 +39,7 @@ export interface Attempt {
   body_base64?: string | null;
   /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
-  /** Default: "application/json". */
+  /** What the body is. Default: "application/json". */
   media_type?: string;
   call: Call;
   /** Counted from 1. */
@@ -186,7 +186,7 @@ export interface Call {
   body_base64?: string | null;
   /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
-  /** Default: "application/json". */
+  /** What the body is. Default: "application/json". */
   media_type?: string;
   id: string;
   /** The id of the call in which it was made, if in one. */
@@ -251,7 +251,7 @@ export interface Change {
   body_base64?: string | null;
   /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
-  /** Default: "application/json". */
+  /** What the body is. Default: "application/json". */
   media_type?: string;
   /** Values by JSON Pointer (RFC 6901); all other bytes stay. */
   set?: { [name: string]: Json };
@@ -393,7 +393,7 @@ export interface CredentialAbout {
   limits?: { [name: string]: number } | null;
   disabled?: boolean;
   notes?: string;
-  /** Default: "key". */
+  /** A key, or the access token of an account. Default: "key". */
   kind?: "key" | "oauth";
   /** Where it was read: `jackfield.yaml: credentials[2]`, `$ACME_API_KEY`. */
   origin?: string;
@@ -538,6 +538,7 @@ export interface Failed {
   message?: string;
   /** The upstream's status; 0 where there was no answer. */
   status?: number;
+  /** A word for programs, such as `model_not_found`. */
   code?: string | null;
   /** Seconds. */
   retry_after?: number | null;
@@ -645,7 +646,7 @@ export interface ForAuth {
 
 /** The answer that asks for the events of a stream; null wants none. */
 export interface Handle {
-  /** Default: true. */
+  /** Whether to send them. Default: true. */
   handle?: boolean;
 }
 
@@ -707,7 +708,7 @@ export interface HttpAnswer {
   body_base64?: string | null;
   /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
-  /** Default: "application/json". */
+  /** What the body is. Default: "application/json". */
   media_type?: string;
   status: number;
   headers?: Pairs;
@@ -723,7 +724,7 @@ export interface HttpAsk {
   body_base64?: string | null;
   /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
-  /** Default: "application/json". */
+  /** What the body is. Default: "application/json". */
   media_type?: string;
   /** As in all requests to the host. */
   for?: number | string | null;
@@ -748,7 +749,7 @@ export interface HttpStream {
   body_base64?: string | null;
   /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
-  /** Default: "application/json". */
+  /** What the body is. Default: "application/json". */
   media_type?: string;
   /** As in all requests to the host. */
   for?: number | string | null;
@@ -905,7 +906,7 @@ export interface ModelAsk {
   body_base64?: string | null;
   /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
-  /** Default: "application/json". */
+  /** What the body is. Default: "application/json". */
   media_type?: string;
   /** As in all requests to the host. */
   for?: number | string | null;
@@ -915,12 +916,13 @@ export interface ModelAsk {
   dialect?: string;
   /** For dialects in which the path names it. */
   model?: string | null;
-  /** Default: "generate". */
+  /** What is asked for: `generate`, `embed`, `count`. Default: "generate". */
   operation?: string;
   /** Of an answer in a dialect: send its canonical form, too. */
   read?: boolean;
   /** It outlives the call in which it is made. */
   detached?: boolean;
+  /** How long it may take, where that differs from most calls. */
   timeouts?: Times | null;
 }
 
@@ -964,7 +966,7 @@ export interface ModelStream {
   body_base64?: string | null;
   /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
-  /** Default: "application/json". */
+  /** What the body is. Default: "application/json". */
   media_type?: string;
   /** As in all requests to the host. */
   for?: number | string | null;
@@ -974,12 +976,13 @@ export interface ModelStream {
   dialect?: string;
   /** For dialects in which the path names it. */
   model?: string | null;
-  /** Default: "generate". */
+  /** What is asked for: `generate`, `embed`, `count`. Default: "generate". */
   operation?: string;
   /** Of an answer in a dialect: send its canonical form, too. */
   read?: boolean;
   /** It outlives the call in which it is made. */
   detached?: boolean;
+  /** How long it may take, where that differs from most calls. */
   timeouts?: Times | null;
   /** A name for it, of the plugin's own making, that is not in use. */
   stream: string;
@@ -1087,6 +1090,7 @@ export interface OnRoute {
   /** Seconds from now, after which nobody waits for the answer. */
   deadline?: number | null;
   route: RouteDeclared;
+  /** What stands for the names in the path. */
   params?: { [name: string]: string };
 }
 
@@ -1256,6 +1260,7 @@ export interface Pool {
 export interface Principal {
   /** By which logs, limits and plugins know it. Never a key. */
   name: string;
+  /** Words by which plugins tell principals apart; `admin` opens routes for administrators. */
   tags?: string[];
   /** null: all. */
   allow?: Allow | null;
@@ -1299,9 +1304,9 @@ export interface ProviderDeclared {
   flavours?: Flavour[];
   /** Where it is told which requests continue one another, by dialect. Said by those who know, such as a scheduler that binds sessions, and only where the client said nothing. */
   continuity?: Continuity[];
-  /** Default: "both". */
+  /** Whether it streams: as asked, always, or never. The host puts streams together, or plays whole answers, where that is another way. Default: "both". */
   streams?: "both" | "only" | "never";
-  /** Default: "any". */
+  /** Whom its accounts may serve: its own client programs only, or any. Default: "any". */
   serves?: "own_client" | "any";
   /** Headers for each request. */
   headers?: { [name: string]: string };
@@ -1453,7 +1458,7 @@ export interface Reply {
   body_base64?: string | null;
   /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
-  /** Default: "application/json". */
+  /** What the body is. Default: "application/json". */
   media_type?: string;
   /** Default: 200. */
   status?: number;
@@ -1567,7 +1572,7 @@ export interface Row {
   tier?: number;
   /** Default: 1.0. */
   weight?: number;
-  /** Default: "ok". */
+  /** `ok`, or why it is passed over: `rate limit until 12:31:05`. Default: "ok". */
   health?: string;
   /** Attempts that are under way. */
   in_flight?: number;
@@ -1581,6 +1586,7 @@ export interface Row {
 
 /** The error of a JSON-RPC response (JSON-RPC 2.0, section 5.1). */
 export interface RpcError {
+  /** One of those that are listed under Errors; another counts as the side's own failure. */
   code: number;
   /** One line: what, where, what to do. */
   message?: string;
@@ -1730,7 +1736,7 @@ export interface StateAdd {
   /** The id of the host's request, also of one that opened a stream which is not over. Without it: on the plugin's own account. */
   for?: number | string | null;
   key: string;
-  /** Default: 1. */
+  /** How much. Default: 1. */
   n?: number;
   /** It is left as it is where the sum would be more than this. */
   maximum?: number | null;
@@ -1968,7 +1974,7 @@ export interface Translate {
   body_base64?: string | null;
   /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
-  /** Default: "application/json". */
+  /** What the body is. Default: "application/json". */
   media_type?: string;
   /** The client's dialect. */
   source: string;
@@ -2011,7 +2017,7 @@ export interface Translated {
   body_base64?: string | null;
   /** The path of a file that holds the body, for what is too large for a message. */
   body_file?: string | null;
-  /** Default: "application/json". */
+  /** What the body is. Default: "application/json". */
   media_type?: string;
   /** What was dropped, changed or invented. */
   losses?: Loss[];

@@ -46,6 +46,7 @@ class Bodied(Wire, frozen=True, kw_only=True):
     body_file: str | None = None
     """The path of a file that holds the body, for what is too large for a message."""
     media_type: str = "application/json"
+    """What the body is."""
 
 
 # ---------------------------------------------------------------------------------------------- errors
@@ -90,6 +91,7 @@ class RpcError(Wire, frozen=True, kw_only=True):
     """The error of a JSON-RPC response (JSON-RPC 2.0, section 5.1)."""
 
     code: int
+    """One of those that are listed under Errors; another counts as the side's own failure."""
     message: str = ""
     """One line: what, where, what to do."""
     data: Fault | None = None
@@ -269,6 +271,7 @@ class Failed(Wire, frozen=True, kw_only=True):
     status: int = 0
     """The upstream's status; 0 where there was no answer."""
     code: str | None = None
+    """A word for programs, such as `model_not_found`."""
     retry_after: float | None = None
     """Seconds."""
 
@@ -404,6 +407,7 @@ class Principal(Wire, frozen=True, kw_only=True):
     name: str
     """By which logs, limits and plugins know it. Never a key."""
     tags: list[str] = []
+    """Words by which plugins tell principals apart; `admin` opens routes for administrators."""
     allow: "Allow | None" = None
     """null: all."""
     limits: dict[str, float] = {}
@@ -487,6 +491,7 @@ class Row(Wire, frozen=True, kw_only=True, omit_defaults=False):
     """Higher is better; only the best that can serve is eligible."""
     weight: float = 1.0
     health: str = "ok"
+    """`ok`, or why it is passed over: `rate limit until 12:31:05`."""
     in_flight: int = 0
     """Attempts that are under way."""
     latency: float | None = None
@@ -603,6 +608,7 @@ class Handle(Wire, frozen=True, kw_only=True):
     """The answer that asks for the events of a stream; null wants none."""
 
     handle: bool = True
+    """Whether to send them."""
 
 
 class OnEvents(Wire, frozen=True, kw_only=True):

@@ -72,11 +72,13 @@ class ModelAsk(Bodied, frozen=True, kw_only=True):
     model: str | None = None
     """For dialects in which the path names it."""
     operation: str = "generate"
+    """What is asked for: `generate`, `embed`, `count`."""
     read: bool = False
     """Of an answer in a dialect: send its canonical form, too."""
     detached: bool = False
     """It outlives the call in which it is made."""
     timeouts: Times | None = None
+    """How long it may take, where that differs from most calls."""
 
 
 class ModelStream(ModelAsk, frozen=True, kw_only=True):
@@ -122,6 +124,7 @@ class StateAdd(StateKey, frozen=True, kw_only=True):
     """Params of `host.state.add`."""
 
     n: int = 1
+    """How much."""
     maximum: int | None = None
     """It is left as it is where the sum would be more than this."""
     ttl: float | None = None

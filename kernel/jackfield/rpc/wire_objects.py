@@ -60,7 +60,9 @@ class ProviderDeclared(Wire, frozen=True, kw_only=True):
     flavours: list[Json] = []
     continuity: list[Json] = []
     streams: Literal["both", "only", "never"] = "both"
+    """Whether it streams: as asked, always, or never. The host puts streams together, or plays whole answers, where that is another way."""
     serves: Literal["own_client", "any"] = "any"
+    """Whom its accounts may serve: its own client programs only, or any."""
     headers: dict[str, str] = {}
     """Headers for each request."""
     paths: dict[str, str] = {}
@@ -131,6 +133,7 @@ class CredentialAbout(Wire, frozen=True, kw_only=True):
     disabled: bool = False
     notes: str = ""
     kind: Literal["key", "oauth"] = "key"
+    """A key, or the access token of an account."""
     origin: str = ""
     storage: dict[str, Any] = {}
 
@@ -319,6 +322,7 @@ class OnRoute(OnCall, frozen=True, kw_only=True):
 
     route: RouteDeclared
     params: dict[str, str] = {}
+    """What stands for the names in the path."""
 
 
 class CommandDeclared(Wire, frozen=True, kw_only=True):
