@@ -124,7 +124,7 @@ async def test_a_program_is_started_with_little_of_the_hosts_surroundings(tmp_pa
         ({"command": ["nodee"]}, "plugin 'p': cannot start 'nodee': No such file or directory in PATH; install it, or correct `command`"),
         ({"command": ["{folder}/x"]}, "cannot start '{folder}/x': No such file or directory in {folder}; install it, or correct `command`"),
         ({"command": ["{folder}/plain"]}, "cannot start '{folder}/plain': Permission denied; make it executable: chmod +x"),
-        ({"command": ["{folder}/empty"]}, "cannot start '{folder}/empty': Exec format error; a script begins with `#!` and its interpreter"),
+        ({"command": ["{folder}/empty"]}, "cannot start '{folder}/empty': Exec format error; a script begins with `#!`"),
         ({"process": {"cwd": "/nowhere"}}, "there is no folder /nowhere; correct process.cwd"),
         ({"command": ["a\0b"]}, "cannot start 'a\\x00b': embedded null byte"),
     ],
