@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click.testing
 import jsonschema
 import msgspec
 import pytest
 
 from jackfield.cli.json_schema import Schema
+from jackfield.cli.main import main
 from jackfield.cli.rpc_schemas import definitions, files, openrpc
 from jackfield.rpc import errors
 from jackfield.rpc.methods import METHODS, Method
@@ -197,6 +199,28 @@ def test_files_are_written_whole_and_old_ones_are_removed_but_nobody_elses(tmp_p
     files.write(tmp_path, made)
     there = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert there == {*made, "conversations/x.jsonl", "mine.json"}
+
+
+def run(*words: str) -> tuple[int, str]:
+    result = click.testing.CliRunner().invoke(main, ["schema", "rpc", *words])
+    return result.exit_code, result.output
+
+
+def test_the_command_prints_or_writes_it(tmp_path: Path) -> None:
+    code, printed = run()
+    assert (code, json.loads(printed)) == (0, openrpc.document())
+    assert run("--write", str(tmp_path / "v1"), "--reference", str(tmp_path / "wire.md")) == (0, "")
+    for path in ("openrpc.json", "plugin.d.ts", "structs/Call.json", "methods/model.route.result.json"):
+        assert (tmp_path / "v1" / path).read_text() == (FOLDER / path).read_text()
+    assert (tmp_path / "wire.md").read_text() == (ROOT / "docs" / "reference" / "wire.md").read_text()
+
+
+@pytest.mark.parametrize("option", ["--write", "--reference"])
+def test_what_cannot_be_written_is_told_in_one_line(option: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, said = run(option, str(tmp_path / "file" / "x"))
+    assert (code, said.count("\n")) == (1, 1)
+    assert "cannot be written: " in said
 
 
 # ----------------------------------------------------------------------------------------------------- typescript
