@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -104,16 +105,22 @@ async def test_a_manifest_that_is_wrong_is_a_listed_problem(folder: Path, text: 
             assert what in line
 
 
-@pytest.mark.parametrize("which", ["folder", "manifest"])
+@pytest.mark.parametrize("which", ["folder", "manifest", "program"])
 @pytest.mark.parametrize("mode", [0o020, 0o002])
 async def test_what_others_may_write_is_not_run(folder: Path, which: str, mode: int) -> None:
     shout = Written(folder / "shout" / "shout.py", hooks=ROUTER)
     manifest = shout.describe()
-    path = manifest if which == "manifest" else manifest.parent
+    path = {"folder": manifest.parent, "manifest": manifest, "program": shout.path}[which]
     path.chmod(path.stat().st_mode | mode)
     found = (await load({"folder": str(folder), "shout": {}}))["shout"]
     assert (found.state, shout.lives) == ("failed", [])
     assert found.problems == [f"others may write to {path}, and so have it run anything: chmod go-w {path}"]
+
+
+async def test_a_command_may_hold_a_whole_script(folder: Path) -> None:
+    script = Written(folder / "shout" / "shout.py", hooks=ROUTER).path.read_text() + "#" * 5000
+    (folder / "shout" / "jackfield-plugin.yaml").write_text(json.dumps({"command": [sys.executable, "-S", "-c", script]}))
+    assert (await load({"folder": str(folder), "shout": {}}))["shout"].state == "active"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")

@@ -73,13 +73,16 @@ def described(path: Path, name: str, codes: Mapping[str, bytes], read: Read) -> 
     One of `codes`, by the id, goes before what the file says. Raises `Refused`, and what `read` does.
     """
     try:
-        _check_owners(path)
+        _check_owners(path.parent, path)
         text = path.read_bytes()
+        plugin = name or read(text.decode(errors="replace"), str(path)).name or path.parent.name
+        text = codes.get(plugin, text)
+        program = read(text.decode(errors="replace"), str(path)).program(path.parent)
+        words = (word for word in program.command if not word.startswith(os.sep))
+        _check_owners(*(path.parent / word for word in words if os.path.isfile(path.parent / word)))  # noqa: PTH113 (a word may be no path)
     except OSError as fault:
         raise Refused(f"{path}: cannot be read: {fault.strerror}") from None
-    plugin = name or read(text.decode(errors="replace"), str(path)).name or path.parent.name
-    text = codes.get(plugin, text)
-    return plugin, text, read(text.decode(errors="replace"), str(path)).program(path.parent)
+    return plugin, text, program
 
 
 def packaged(thing: object, read: Read) -> Program | None:
@@ -88,9 +91,9 @@ def packaged(thing: object, read: Read) -> Program | None:
     return next((read(path.read_text(errors="replace"), str(path)).program(path.parent) for path in paths if path.is_file()), None)
 
 
-def _check_owners(manifest: Path) -> None:
-    """See that nobody but the user and root can change a manifest, or what its folder holds. Raises `Refused`, `OSError`."""
-    for path in (manifest.parent, manifest) if hasattr(os, "getuid") else ():
+def _check_owners(*paths: Path) -> None:
+    """See that nobody but the user and root can change what is about to be run. Raises `Refused`, `OSError`."""
+    for path in paths if hasattr(os, "getuid") else ():
         status = path.stat()
         if status.st_uid not in (0, os.getuid()):
             raise Refused(f"{path} belongs to another user, who could have it run anything: take it over (chown {os.getuid()} {path})")
