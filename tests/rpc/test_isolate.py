@@ -43,6 +43,7 @@ def state_of(host: Harness, plugin: str = "apart") -> tuple[str, list[str]]:
 async def test_it_runs_elsewhere_and_is_not_imported_here(isolated: Isolated) -> None:
     text = "import os, sys\nfrom jackfield.api import Change\nsys.apart_was_here = True\n"
     text += "def intercept_response(call, reply):\n    return Change(headers={'toy-request-id': f'process {os.getpid()}'})\n"
+    sys.modules.pop("jackfield_file_apart", None)  # of another test, in which it was in process
     async with isolated.host(text) as host:
         said = (await ask(host)).headers["toy-request-id"]
         assert state_of(host) == ("active", ["intercept_response"])
