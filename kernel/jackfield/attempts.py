@@ -94,6 +94,8 @@ async def _round(shared: Shared, exchange: Exchange, pool: Pool) -> Reply | None
     again: Candidate | None = None
     while len(exchange.tried) < settings.most and (candidate := again or await _next(shared, exchange, left)) is not None:
         again, used = None, candidate.account.credential
+        if used.limits is not None and not await shared.agreed.admits(candidate.account):
+            continue  # it rests now
         made = Tried(attempt=_attempt(exchange, candidate), account=candidate.account)
         exchange.tried.append(made)
         try:
@@ -128,7 +130,7 @@ async def _next(shared: Shared, exchange: Exchange, pool: Pool) -> Candidate | N
     if owner and not exchange.tried and (first := [candidate for candidate in pool.eligible if candidate.credential == owner]):
         exchange.trace.note("pick_credential", "kernel", f"prefers {owner}: it can read the encrypted thoughts")
         return await _pick(exchange, Pool(pool.model, first))
-    if (due := health.due(pool)) is not None:
+    if (due := health.due(pool)) is not None and await shared.agreed.may_probe(due, health.probe.interval):
         exchange.trace.note("pick_credential", "kernel", f"probes {due.id}: {due.health}")
         return due
     if pool.eligible:

@@ -33,6 +33,8 @@ class Account:
         """What the transport made once for this credential."""
         self.resting = self.health.resting.setdefault(credential.id, {})
         """Why it rests, by model; see `health`."""
+        self.owed = 0
+        """Tokens that were spent and that other processes have not been told of."""
         self._spent: dict[str, tuple[int, int]] = {}
         """Of what the operator limits: the minute or day that it is, and what was used in it."""
 
@@ -75,6 +77,7 @@ class Account:
     def spend(self, **used: int) -> None:
         """Count what the operator limits (`rpm`, `tpm`, `rpd`, `tpd`); once it is used up, the account rests until there is new."""
         now = time.time()
+        self.owed += used.get("tpm", 0)
         for name, amount in used.items():
             seconds = 60 if name.endswith("m") else 86400
             window, most = int(now // seconds), getattr(self.credential.limits, name, None)

@@ -87,8 +87,10 @@ class Health:
     def __init__(self) -> None:
         self.cooldown, self.probe = Cooldowns(), Probe()
         """What the latest generation's configuration says."""
-        self.revision, self.changed = 0, False
-        """Grows with every change; something has changed that was not saved yet."""
+        self.revision = 0
+        """Grows with every change."""
+        self.news = set[str]()
+        """Credentials, by their ids, of which something has changed that others do not know yet; `''`: what is switched off has."""
         self.off = set[str]()
         """Credentials by id, and providers by key, that were switched off."""
         self.next_probe = NEVER
@@ -122,6 +124,7 @@ class Health:
 
     def rest(self, account: Account, place: str, row: Cooling) -> None:
         """Let a credential rest, for a model or for all."""
+        self.news.add(account.credential.id)
         held = account.resting
         held[place] = row
         if len(held) > _MOST_ROWS:  # callers can make up names of models
@@ -144,23 +147,27 @@ class Health:
         for place in (ALL_MODELS, model):
             if (row := account.resting.get(place)) is not None and row.since < began:
                 del account.resting[place]
+                self.news.add(account.credential.id)
                 self._note(account)
 
     def forget(self, account: Account, *causes: Cause) -> None:
         """Let an account rest for these causes no longer."""
         for place in [place for place, row in account.resting.items() if row.cause in causes]:
             del account.resting[place]
+            self.news.add(account.credential.id)
         self._note(account)
 
     def reset(self, credential: str | None = None) -> None:
         """Forget why a credential rests, or all of them."""
         for name in list(self.resting) if credential is None else [credential]:
             self.resting.get(name, {}).clear()
+            self.news.add(name)
         self._note(None)
 
     def switch(self, name: str, on: bool) -> None:
         """Switch a credential (by its id) or a provider (by its key) on or off."""
         (self.off.discard if on else self.off.add)(name)
+        self.news.add("")
         self._note(None)
 
     def _length(self, account: Account, kind: str) -> float:
@@ -169,7 +176,6 @@ class Health:
 
     def _note(self, account: Account | None) -> None:
         """Take down that an account has changed; None: all may have."""
-        self.changed = True
         if account is None:
             self.revision += _REMEMBERED
             self._latest.clear()
@@ -246,25 +252,29 @@ class Health:
             self._note(None)
         self._apart = apart
 
-    # --------------------------------------------------------------------------------------------- kept
+    # --------------------------------------------------------------------------------------------- told
 
-    def snapshot(self) -> bytes:
-        """Return what rests and what is switched off, to be restored later."""
+    def tell(self, name: str) -> bytes:
+        """Return why a credential rests, or under `''` what is switched off, to be taken over by other processes or later ones."""
         now = time.time()
-        rows = {name: kept for name, held in self.resting.items() if (kept := {p: r for p, r in held.items() if r.until > now})}
-        self.changed = False
-        return msgspec.json.encode(_Kept(sorted(self.off), rows))
+        rows = {p: row for p, row in self.resting.get(name, {}).items() if row.until > now}
+        return msgspec.json.encode(_Told(now, rows, sorted(self.off) if not name else []))
 
-    def restore(self, kept: bytes) -> None:
-        """Take up what a snapshot says. Raises `ValueError` for what is none."""
-        said = msgspec.json.decode(kept, type=_Kept)
-        self.off.update(said.off)
-        for name, rows in said.resting.items():
-            self.resting.setdefault(name, {}).update(rows)
-            for row in rows.values():
-                self._await_end(None, row)
-        self._schedule_probe(time.time())
-        self._note(None)
+    def take_over(self, name: str, told: bytes, account: Account | None = None) -> None:
+        """Take over what another process told: of what both know, the later counts. Raises `ValueError` for what it did not tell."""
+        said = msgspec.json.decode(told, type=_Told)
+        if not name:
+            self.off.clear()
+            self.off.update(said.off)
+        held, now = self.resting.setdefault(name, {}), time.time()
+        for place in [place for place, row in held.items() if row.since <= said.at and place not in said.rows]:
+            del held[place]
+        for place, row in said.rows.items():
+            if row.until > now and (place not in held or held[place].since <= row.since):
+                held[place] = row
+                self._await_end(account, row)
+        self._schedule_probe(now)
+        self._note(account)
 
     @staticmethod
     def state(account: Account) -> CredentialState:
@@ -288,9 +298,11 @@ class Health:
         return shown | dict(msgspec.to_builtins(cls.state(account)))
 
 
-class _Kept(msgspec.Struct):
-    off: list[str]
-    resting: dict[str, dict[str, Cooling]]
+class _Told(msgspec.Struct):
+    at: float
+    """Unix time."""
+    rows: dict[str, Cooling]
+    off: list[str] = []
 
 
 def passes(failed: Failure | None) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import os
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any, Final, Self
 
 from jackfield import config, plugins
 from jackfield.addresses import is_loopback
+from jackfield.agreed import Agreed
 from jackfield.api import CallError, Event, ModelInfo, Nested, Reply, Request, Response, canonical, failure
 from jackfield.calls import PluginHost
 from jackfield.config import ConfigError, Loaded
@@ -82,6 +84,8 @@ class Jackfield:
         """By the numbers of their generations, the present one last."""
         self.generations, self._numbers = list[Generation](), count(1)
         """Those that calls hold, and last the one that new calls will."""
+        self.sockets: Sequence[socket.socket] = ()
+        """Those to listen on that were made already, by whoever started the process or was here before it."""
         self.before_open: list[Callback] = []
         """Called when everything is loaded and nothing is served yet."""
         self._turn, self._address = asyncio.Lock(), ""
@@ -107,6 +111,11 @@ class Jackfield:
     def lasting(self) -> Lasting:
         """What generations share. Raises `CallError` before the host is loaded."""
         return self._running()[0].lasting
+
+    @property
+    def agreed(self) -> Agreed:
+        """What the host agrees on with others that share its state store. Raises `CallError` before the host is loaded."""
+        return self._running()[0].agreed
 
     @property
     def problems(self) -> list[str]:
@@ -255,6 +264,11 @@ class Jackfield:
             await self.stop(grace=0)
             raise
 
+    @property
+    def listening(self) -> Sequence[Any]:
+        """The sockets that the host listens on, once it has started."""
+        return self._server.sockets if self._server is not None else ()
+
     async def _tell(self, callbacks: Sequence[Callback]) -> None:
         for callback in callbacks:
             if inspect.isawaitable(answer := callback(self)):
@@ -277,7 +291,7 @@ class Jackfield:
             self._server = Server(shared)
             self._parts.push_async_callback(self._server.stop)
             try:
-                self.port = await self._server.start(server.host, server.port, tls)
+                self.port = await self._server.start(server.host, server.port, tls, self.sockets)
             except OSError as fault:
                 raise RefusedToStart(f"cannot listen on {server.host}:{server.port}: {fault.strerror or fault} (server.port)") from fault
 
@@ -334,9 +348,14 @@ class Jackfield:
 
     # ----------------------------------------------------------------------------------------- stopping
 
-    async def stop(self, grace: float | None = None) -> None:
-        """Take no more calls, let those in flight finish within `grace` seconds (default: `server.grace`), close everything."""
-        if self._server is not None:
+    async def stop(self, grace: float | None = None, *, handed_over: bool = False) -> None:
+        """Take no more calls, let those in flight finish within `grace` seconds (default: `server.grace`), close everything.
+
+        `handed_over` says that another process takes the calls that come, so that nobody finds a closed door.
+        """
+        if self._server is not None and handed_over:
+            await self._server.hand_over()
+        elif self._server is not None:
             self._server.stop_accepting()
         if self._shared is not None:
             await self._shared.let_finish(self.config.server.grace if grace is None else grace)

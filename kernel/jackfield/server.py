@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import math
 import mmap
+import socket
 import ssl
 import tempfile
 import zlib
@@ -35,6 +36,8 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SERVER: Final = ("Server", "jackfield")
 _JSON: Final = ("Content-Type", "application/json")
 _NO_PAIRS: Final = Pairs()
+_LINGER: Final = 5.0
+"""Seconds in which quiet connections may still bring a call, when another process takes over."""
 _NO_LOG: Final[Any] = None
 """aiohttp takes None for no access log, though its annotation does not say so."""
 
@@ -70,7 +73,8 @@ class HttpDownstream:
 
     def __init__(self, shared: Shared, limits: Limits, request: web.BaseRequest) -> None:
         self._shared, self._limits, self._request, self._held = shared, limits, request, 0
-        self.begun = self._committed = self.complete = False
+        self.begun = self._committed = self.complete = self.last = False
+        """An answer has begun, or its status is out with white space; it is complete; the connection ends with it."""
         self.response: web.StreamResponse
         """The answer, once it has begun."""
         self.write: Callable[[bytes], Coroutine[Any, Any, None]]
@@ -137,7 +141,7 @@ class HttpDownstream:
         """Send a whole answer."""
         if not self._committed:
             self.response = web.Response(status=status, headers=CIMultiDict((_SERVER, *headers)), body=body)
-            await self.response.prepare(self._request)
+            await self._prepare()
         self.begun = True
         if self._committed:
             await self.response.write(body)
@@ -147,8 +151,13 @@ class HttpDownstream:
         """Begin a streamed answer."""
         self.response = web.StreamResponse(status=status, headers=CIMultiDict((_SERVER, *headers)))
         self.write = self.response.write
-        await self.response.prepare(self._request)
+        await self._prepare()
         self.begun = True
+
+    async def _prepare(self) -> None:
+        if self.last:
+            self.response.force_close()
+        await self.response.prepare(self._request)
 
     def write_now(self, data: bytes) -> bool:
         """Send what keeps the connection alive, unless the client is so slow that it has enough to read."""
@@ -221,14 +230,22 @@ class Server:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._server = web.Server(self._handle, handler_cancellation=True)
-        self._listening: asyncio.Server | None = None
+        self._listening: Sequence[asyncio.Server] = ()
+        self.draining = False
+        """Connections are closed with their next answer: another process takes the calls that come."""
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
-        """Listen; return the port. Raises `OSError` when the address cannot be had."""
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None, given: Sequence[socket.socket] = ()) -> int:
+        """Listen, on sockets that are `given` where there are any; return the port. Raises `OSError` when the address cannot be had."""
         loop = asyncio.get_running_loop()
         times: dict[str, Any] = {} if tls is None else {"ssl_handshake_timeout": 10.0, "ssl_shutdown_timeout": 1.0}  # seconds
-        self._listening = await loop.create_server(self._connection, host, port, backlog=1024, reuse_address=True, ssl=tls, **times)
-        return int(self._listening.sockets[0].getsockname()[1])
+        where: list[dict[str, Any]] = [{"sock": one} for one in given] or [{"host": host, "port": port, "reuse_address": True}]
+        self._listening = [await loop.create_server(self._connection, backlog=1024, ssl=tls, **one, **times) for one in where]
+        return int(self.sockets[0].getsockname()[1])
+
+    @property
+    def sockets(self) -> Sequence[Any]:
+        """Those that it listens on."""
+        return [held for server in self._listening for held in server.sockets]
 
     def _connection(self) -> _Connection:
         limit = self._shared.generation.config.limits.headers
@@ -243,8 +260,19 @@ class Server:
 
     def stop_accepting(self) -> None:
         """Take no new connections, and no new requests on those that are open."""
-        if self._listening is not None:
-            self._listening.close()
+        for server in self._listening:
+            server.close()
+        self._server.pre_shutdown()
+
+    async def hand_over(self) -> None:
+        """Take no new connections, and end those that are open with their next answers: another process serves from now on.
+
+        One that is quiet is closed in the end; its client has had time to find out by a call.
+        """
+        for server in self._listening:
+            server.close()
+        self.draining = True
+        await asyncio.sleep(_LINGER)
         self._server.pre_shutdown()
 
     async def stop(self) -> None:
@@ -254,6 +282,7 @@ class Server:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         generation = self._shared.generation
         downstream = HttpDownstream(self._shared, generation.config.limits, request)
+        downstream.last = self.draining
         if downstream.path in _HEALTH and (generation.doorkeepers() or strangeness(downstream) is None):
             return self._readiness(downstream.peer) if downstream.path == "/readyz" else _json({"status": "ok"}, 200)
         try:

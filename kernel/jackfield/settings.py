@@ -28,6 +28,8 @@ class Server(Settings, frozen=True):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8317
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    """Processes that share the port. More than one share a state store: `sqlite` unless `state` says otherwise."""
     keepalive: Seconds = Seconds(15)
     """Quiet time in a stream after which a comment keeps the connection alive, where the dialect has one."""
     nonstream_keepalive: Seconds = Seconds(0)

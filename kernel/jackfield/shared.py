@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from itertools import count
 from typing import Final
 
+from jackfield.agreed import Agreed
 from jackfield.api import CallError, HttpProvider, HttpRequest, HttpResponse, failure
 from jackfield.api.canonical.thinking import thinks
 from jackfield.bindings import Bindings
@@ -43,7 +44,7 @@ class Shared:
         """Takes the credentials that a source has now."""
         self._calls: set[Exchange] = set()
         self.sweeper.waiting.add(self)
-        self.refreshing = Refreshing(self)
+        self.refreshing, self.agreed = Refreshing(self), Agreed(self.lasting)
         self._idle, self._ids, self._run = asyncio.Event(), count(1), secrets.token_hex(4)
 
     @property

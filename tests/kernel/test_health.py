@@ -587,14 +587,14 @@ async def test_what_rests_and_what_is_off_survives_a_restart(clock: Clock) -> No
         await town.ask()
         failed = clock.steady
         town.health.switch("b", on=False)
-        assert town.health.changed
-        kept = town.health.snapshot()
-        assert not town.health.changed
-    assert b"key of" not in kept
+        assert town.health.news == {"", "a"}
+        kept = {name: town.health.tell(name) for name in town.health.news}
+    assert b"key of" not in b"".join(kept.values())
     await asyncio.sleep(40)
     async with Town(clock, three, config=not_probed) as town:
         assert await town.asked() == "a 200"
-        town.health.restore(kept)
+        for name, told in kept.items():
+            town.health.take_over(name, told)
         assert await town.asked() == "spare 200"
         town.health.switch("b", on=True)
         assert await town.asked() == "b 200"
@@ -644,7 +644,7 @@ async def test_made_up_names_of_models_do_not_fill_the_memory(clock: Clock) -> N
         for n in range(600):
             await town.ask(model=f"made-up-{n}")
         assert len(town.health.resting["a"]) <= 256
-        assert len(town.health.snapshot()) < 100_000
+        assert len(town.health.tell("a")) < 100_000
 
 
 # ------------------------------------------------------------------------------------------------ the clock

@@ -11,10 +11,11 @@ import os
 import socket
 import stat
 import tempfile
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from jackfield.cli.operating import Operator, Refusal
+from jackfield.cli.operating import Refusal
 from jackfield.settings import Config
 
 log = logging.getLogger("jackfield")
@@ -39,6 +40,12 @@ def socket_path(config: Config, port: int) -> Path | None:
     return runtime_folder() / f"{port}.sock"
 
 
+def worker_path(config: Config, port: int, worker: int) -> Path | None:
+    """Return where the control socket of one of several workers is."""
+    path = socket_path(config, port)
+    return None if path is None else path.with_name(f"{path.name}.{worker}")
+
+
 def runtime_folder() -> Path:
     """Return the folder of control sockets: the one that the system has for such things, else one beside what is kept."""
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
@@ -52,11 +59,19 @@ def runtime_folder() -> Path:
 # ------------------------------------------------------------------------------------------------ serving
 
 
+class Asked(Protocol):
+    """Who answers what is asked over the socket."""
+
+    def asked(self, what: str, said: Mapping[str, Any]) -> Awaitable[Any]:
+        """Return the answer to a request by its name. Raises `Refusal` for one that there is not."""
+
+
 class Control:
     """Serves the control socket of one host."""
 
-    def __init__(self, operator: Operator, path: Path) -> None:
-        self._operator, self._path = operator, path
+    def __init__(self, operator: Asked, path: Path, *, chosen: bool, takes_over: bool = False) -> None:
+        """`chosen` says that the operator chose the path; `takes_over` that who is there is about to leave."""
+        self._operator, self._path, self._chosen, self._takes_over = operator, path, chosen, takes_over
         self._server: asyncio.Server | None = None
         self._mine: os.stat_result | None = None
 
@@ -87,11 +102,11 @@ class Control:
         """Return a socket that is bound to the path, readable for the owner alone."""
         folder = self._path.parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._operator.host.config.server.control is None:
+        if not self._chosen:
             if folder.stat().st_uid != os.getuid():
                 raise OSError(f"{folder} is another user's")
             folder.chmod(0o700)
-        if alive(self._path):
+        if not self._takes_over and alive(self._path):
             raise OSError("another host's is there")
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISSOCK(self._path.lstat().st_mode):

@@ -17,6 +17,7 @@ _OWN: Final = {
     "models": ("jackfield.cli.models:models", "List the models that can be called."),
     "reload": ("jackfield.cli.running:reload", "Have the host that runs use its configuration as it is now."),
     "rollback": ("jackfield.cli.running:rollback", "Have the host that runs go back to a former configuration."),
+    "upgrade": ("jackfield.cli.running:upgrade", "Let new processes serve, with the code that is installed now."),
     "status": ("jackfield.cli.running:status", "Show how the host that runs is."),
     "login": ("jackfield.cli.login:login", "Log in to a provider."),
     "credentials": ("jackfield.cli.running:credentials", "List credentials, switch them off and on, forget why they rest."),

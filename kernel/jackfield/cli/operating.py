@@ -17,6 +17,8 @@ from jackfield.plugins import Plugin
 
 log = logging.getLogger("jackfield")
 
+_SUCCESSOR = 120.0
+"""Seconds in which a new process must serve."""
 _NEED_RESTART = ("host", "port", "control", "tls")
 """Settings of `server` that hold as long as the process runs."""
 
@@ -34,6 +36,8 @@ class Operator:
         """Called before the files are read, so that nobody else finds them changed."""
         self.saved: Callable[[], Awaitable[bool]] = _not_kept
         """Keeps what was switched; tells whether it will be remembered."""
+        self.left: Callable[[], None] = lambda: None
+        """Called when another process takes the calls: this one finishes its own and ends."""
         self._server, self._turn = host.config.server, asyncio.Lock()
         self._next: asyncio.Task[dict[str, Any]] | None = None
         """The reload that waits for its turn: whoever asks for one meanwhile is answered by it."""
@@ -63,6 +67,32 @@ class Operator:
     async def rollback(self, number: int | None = None) -> dict[str, Any]:
         """Go back to a configuration that is kept. Raises `Refusal` when that cannot be done."""
         return await self._answer(self.spawn(self._change(lambda: self.host.rollback(number))))
+
+    async def upgrade(self) -> dict[str, Any]:
+        """Let a new process take the calls, with the code that is installed now. Raises `Refusal` where it does not serve."""
+        from jackfield.cli.inheritance import SUPPORTED, Started  # noqa: PLC0415 (for upgrades alone)
+
+        if not SUPPORTED:
+            raise Refusal("this system does not let a process inherit sockets: stop the host and start it")
+        async with self._turn:
+            held = [os.dup(one.fileno()) for one in self.host.listening]
+            try:
+                started = Started(held, worker=None, succeeds=True)
+            finally:
+                for number in held:
+                    os.close(number)
+            async with asyncio.timeout(_SUCCESSOR):
+                serves = await started.ready()
+            if not serves:
+                raise Refusal("the new process does not serve, see the log; this one goes on")
+            log.info("process %d takes the calls; this one finishes its own", started.process.pid)
+            self.left()
+            return {"started": [started.process.pid], "leaving": [os.getpid()]}
+
+    async def drain(self) -> dict[str, Any]:
+        """Finish the calls in flight, take no others, and end: another process takes them."""
+        self.left()
+        return {"leaving": [os.getpid()]}
 
     async def hang_up(self) -> None:
         """Reload; what is wrong stands in the log."""
@@ -196,6 +226,7 @@ class Operator:
         requests: dict[str, Callable[..., Awaitable[Any]]] = {
             "reload": self.reload, "rollback": self.rollback, "status": self.status, "credentials": self.credentials,
             "switch": self.switch, "reset": self.reset, "remove": self.remove, "log_level": self.log_level,
+            "upgrade": self.upgrade, "drain": self.drain,
         }  # fmt: skip
         if what not in requests:
             raise Refusal(f"this host knows no request {what!r}; it knows: {', '.join(requests)}")

@@ -4,20 +4,25 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from jackfield.cli.control import SUPPORTED, Control, socket_path
+from jackfield.cli.control import SUPPORTED, Control, socket_path, worker_path
 from jackfield.cli.files import First
+from jackfield.cli.inheritance import Inheritance, sockets_of, tell_ready
+from jackfield.cli.notifying import keep_alive, notify
 from jackfield.cli.operating import Operator
 from jackfield.cli.remembering import Remembering
 from jackfield.host import Jackfield
 
 log = logging.getLogger("jackfield")
 
+_LONGEST_CALL: Final = 3600.0
+"""Seconds that calls may still take when another process has taken over: nobody waits for this one."""
 _OPEN_FILES: Final = 65_536
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _HANG_UP: Final = getattr(signal, "SIGHUP", None)
@@ -41,11 +46,19 @@ def _allow_many_connections() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def run_until_signal(host: Jackfield, ready: Callable[[Jackfield], None] = lambda _: None, watched: First | None = None) -> None:
+def run_until_signal(
+    host: Jackfield,
+    ready: Callable[[Jackfield], None] = lambda _: None,
+    watched: First | None = None,
+    said: Inheritance | None = None,
+) -> None:
     """Run a host in an event loop of its own until it is told to stop; `ready` is called once it listens.
 
-    It reloads when its files change where it is told how they looked before it was made (`watched`).
+    It reloads when its files change where it is told how they looked before it was made (`watched`). `said` is what it was told
+    by the process that started it.
     """
+    said = said or Inheritance(announces=True)
+    host.sockets = sockets_of(said)
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -65,14 +78,22 @@ def run_until_signal(host: Jackfield, ready: Callable[[Jackfield], None] = lambd
             gc.collect()
             gc.freeze()  # what is there now lasts: no collection need look at it
             keeping = asyncio.ensure_future(remembering.run())
-            async with _operated(host, remembering, stop, watched):
-                ready(host)
+            async with _operated(host, remembering, stop, watched, said) as left:
+                if said.announces:
+                    ready(host)
+                tell_ready(said)
+                notify("READY=1", f"MAINPID={os.getpid()}") if said.worker is None else None
                 await told
-            log.info("stopping: calls in flight have %g s to finish", host.config.server.grace)
+            handed_over = left.is_set()
+            notify("STOPPING=1") if said.worker is None and not handed_over else None
+            log.info(
+                "stopping: %s",
+                "another process serves" if handed_over else f"calls in flight have {host.config.server.grace:g} s to finish",
+            )
             await remembering.save()
         finally:
             told.cancel()
-        await host.stop()
+        await host.stop(_LONGEST_CALL if handed_over else None, handed_over=handed_over)
         keeping.cancel()
 
     try:
@@ -102,10 +123,19 @@ def _on_signals(stop: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def _operated(host: Jackfield, remembering: Remembering, stop: asyncio.Event, watched: First | None) -> AsyncIterator[None]:
-    """Do what operators ask of a host that has started."""
+async def _operated(
+    host: Jackfield, remembering: Remembering, stop: asyncio.Event, watched: First | None, said: Inheritance
+) -> AsyncIterator[asyncio.Event]:
+    """Do what operators ask of a host that has started. What is handed out says whether another process takes its place."""
     operator, attached = Operator(host), sys.stderr.isatty()
     operator.saved = remembering.save
+    left = asyncio.Event()
+
+    def leave() -> None:
+        left.set()
+        stop.set()
+
+    operator.left = leave
 
     def hang_up() -> None:
         if attached and not sys.stderr.isatty():  # the terminal was closed that the host was started from
@@ -115,17 +145,27 @@ async def _operated(host: Jackfield, remembering: Remembering, stop: asyncio.Eve
 
     if _HANG_UP is not None:
         asyncio.get_running_loop().add_signal_handler(_HANG_UP, hang_up)
-    path = socket_path(host.config, host.port) if SUPPORTED else None
-    control = Control(operator, path) if path is not None and host.port else None
+    path = None
+    if SUPPORTED and host.port:
+        own = said.worker is not None
+        path = worker_path(host.config, host.port, said.worker or 0) if own else socket_path(host.config, host.port)
+    chosen = host.config.server.control is not None
+    control = Control(operator, path, chosen=chosen, takes_over=said.succeeds) if path is not None else None
     if control is not None:
         await control.start()
+    if said.lives is not None:
+        asyncio.get_running_loop().add_reader(said.lives, stop.set)
+    if said.worker is None:
+        operator.spawn(keep_alive())
     if watched is not None:
         from jackfield.cli.watching import Watching  # noqa: PLC0415 (the host serves already: nobody waits for this)
 
         operator.spawn(Watching(operator, watched).run())
     try:
-        yield
+        yield left
     finally:
+        if said.lives is not None:
+            asyncio.get_running_loop().remove_reader(said.lives)
         if control is not None:
             await control.stop()
         await operator.close()

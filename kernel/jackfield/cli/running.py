@@ -91,6 +91,16 @@ def reload(host: _Host, as_json: bool) -> None:
 
 
 @click.command()
+@_for_a_host
+@json_option
+def upgrade(host: _Host, as_json: bool) -> None:
+    """Let new processes take the calls, with the code that is installed now; those that run finish theirs."""
+    told = host.ask("upgrade")
+    started, leaving = (", ".join(map(str, told[key])) for key in ("started", "leaving"))
+    click.echo(json.dumps(told, indent=2) if as_json else f"serving: {started}; finishing its calls: {leaving}")
+
+
+@click.command()
 @click.argument("number", type=int, required=False)
 @_for_a_host
 @json_option
@@ -127,6 +137,7 @@ def status(host: _Host, as_json: bool) -> None:
         "plugins": ", ".join(f"{count} {state}" for state, count in plugins.items() if count),
         "credentials": str(told["credentials"]),
         "switched off": ", ".join(told["off"]),
+        "workers": ", ".join(f"{one['pid']} ({one['calls']} calls)" for one in told.get("workers", ())),
         "calls in flight": f"{told['calls']}" + (f", {former} of them with former generations" if former else ""),
     }
     for name, line in ((name, line) for name, value in rows.items() for line in value.splitlines()):

@@ -1,5 +1,6 @@
 """`jackfield serve`: start the host and tell how to try it."""
 
+import asyncio
 import logging
 import logging.handlers
 import os
@@ -10,13 +11,17 @@ from typing import Any, Final
 
 import click
 
+from jackfield import config
 from jackfield.api import Loss, Request
 from jackfield.api.canonical import Message, Text
 from jackfield.calls import EVERYTHING
 from jackfield.cli.files import First
+from jackfield.cli.inheritance import SUPPORTED as INHERITED
+from jackfield.cli.inheritance import inherited
 from jackfield.cli.options import CANNOT_START, config_option, overrides, plugin_option
 from jackfield.cli.process import run_until_signal
 from jackfield.host import Jackfield
+from jackfield.settings import Config
 
 log = logging.getLogger("jackfield")
 
@@ -31,6 +36,7 @@ _THREADS_MAY_TAKE: Final = 1.0
 @click.option("--host", help="The address to listen on. Default: server.host, 127.0.0.1.")
 @click.option("--port", type=int, help="The port to listen on; 0 takes a free one. Default: server.port, 8317.")
 @plugin_option
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes that share the port. Default: server.workers, 1.")
 @click.option("--no-watch", is_flag=True, help="Do not reload when the configuration or a plugin's file changes.")
 @click.option("--log-file", type=click.Path(path_type=Path), help="Log to this file, and to a new one when it is moved away.")
 @click.option("-v", "--verbose", count=True, help="Log each call; twice: everything.")
@@ -39,12 +45,36 @@ def serve(config_file: Path | None, files: tuple[Path, ...], log_file: Path | No
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=[_handler(log_file)])
     logging.getLogger("jackfield").setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
     logging.getLogger("jackfield.calls").setLevel(logging.INFO if verbose else logging.WARNING)
+    above, told = overrides(files, said["host"], said["port"]), inherited()
     try:
+        loaded = config.load(config_file, extra=above)
+        count = said["workers"] or loaded.config.server.workers
+        if count > 1 and told is None:
+            raise SystemExit(_serve_with_workers(loaded.config, count))
+        if told is not None and told.worker is not None and loaded.config.state == Config().state:
+            above["state"] = "sqlite"  # workers share what rests, and more
         first = None if said["no_watch"] else First.of(config_file)
-        run_until_signal(Jackfield(config_file, overrides=overrides(files, said["host"], said["port"])), _announce, first)
+        run_until_signal(Jackfield(config_file, overrides=above), _announce, first, told)
     except CANNOT_START as fault:
         raise SystemExit(str(fault)) from None
     _leave_stuck_threads()
+
+
+def _serve_with_workers(said: Config, count: int) -> int:
+    """Watch over processes that serve, until a signal; return the exit code."""
+    from jackfield.cli.workers import CannotServe, Workers, listen  # noqa: PLC0415 (one process does without)
+
+    if not INHERITED:
+        raise SystemExit("this system does not let processes share a port: serve with one (server.workers)")
+
+    async def run() -> int:
+        return await Workers(said, count, sockets).run()
+
+    try:
+        sockets = listen(said)
+    except CannotServe as fault:
+        raise SystemExit(str(fault)) from None
+    return asyncio.run(run())
 
 
 def _handler(log_file: Path | None) -> logging.Handler:
