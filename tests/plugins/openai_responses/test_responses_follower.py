@@ -162,6 +162,32 @@ async def test_words_added_after_their_message_get_a_message_of_their_own() -> N
     assert texts(check_stream(events)) == ["Hello, world", "(fin)", "(fin)"]
 
 
+async def test_words_added_while_a_call_is_open_wait_for_its_end() -> None:
+    words: list[Event] = []
+
+    def step(event: Event) -> Any:
+        if event.text:
+            words.append(event)
+        return [words[-1].with_text("(late)"), event] if event.arguments else None
+
+    events = await through(step)
+    last = check_stream(events)
+    assert [item["type"] for item in last["output"]] == ["reasoning", "message", "function_call", "message"]
+    assert texts(last) == ["Hello, world", "(late)(late)"]
+    assert last["output"][2]["arguments"] == '{"a":1}'
+
+
+async def test_words_that_still_wait_are_said_before_the_end() -> None:
+    words: list[Event] = []
+
+    def step(event: Event) -> Any:
+        if event.text:
+            words.append(event)
+        return End([event, words[-1].with_text("(late)")]) if event.arguments else None
+
+    assert texts(check_stream(await through(step))) == ["Hello, world", "(late)"]
+
+
 async def test_an_item_that_a_handler_adds_is_numbered_in() -> None:
     item = {"id": "fc_9", "type": "function_call", "status": "completed", "call_id": "call_9", "name": "g", "arguments": "{}"}
 

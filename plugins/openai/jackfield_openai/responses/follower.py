@@ -39,6 +39,8 @@ class ResponsesFollower:
         """The same for items that a handler added."""
         self._gone: set[int] = set()
         """The upstream's places of items that were taken out."""
+        self._late: list[str] = []
+        """Words that have no place any more, until they can be said in a message of their own."""
         self._error: Error | None = None
         self._over = False
         self.complete = False
@@ -122,15 +124,17 @@ class ResponsesFollower:
         item = self._items[at] if at is not None else None
         key = text_key(type_, value)
         if item is None or at is None or item.done is not None or (key is not None and not item.is_open(key)):
-            return self._own_message(value) if type_ == events.TEXT_DELTA and added else []
-        return [self._send(item.true_to_what_was_sent(type_, value), at)]
+            text = value.get("delta") if type_ == events.TEXT_DELTA and added else None
+            self._late += [text] if isinstance(text, str) and text else []
+            return self._own_message()
+        return [self._send(item.true_to_what_was_sent(type_, value), at), *(self._own_message() if self._late else ())]
 
-    def _own_message(self, value: dict[str, Any]) -> list[Event]:
-        """Say words that have no place any more in a message of their own."""
-        text = value.get("delta")
-        if not isinstance(text, str) or not text:
+    def _own_message(self, last: bool = False) -> list[Event]:
+        """Say words that have no place any more in a message of their own: at the end, or once the upstream has no item open."""
+        if not self._late or (not last and any(self._items[at].done is None for at in self._moved.values())):
             return []
-        made = [event for number in range(len(self._items)) for event in self._close(number)]
+        text, self._late = "".join(self._late), []
+        made = [event for number in range(len(self._items)) if not last for event in self._close(number)]
         at, item_id = len(self._items), made_id("msg")
         item = {"id": item_id, "type": "message", "status": "in_progress", "role": "assistant", "content": []}
         where = {"item_id": item_id, "output_index": at, "content_index": 0}
@@ -173,7 +177,8 @@ class ResponsesFollower:
 
     def _close_all(self, ending: str) -> list[Event]:
         """Return the events that end what is open before the answer's last event, which is `ending`."""
-        return [event for at in range(len(self._items)) for event in self._close(at, ending)]
+        closing = [event for at in range(len(self._items)) for event in self._close(at, ending)]
+        return [*closing, *self._own_message(last=True)]
 
     def _close(self, at: int, ending: str = events.COMPLETED) -> list[Event]:
         """Return the events that end an item; none for one that has ended, or for a call of which a part may be missing."""
