@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from jackfield.api.testing import Harness, Received, ScriptedUpstream, json_answer
@@ -199,14 +203,14 @@ async def test_a_plugin_that_says_nothing_is_cut_off(model: str, code: str) -> N
 # --------------------------------------------------------------------------------------------- cancellation
 
 
-async def seen(jackfield: Harness, provider: str = "chat", **many: int) -> None:
-    """Wait until the plugin has so many requests that are `running` or were `cancelled`."""
+async def seen(jackfield: Harness, provider: str = "chat", **many: int) -> Any:
+    """Wait until the plugin has so many requests that are `running` or were `cancelled`; return what it tells of itself."""
     async with asyncio.timeout(PATIENCE):
         while True:
             answer = await jackfield.post(PATHS["chat"], body("chat", f"{provider}/seen"))
             told = json.loads(words("chat", answer.json))
             if all(len(told[what]) == number for what, number in many.items()):
-                return
+                return told
 
 
 @pytest.mark.parametrize(
@@ -231,6 +235,30 @@ async def test_the_plugin_is_told_when_the_client_leaves(dialect: str, model: st
         await asyncio.gather(calling, return_exceptions=True)
         await seen(jackfield, running=0, cancelled=1)
         assert {account.in_flight for account in jackfield.host.generation.accounts} == {0}
+
+
+async def test_calls_in_flight_are_answered_when_the_program_is_killed_and_the_next_ones_are_served() -> None:
+    clients = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    async with host({"turns": 400}, attempts={"wait": 0}) as jackfield, clients:
+
+        async def call(number: int) -> bool:
+            dialect, stream = list(PATHS)[number % 3], number % 2 == 0
+            asked = body(dialect, "chat/still" if stream else "chat/hang", stream)
+            async with clients.post(jackfield.url + PATHS[dialect], json=asked) as response:
+                raw = await response.read()
+            return response.status == 200 and ENDINGS[dialect](raw) if stream else response.status == 503 and "error" in json.loads(raw)
+
+        calls = [asyncio.create_task(call(number)) for number in range(200)]
+        told = await seen(jackfield, running=200)
+        os.kill(told["pid"], signal.SIGKILL)
+        assert await asyncio.wait_for(asyncio.gather(*calls), PATIENCE) == [True] * 200
+        began = time.monotonic()
+        async with asyncio.timeout(PATIENCE):
+            while (await jackfield.post(PATHS["chat"], body("chat", "chat/whole"))).status != 200:
+                await asyncio.sleep(0)
+        assert time.monotonic() - began < 3  # less than one, and what a busy machine adds
+        assert {account.in_flight for account in jackfield.host.generation.accounts} == {0}
+        assert (await seen(jackfield, running=0))["pid"] != told["pid"]
 
 
 async def test_a_stream_that_has_ended_is_not_cancelled() -> None:

@@ -109,7 +109,7 @@ def whole(params: Params, left: threading.Event) -> Any:
         body = {"error": {"message": "the monthly limit is reached", "type": "limit"}}
         return {"status": 429, "headers": {"x-one": "1"}, "body": body}
     said = {"secret": attempt.get("secret"), "stream": attempt["stream"], "asked": attempt.get("body")}
-    tells = {"secret": said, "by key": attempt.get("secret"), "seen": {"cancelled": cancelled, "running": running[:-1]}}
+    tells = {"secret": said, "by key": attempt.get("secret"), "seen": {"cancelled": cancelled, "running": running[:-1], "pid": os.getpid()}}
     text = json.dumps(tells.get(model, "whole answer"))
     if canonical:
         choice = {"message": {"role": "assistant", "parts": [{"type": "text", "text": text}]}, "finish": "stop"}
