@@ -17,6 +17,9 @@ import pytest
 
 from jackfield.api.testing import Harness, Received, ScriptedUpstream, json_answer
 from jackfield.api.testing.upstream import Wire
+from jackfield.rpc.bridge import Bridge
+from jackfield.rpc.channel import Channel
+from jackfield.rpc.wire import HookDeclared, Registration
 from tests.kernel.pipeline_kit import PATIENCE
 
 PEER = str(Path(__file__).parent / "peers" / "executor.py")
@@ -276,6 +279,15 @@ async def test_open_streams_take_no_turn() -> None:
         assert answer.status == 200
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_a_router_may_have_its_own_provider_answer(stream: bool) -> None:
+    """With no credential and no pool: whatever the model is called."""
+    settings = {"methods": ["model.register", "model.route", "executor.execute", "executor.execute_stream"]}
+    async with host({**settings, "providers": [{"key": "own", "dialects": ["openai.chat"]}]}) as jackfield:
+        answer = await jackfield.post(PATHS["messages"], body("messages", "anything", stream))
+        assert (answer.status, b"two" in answer.body if stream else words("messages", answer.json)) == (200, stream or '"whole answer"')
+
+
 # ------------------------------------------------------------------------------------------- what they declare
 
 
@@ -285,6 +297,14 @@ async def test_a_key_goes_only_to_a_plugin_that_needs_it() -> None:
         for stream, key in ((False, "sesame-8f2a"), (True, None)):
             answer = await jackfield.post(PATHS["chat"], body("chat", "chat/secret", stream))
             assert (b"sesame-8f2a" in answer.body) is (key is not None)
+
+
+def test_a_plugin_that_nobody_names_is_told_no_secrets() -> None:
+    said = Registration(schema_version=1, hooks={"executor.execute": HookDeclared(needs=["body", "secret"])})
+    needs = [
+        Bridge("p", said, lambda: Channel(print, print), lambda *_: None, granted).needs("executor.execute") for granted in (True, False)
+    ]
+    assert needs == [{"body", "secret"}, {"body"}]
 
 
 @pytest.mark.parametrize(

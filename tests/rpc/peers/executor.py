@@ -15,6 +15,7 @@ BY_HOOK = {
     "executor.count_tokens": {"needs": ["request"]},
     "executor.http_request": {"needs": ["headers"]},
     "model.for_auth": {"needs": ["secret"]},
+    "model.route": {},
 }
 MODELS = [
     "whole", "stream", "text", "raw", "limited", "typed", "told", "untyped", "garbage", "nonsense", "hang", "still", "broken", "dies",
@@ -25,7 +26,7 @@ _config: dict[str, Any] = {}
 
 def register(params: Params, left: threading.Event) -> Any:
     _config.update(params.get("config", {}))
-    hooks = {name: BY_HOOK[name] for name in _config.get("methods", BY_HOOK)}
+    hooks = {name: BY_HOOK[name] for name in _config.get("methods", set(BY_HOOK) - {"model.route"})}
     return {"schema_version": 1, "plugin": {"name": "peer", "version": "1.2.3"}, "hooks": hooks, "max_in_flight": _config.get("turns", 256)}
 
 
@@ -169,6 +170,7 @@ serve(
         "plugin.shutdown": lambda params, left: None,
         "model.register": models,
         "model.for_auth": for_auth,
+        "model.route": lambda params, left: {"executor": "self", "reason": "mine"},
         "executor.execute": whole,
         "executor.execute_stream": stream,
         "executor.count_tokens": count,
