@@ -77,6 +77,7 @@ def _build_go(folder: Path) -> None:
 
 
 def _build_rust(folder: Path) -> None:
+    tool("cc")  # links
     command, offline = [tool("cargo"), "build", "--release", "--quiet"], []
     if _CRATES.is_dir():
         offline = ["--offline", "--config", 'source.crates-io.replace-with="debian"', "--config", f'source.debian.directory="{_CRATES}"']
