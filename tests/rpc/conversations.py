@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import json
 import logging
 import re
@@ -159,6 +161,17 @@ async def translate(tap: Tap) -> None:
         await tap.settled()
 
 
+async def manage(tap: Tap) -> None:
+    """A plugin has routes and a command of its own."""
+    async with host("manage") as jackfield:
+        await jackfield.get("/pages/first")
+        for arguments in (["world"], []):
+            answer = jackfield.host.generation.commands["greet"].run(arguments)
+            assert not isinstance(answer, int)
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                await answer
+
+
 async def socket(tap: Tap) -> None:
     """A plugin behind a socket: both sides prove that they know the secret, which is `a shared secret`; another configuration follows."""
     answers = {"model.route": None, "plugin.reconfigure": None}
@@ -217,7 +230,7 @@ PARTS: dict[str, Callable[[Tap], Awaitable[None]]] = {
     function.__name__: function
     for function in (
         route, authenticate, intercept, events, attempt, pick, table, execute, http, http_stream, sources, accounts, translate, start,
-        nested, state, cancel, fail, reload, socket,
+        nested, state, cancel, fail, manage, reload, socket,
     )
 }  # fmt: skip
 

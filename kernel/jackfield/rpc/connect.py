@@ -11,6 +11,7 @@ from jackfield.rpc.bridge import Bridge
 from jackfield.rpc.callbacks import Callbacks
 from jackfield.rpc.forms import BODY_FILE
 from jackfield.rpc.providers import providers_of
+from jackfield.rpc.routes import commands_of, routes_of
 from jackfield.rpc.sources import sources_of
 from jackfield.rpc.supervisor import HANDSHAKE, Carrier, Supervisor
 from jackfield.rpc.translators import translators_of
@@ -83,6 +84,8 @@ _OBJECTS: Final[Mapping[str, tuple[Callable[[Bridge, Any], Sequence[Any]], tuple
     "model.register": (providers_of, ("register_providers", "register_models")),
     "auth.register": (sources_of, ("register_credential_sources",)),
     "translate.register": (translators_of, ("register_translators",)),
+    "management.register": (routes_of, ("register_routes",)),
+    "command_line.register": (commands_of, ("register_commands",)),
 }
 """The methods by which a plugin names its objects: what makes a list of objects for each of the hooks that it stands for."""
 

@@ -305,6 +305,32 @@ def accounts(id, call):
     ask("host.auth.get", **{"for": id}, id="acme:nobody")
 
 
+def register_routes(id):
+    return {"routes": [{"path": "/pages/{name}"}, {"method": "POST", "path": "/pages/{name}", "access": "admin"}]}
+
+
+def page(id, call, route, params):
+    if params["name"] == "broken":
+        raise Refused({"code": -32603, "message": "the page is torn"})
+    headers = {"Content-Type": "text/plain", "X-Page": params["name"]}
+    body = call.get("body") or call.get("body_text") or ""
+    return {
+        "status": 201 if route.get("method") == "POST" else 200,
+        "headers": headers,
+        "body_text": f"{params['name']} {json.dumps(body)}",
+    }
+
+
+def register_commands(id):
+    return {"commands": [{"name": "greet", "help": "Greet somebody."}]}
+
+
+def run(id, command, arguments=()):
+    if not arguments:
+        return {"exit_code": 2, "errors": "whom? give a name\n"}
+    return {"output": f"Hello, {' '.join(arguments)}\n"}
+
+
 def nested(id, call):
     words = [{"role": "user", "parts": [{"type": "text", "text": "Hello"}]}]
     whole = ask("host.model.execute", **{"for": id}, request={"model": "sim/echo", "messages": words})
@@ -397,6 +423,12 @@ PARTS = {
         "response.translate.close": ([], translate_end),
     },
     "accounts": {"model.route": ([], accounts)},
+    "manage": {
+        "management.register": ([], register_routes),
+        "management.handle": (["body"], page),
+        "command_line.register": ([], register_commands),
+        "command_line.execute": ([], run),
+    },
     "nested": {"request.intercept_before": ([], nested)},
     "state": {"request.intercept_before": ([], state)},
     "cancel": {"model.route": ([], wait)},
