@@ -2,6 +2,9 @@
 
 `{"ask": [[method, params], ...]}` asks one after the other; params with `stream` open one, which is read to its end. Each answer is
 `{"result": ...}` or `{"error": ...}`, with `items` and `end` of a stream. `{"leave": true}` beside it: answers the hook at once.
+With `idle` in its params a stream is given no more credit than it began with; with `cancel` it is given up after so many items.
+
+With the setting `upstream` it is a provider, too, that passes its upstream's answers on.
 """
 
 import json
@@ -38,14 +41,16 @@ def begin(method: str, params: dict) -> tuple:
 
 
 def ask(method: str, params: dict) -> dict:
-    _, answer = begin(method, params)
+    number, answer = begin(method, params)
     said = {name: value for name, value in answer.get().items() if name in ("result", "error")}
     if "stream" in params and "error" not in said:
         said["items"] = []
         while (got := streams[params["stream"]].get()) is not None and "items" in got:
             said["items"] += got["items"]
             note(f"items {len(said['items'])}")
-            if not params.get("idle"):
+            if params.get("cancel") == len(said["items"]):
+                write(method="$/cancel", params={"id": number})
+            elif not params.get("idle"):
                 write(method="stream.credit", params={"stream": params["stream"], "credit": len(got["items"])})
         said["end"] = got
     return said
@@ -71,17 +76,72 @@ def tell(method: str, answer: queue.Queue) -> None:
 def register(number: int, params: dict) -> dict:
     config = params.get("config", {})
     needs = ["body", *config.get("needs", [])]
-    return {"schema_version": 1, "hooks": {"request.intercept_before": {"needs": needs, "deadline": config.get("deadline", 20)}}}
+    hooks = {"request.intercept_before": {"needs": needs, "deadline": config.get("deadline", 20)}}
+    if "upstream" in config:
+        provider.update({"key": "fwd", "dialects": ["toy.talk"], "models": ["f"], "base_url": config["upstream"], "auth": {}})
+        provider.update({"execute": True, "asks": config.get("asks", config["upstream"])})
+        hooks |= {"model.register": {}, "executor.execute": {"needs": ["body"]}, "executor.execute_stream": {"needs": ["body"]}}
+    return {"schema_version": 1, "hooks": hooks}
 
 
-HOOKS = {"plugin.register": register, "request.intercept_before": intercept, "plugin.shutdown": lambda number, params: None}
+provider: dict = {}
+
+
+def execute(number: int, params: dict) -> object:
+    """Ask the upstream as the attempt, and pass on what it answers."""
+    got = ask("host.http.request", {"for": number, "attempt": True, "url": provider["asks"] + "/talk", "body": params["attempt"]["body"]})
+    if "error" in got:
+        note(f"refused {got['error']['message']}")
+        raise Failed(got["error"])
+    return got["result"]
+
+
+def execute_stream(number: int, params: dict) -> None:
+    """Answer by itself: pass on the head, then each item as it comes and as there is credit for it, then the end."""
+    name, credits = params["stream"], granted.setdefault(params["stream"], queue.Queue())
+    for _ in range(params["credit"]):
+        credits.put(1)
+    asked = {"for": number, "attempt": True, "url": provider["asks"] + "/talk", "body": params["attempt"]["body"]}
+    inner, answer = begin("host.http.stream", {**asked, "stream": f"up-{name}", "credit": params["credit"]})
+    if "error" in (got := answer.get()):
+        raise Failed(got["error"])
+    write(id=number, result={**got["result"], "stream": True})
+    while "items" in (got := streams[f"up-{name}"].get()):
+        write(method="stream.item", params={"stream": name, "items": got["items"]})
+        for _ in got["items"]:
+            write(method="stream.credit", params={"stream": f"up-{name}", "credit": credits.get()})
+    note(f"passed on, {inner}")
+    write(method="stream.end", params={"stream": name, **({"error": got["error"]} if "error" in got else {})})
+
+
+class Failed(Exception):
+    """What the host answered an error to."""
+
+
+granted: dict = {}
+
+
+HOOKS = {
+    "model.register": lambda number, params: {"providers": [{k: v for k, v in provider.items() if k != "asks"}]},
+    "executor.execute": execute,
+    "executor.execute_stream": execute_stream,
+    "plugin.register": register,
+    "request.intercept_before": intercept,
+    "plugin.shutdown": lambda number, params: None,
+}
 
 
 def serve(number: int, method: str, params: dict) -> None:
     if method not in HOOKS:
         write(id=number, error={"code": -32601, "message": method})
     else:
-        write(id=number, result=HOOKS[method](number, params))
+        try:
+            result = HOOKS[method](number, params)
+        except Failed as fault:
+            write(id=number, error=fault.args[0])
+        else:
+            if method != "executor.execute_stream":
+                write(id=number, result=result)
     if method == "plugin.shutdown":
         os._exit(0)
 
@@ -95,5 +155,8 @@ if __name__ == "__main__":
             threading.Thread(target=serve, args=(said["id"], said["method"], said.get("params", {})), daemon=True).start()
         elif said["method"] in ("stream.item", "stream.end"):
             streams[said["params"]["stream"]].put(said["params"])
+        elif said["method"] == "stream.credit":
+            for _ in range(said["params"]["credit"]):
+                granted.setdefault(said["params"]["stream"], queue.Queue()).put(1)
         elif said["method"] == "$/cancel":
             note(f"cancelled {said['params']['id']}")

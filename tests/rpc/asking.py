@@ -31,7 +31,7 @@ async def asks(host: Harness, *asked: tuple[str, dict[str, Any]], **more: Any) -
     return got
 
 
-async def ask(host: Harness, method: str, **params: Any) -> dict[str, Any]:
+async def ask(host: Harness, method: str, /, **params: Any) -> dict[str, Any]:
     """Likewise, for one question."""
     return (await asks(host, (method, params)))[0]
 
