@@ -267,7 +267,11 @@ async def _reach(plugin: Plugin, home: Program | Socket, loaded: Loaded, host: H
     if isinstance(home, Program):
         plugin.program, plugin.version = home, plugin.version or home.version or None
     carrier = runner(home, loaded.folder, run) if isinstance(home, Program) else SocketCarrier(plugin.id, home, run.start)
-    plugin.object, kept = await connect(carrier, plugin.section, host, deadline, granted, handshake=run.start, given_up=plugin.fail)
+
+    def given_up(why: str) -> None:
+        plugin.fail(f"plugin {plugin.id!r}: {why}")
+
+    plugin.object, kept = await connect(carrier, plugin.section, host, deadline, granted, handshake=run.start, given_up=given_up)
     plugin.parts.push_async_callback(kept.close)
     plugin.version = plugin.object.__version__ or plugin.version
     return tuple(plugin.object.problems)

@@ -227,11 +227,20 @@ async def test_a_program_that_does_not_stay_is_given_up_and_a_reload_starts_it_a
         assert await lives.call() == 200
         says = "given up after 4 failures in a row: its process ended with status 0; correct it, and reload"
         assert lines("given up") == [says]
-        assert lives.plugin.problems == [says]
+        assert lives.plugin.problems == [f"plugin 'p': {says}"]
         assert len(lives.noted("register")) == 4
         (tmp_path / "bad.py").write_text(Path(LIVES).read_text())
         await lives.harness.host.reload()
         assert (lives.plugin.state, lives.plugin.problems) == ("active", [])
+
+
+async def test_a_program_that_comes_back_with_other_hooks_is_told_of(tmp_path: Path, lines: Lines) -> None:
+    (tmp_path / "changing.py").write_text(Path(LIVES).read_text())
+    async with Lives(tmp_path, command=[sys.executable, "-I", "-S", str(tmp_path / "changing.py")]) as lives:
+        (tmp_path / "changing.py").write_text(Path(LIVES).read_text().replace('{"model.route": {}}', '{"request.complete": {}}'))
+        os.kill(lives.pid(), signal.SIGKILL)
+        await until(lambda: lines("it has other hooks than before"))
+        assert await lives.call() == 200
 
 
 @pytest.mark.usefixtures("_in_haste")

@@ -92,7 +92,7 @@ class Supervisor:
         self._handshake, self._given_up = handshake, given_up
         self._link: Link | None = None
         self._ready, self._begun, self._away, self._failures = False, False, "it has not started", 0
-        self._tasks = list[asyncio.Task[None]]()
+        self._tasks, self._hooks = list[asyncio.Task[None]](), frozenset[str]()
 
     def channel(self) -> Channel:
         """Return the connection as it is now. Raises `Gone` where there is none."""
@@ -108,6 +108,7 @@ class Supervisor:
         except BaseException:
             watch.cancel()
             raise
+        self._hooks = frozenset(said.hooks)
         self._tasks += asyncio.create_task(self._keep()), watch
         return said
 
@@ -179,13 +180,15 @@ class Supervisor:
         while self._carrier.most is None or self._failures <= self._carrier.most:
             await asyncio.sleep(min(_FIRST_PAUSE * 2 ** min(self._failures - 1, 16), _LONGEST_PAUSE) * random.uniform(0.5, 1))  # noqa: S311
             try:
-                await self._reach()
-            except Refused as fault:
+                said = await self._reach()
+            except Exception as fault:  # noqa: BLE001 (whatever it is, the next attempt may not meet it)
                 if str(fault) != self._away:
                     self._log.warning("%s; it is tried again", fault)
                 self._failures, self._away = self._failures + 1, str(fault)
             else:
                 self._log.info("it runs again")
+                if frozenset(said.hooks) != self._hooks:
+                    self._log.warning("it has other hooks than before: those are used once the host is started anew")
                 return
         why = f"given up after {self._failures} failures in a row: {self._away}; correct it, and reload"
         self._log.error("%s", why)
