@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jackfield.api.testing import Harness, ScriptedUpstream, json_answer
+from jackfield.cli.main import main
 from tests.kernel.conftest import Toy, talk
 from tests.kernel.pipeline_kit import Observer, ask
 from tests.kernel.test_crossing import Both, CurtProvider
@@ -271,3 +272,64 @@ async def test_its_translators_translate_alike(tmp_path: Path, isolate: bool, st
     assert (attempt.fidelity, b'"HI"' in attempt.body.raw) == ("direct", True)
     assert all(words in answer.body for words in ((b'"a3"', b'"b4"') if stream else (b"HELLO",)))
     assert "shouted" in explained
+
+
+SERVICES = """
+import sys
+from jackfield.api import CallError, Command, Headers, HttpRequest, PluginRoute, Reply, failure
+
+class Plugin:
+    def __init__(self, host):
+        self.host = host
+
+    async def greet(self, call):
+        if call.query.get("fail"):
+            raise CallError(failure("caller", "no such thing", status=404, code="nothing"))
+        said = f"{call.method} {call.params['name']} {call.query.get('x')} {call.principal.name} {call.body.raw!r}"
+        return Reply(status=201, headers=Headers({"Content-Type": "text/plain", "X-A": "b"}), body=said.encode())
+
+    async def boom(self, call):
+        raise RuntimeError("boom")
+
+    async def pieces(self, call):
+        async def each():
+            yield b"one "
+            yield b"two"
+        return Reply(stream=each(), headers=Headers({"Content-Type": "text/plain"}))
+
+    def register_routes(self):
+        return [PluginRoute(method="POST", path="/greet/{name}", handle=self.greet), PluginRoute(path="/boom", handle=self.boom),
+                PluginRoute(path="/pieces", handle=self.pieces, access="public")]
+
+    def register_commands(self):
+        return [Command(name="hello", help="Says hello.", run=self.hello)]
+
+    def hello(self, arguments):
+        print("hello", *arguments)
+        print("on the side", file=sys.stderr)
+        return 3
+"""
+
+
+@BOTH
+async def test_its_routes_are_served_alike(tmp_path: Path, isolate: bool) -> None:
+    async with apart(tmp_path, SERVICES, isolate=isolate) as host:
+        assert not host.host.problems
+        made = await host.request("POST", "/greet/ann?x=1", b"a\nbody\xff", headers={"Content-Type": "application/json"})
+        missing = await host.request("POST", "/greet/ann?fail=1", b"{}", headers={"Content-Type": "application/json"})
+        broken, streamed = await host.get("/boom"), await host.get("/pieces")
+    assert (made.status, made.headers["x-a"], made.headers["content-type"]) == (201, "b", "text/plain")
+    assert made.body == b"POST ann 1 local b'a\\nbody\\xff'"
+    assert (missing.status, broken.status) == (404, 502)
+    assert streamed.body == b"one two"
+
+
+@BOTH
+def test_its_commands_run_alike(tmp_path: Path, isolate: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "apart.py").write_text(SERVICES)
+    (tmp_path / "jackfield.yaml").write_text(f"plugins: {{apart: {{path: ./apart.py, isolate: {str(isolate).lower()}}}}}")
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--config", str(tmp_path / "jackfield.yaml"), "hello", "you", "--all"])
+    said = capfd.readouterr()
+    assert (ended.value.code, said.out) == (3, "hello you --all\n")
+    assert "on the side\n" in said.err

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jackfield.api import Call, CallError, Command, PluginRoute, Reply
+from jackfield.api import Call, Command, PluginRoute, Reply
 from jackfield.rpc import forms
 from jackfield.rpc import wire_objects as objects
+from jackfield.rpc.errors import RpcFault, fault_of
 
 if TYPE_CHECKING:
     from jackfield.rpc.bridge import Bridge
@@ -27,11 +28,12 @@ async def _handle(bridge: "Bridge", route: objects.RouteDeclared, call: Call) ->
         return objects.OnRoute(route=route, params=dict(call.params), call=forms.call_of(call, needs, files))
 
     try:
-        return forms.reply_from(await bridge.ask(method, params, *([call.body] if needs & {"body", "raw"} else []), subject=call))
-    except CallError as fault:
-        if fault.failure.cause != "plugin":
-            raise
-        raise RuntimeError(fault.failure.message) from None  # for the log: what is the plugin's own fault is no answer
+        return forms.reply_from(await bridge.answer(method, params, *([call.body] if needs & {"body", "raw"} else []), subject=call))
+    except RpcFault as fault:
+        told = fault_of(fault)
+        if told.failure.cause != "plugin":
+            raise told from None
+        raise RuntimeError(told.failure.message) from None  # for the log: what is the plugin's own fault is no answer
 
 
 def commands_of(bridge: "Bridge", said: objects.Commands) -> tuple[list[Command]]:

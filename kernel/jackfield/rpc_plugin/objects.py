@@ -21,7 +21,7 @@ from jackfield.rpc_plugin.services import Services
 if TYPE_CHECKING:
     from jackfield.rpc_plugin.child import Made
 
-NEEDS: Final = ("headers", "body", "client_body", "request", "undecoded")
+NEEDS: Final[tuple[wire.Needs, ...]] = ("headers", "body", "client_body", "request", "undecoded")
 """What providers are sent, and hooks that do not say what they need: all but what has to be asked for."""
 _STEPS: Final = ("execute", "prepare", "url", "join", "reply")
 """The steps of `HttpProvider`: whoever has one of their own answers attempts here, all others the host answers from their data."""
@@ -35,6 +35,11 @@ _OF_SOURCES: Final = {
     "auth.save": "save",
     "auth.remove": "remove",
 }
+
+
+def needs_of_objects(method: str) -> list[wire.Needs]:
+    """Return what a method about an object is to be sent."""
+    return list(NEEDS) if method.startswith("executor.") else ["headers", "raw"] if method == "management.handle" else []
 
 
 class Objects:

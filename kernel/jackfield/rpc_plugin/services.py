@@ -16,7 +16,7 @@ from jackfield.rpc.forms import bytes_of, item_bytes, plain_fields
 from jackfield.rpc_plugin import forms
 
 _BODY: frozenset[str] = frozenset({"body"})
-_WHOLE: frozenset[str] = frozenset({"headers", "body"})
+_WHOLE: frozenset[str] = frozenset({"headers", "raw"})
 
 
 class Services:
