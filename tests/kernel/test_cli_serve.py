@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import urllib.request
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from tests.kernel.served import do, serve
+from tests.rpc.programs import Written
 
 __all__ = ["serve"]
 
@@ -33,6 +35,14 @@ def test_it_says_where_it_listens_and_how_to_try_it_and_stops_on_a_signal(serve:
     assert served.process.returncode == 0
     assert "did you mean 'route_model'" in log
     assert "Traceback" not in log
+
+
+def test_what_a_program_prints_stands_in_the_log_under_its_name(serve: object, tmp_path: Path) -> None:
+    talker = Written(tmp_path / "talker.py", before="print('a word', file=sys.stderr, flush=True)", hooks={"model.route": {}})
+    (tmp_path / "my.yaml").write_text(json.dumps({"plugins": {"talker": {"command": talker.command}}}))
+    served = serve("-c", "my.yaml")  # type: ignore[operator]
+    served.announced()
+    assert re.search(r"^[\d-]+ [\d:,]+ INFO plugin 'talker': a word$", served.stop(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("said", [False, True])

@@ -42,7 +42,9 @@ _THREADS_MAY_TAKE: Final = 1.0
 @click.option("-v", "--verbose", count=True, help="Log each call; twice: everything.")
 def serve(config_file: Path | None, files: tuple[Path, ...], log_file: Path | None, verbose: int, **said: Any) -> None:
     """Start the host."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=[_handler(log_file)])
+    handler = _handler(log_file)
+    handler.setFormatter(_Naming("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("jackfield").setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
     logging.getLogger("jackfield.calls").setLevel(logging.INFO if verbose else logging.WARNING)
     above, told = overrides(files, said["host"], said["port"]), inherited()
@@ -75,6 +77,17 @@ def _serve_with_workers(said: Config, count: int) -> int:
     except CannotServe as fault:
         raise SystemExit(str(fault)) from None
     return asyncio.run(run())
+
+
+class _Naming(logging.Formatter):
+    """Says which plugin a line is from."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the library calls it so)
+        """Return the line, with the plugin's name before what it says."""
+        _, named, plugin = record.name.partition("jackfield.plugins.")
+        if named:
+            record.message = f"plugin {plugin!r}: {record.message}"
+        return super().formatMessage(record)
 
 
 def _handler(log_file: Path | None) -> logging.Handler:
