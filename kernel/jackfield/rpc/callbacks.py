@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -26,10 +26,10 @@ _MOST_LINES: Final = 100
 
 
 class Callbacks:
-    """The host's side of one plugin's requests. `frame` is the most bytes of one message."""
+    """The host's side of one plugin's requests. `frame` is the most bytes of one message; `capabilities` are what was said at register."""
 
-    def __init__(self, host: Host, frame: int) -> None:
-        self._host, self.reveals = host, False
+    def __init__(self, host: Host, frame: int, capabilities: Sequence[str]) -> None:
+        self._host, self._capabilities, self.reveals = host, capabilities, False
         """Whether the plugin said that it needs secrets; whether it may have them is the host's business."""
         self.changed: Callable[[str], None] = lambda source: None
         """Told that a source of the plugin's has other credentials now."""
@@ -62,7 +62,7 @@ class Callbacks:
 
     async def _info(self, said: wire_host.Within, asked: Asked | None) -> wire_host.HostInfo:
         about = self._host.info
-        return wire_host.HostInfo(version=about.version, plugin=about.plugin, capabilities=list(about.capabilities))
+        return wire_host.HostInfo(version=about.version, plugin=about.plugin, capabilities=[*about.capabilities, *self._capabilities])
 
     async def _log(self, said: wire_host.Log, asked: Asked | None) -> None:
         now = int(asyncio.get_running_loop().time())

@@ -47,7 +47,7 @@ async def connect(
         from_environment=list(_from_environment(config, "")),
         limits=wire.Bounds(frame=FRAME, body_file=BODY_FILE),
     )
-    callbacks = Callbacks(host, FRAME)
+    callbacks = Callbacks(host, FRAME, CAPABILITIES)
     supervisor = Supervisor(carrier, register, callbacks.serve, host.log, handshake=handshake, given_up=given_up)
     said = await supervisor.start()
     callbacks.reveals = any("secret" in declared.needs for declared in said.hooks.values() if declared is not None)
