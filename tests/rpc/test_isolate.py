@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ import pytest
 
 from jackfield.api.testing import Harness
 from tests.kernel.conftest import Toy
+from tests.kernel.distributions import Distributions, distributions
 from tests.kernel.pipeline_kit import Observer, ask
+
+__all__ = ["distributions"]
 
 
 class Isolated:
@@ -234,16 +238,22 @@ def route_model(call):
         raise RuntimeError("boom")
     if words == "exit":
         raise SystemExit(4)
+    if words == "hog":
+        held = []
+        while True:
+            held.append(b"x" * (1 << 20))
+            time.sleep(0.002)
 """
 
 
 @pytest.mark.parametrize(
     ("words", "why"),
-    [("crash", "SIGKILL"), ("hang", "took longer than 0.3 s"), ("raise", "RuntimeError: boom"), ("exit", "SystemExit: 4")],
+    [("crash", "SIGKILL"), ("hang", "took longer than 0.3 s"), ("raise", "RuntimeError: boom"), ("exit", "SystemExit: 4"), ("hog", "")],
 )
 async def test_what_it_does_to_itself_does_not_touch_the_host(isolated: Isolated, words: str, why: str) -> None:
     observer = Observer()
-    async with isolated.host(CRASHING, Toy(), observer, deadline=0.3) as host:
+    patient, process = {"hooks": {"failures": 10_000}}, {"memory": "256 MiB"}
+    async with isolated.host(CRASHING, Toy(), observer, config=patient, deadline=0.3, process=process) as host:
         assert (await ask(host, say=[{"who": "user", "words": words}])).status == 200
         assert why in await observer.explained()
         async with asyncio.timeout(10):
@@ -257,3 +267,49 @@ async def _missed(host: Harness, observer: Observer) -> bool:
     assert (await ask(host)).status == 200
     made = (await observer.completed(many + 1))[-1].explain()
     return any(said["by"] == "apart" for said in made["decisions"])
+
+
+async def test_an_installed_plugin_is_found_where_its_distribution_lies(distributions: Distributions) -> None:
+    text = "__version__ = '9'\nfrom jackfield.api import Change\n"
+    text += "class Other:\n    def intercept_response(self, call, reply):\n        return Change(headers={'toy-request-id': __name__})\n"
+    distributions.install("acme-other", text, {"acme": "acme_other:Other"})
+    async with Harness([Toy()], {"plugins": {"acme": {"isolate": True}}}) as host:
+        assert state_of(host, "acme") == ("active", ["intercept_response"])
+        assert (await ask(host)).headers["toy-request-id"] == "acme_other"
+        [found] = [plugin for plugin in host.host.plugins if plugin.id == "acme"]
+        assert (found.distribution, found.version) == ("acme-other", "1.0")
+    assert "acme_other" not in sys.modules
+
+
+async def test_what_the_operator_says_of_its_hooks_holds(isolated: Isolated) -> None:
+    text = "from jackfield.api import hook\n@hook(on_error='open', priority=7, deadline=3)\ndef intercept_request(call):\n"
+    text += "    raise RuntimeError\ndef route_model(call):\n    raise RuntimeError\npriority = 4\n"
+    async with isolated.host(text, hooks={"route_model": {"enabled": False}}) as host:
+        assert (await ask(host)).status == 200
+        [hook] = host.host.generation.chains["intercept_request"]
+        assert (hook.rank[0], hook.closed, hook.deadline) == (-7, False, 3.0)
+        assert state_of(host) == ("active", ["intercept_request"])
+    async with isolated.host(text, hooks={"intercept_request": {"on_error": "closed"}}) as host:
+        assert (await ask(host)).status == 503
+        [plugin] = [plugin for plugin in host.host.plugins if plugin.id == "apart"]
+        assert plugin.priority == 4
+
+
+async def test_other_code_comes_with_a_reload_and_goes_with_a_rollback(
+    isolated: Isolated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(copies))
+    text, said = "from jackfield.api import Change\ndef intercept_response(call, reply):\n", list[str]()
+    text += "    return Change(headers={'toy-request-id': 'first'})\n"
+    async with isolated.host(text) as host:
+        for change in ("nothing", "edit", "rollback"):
+            if change == "edit":
+                (tmp_path / "apart.py").write_text(text.replace("first", "second"))
+                await host.host.reload()
+            elif change == "rollback":
+                await host.host.rollback(1)
+            said.append((await ask(host)).headers["toy-request-id"])
+    assert said == ["first", "second", "first"]
+    assert not list(copies.iterdir())
