@@ -16,7 +16,7 @@ _FLOOD: Final = 1 << 19
 """What nobody asked for may cost a second before no more is read in that second."""
 _FLOODS: Final = 5
 """Such seconds in a row after which the plugin is ended."""
-_PORTION, _FEW_LINES, _SLICE = 4096, 64, 0.003
+_PORTION, _FEW_LINES, _SLICE = 4096, 64, 0.001
 """Bytes that are taken at once of a read with more than a few lines, and seconds after which the others have their turn."""
 
 
@@ -78,7 +78,7 @@ class Tap:
     def __init__(self, take: Callable[[bytes], int], read: Callable[[bool], object]) -> None:
         self._take, self._read = take, read
         self._waiting = deque[bytes]()
-        self._timer: asyncio.TimerHandle | None = None
+        self._next: asyncio.Handle | None = None
         self._spent, self._floods, self._reading = 0, 0, True
 
     def feed(self, data: bytes) -> None:
@@ -89,15 +89,15 @@ class Tap:
                 self._set()
             return
         self._waiting.extend(data[at : at + _PORTION] for at in range(0, len(data), _PORTION))
-        if self._timer is None:
+        if self._next is None:
             self._go_on()
 
     def _go_on(self) -> None:
-        ends, self._timer = perf_counter() + _SLICE, None
+        ends, self._next = perf_counter() + _SLICE, None
         while self._waiting and self._spent <= _FLOOD and perf_counter() < ends:
             self._spent += self._take(self._waiting.popleft())
         if self._waiting and self._spent <= _FLOOD:
-            self._timer = asyncio.get_running_loop().call_later(_SLICE, self._go_on)
+            self._next = asyncio.get_running_loop().call_soon(self._go_on)  # after all others that are ready
         self._set()
 
     def _set(self) -> None:
@@ -110,14 +110,14 @@ class Tap:
         """Begin a new second; tell whether there was a flood in too many of them in a row."""
         self._floods = self._floods + 1 if self._spent > _FLOOD else 0
         self._spent = 0
-        if self._waiting and self._timer is None:
+        if self._waiting and self._next is None:
             self._go_on()
         self._set()
         return self._floods >= _FLOODS
 
     def close(self) -> None:
         """Take what is left at once: nothing more comes."""
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._next is not None:
+            self._next.cancel()
         while self._waiting:
             self._take(self._waiting.popleft())

@@ -21,9 +21,7 @@ for line in sys.stdin:
     elif said["method"] == "executor.execute_stream":
         stream = said["params"]["stream"]
         write(id=said["id"], result={"status": 200, "stream": True})
-        for index in range(10_000):
-            write(
-                method="stream.item", params={"stream": stream, "index": index, "items": [{"delta": d} for d in (TEXT if index else BEGIN)]}
-            )
+        items = [{"delta": delta} for delta in BEGIN + TEXT * 1000]
+        write(method="stream.item", params={"stream": stream, "index": 0, "items": items})
     elif "id" in said:
         write(id=said["id"], result=None)
