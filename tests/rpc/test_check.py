@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -33,13 +35,40 @@ async def test_a_plugin_that_takes_part_in_everything_passes_every_check() -> No
 async def test_the_router_of_the_documents_passes_as_it_is_printed() -> None:
     report = await check(tool("node"), str(CHECKED / "router.mjs"))
     assert report.passed, report
-    assert [result.check for result in report.results if result.check.startswith("answers")] == ["answers model.route"]
+    asked = [(result.check, result.carrier) for result in report.results if result.check.startswith("answers")]
+    assert asked == [("answers model.route", "rpc"), ("answers route_model", "host")]
 
 
 async def test_a_router_in_posix_shell_passes() -> None:
     tool("jq")
-    report = await check("sh", str(CHECKED / "router.sh"))
+    report = await check("sh", str(CHECKED / "router.sh"), carriers=["rpc"])
     assert report.passed, report
+
+
+FIRST_PARTY = sorted(point.name for point in entry_points(group="jackfield.plugins") if point.dist and point.dist.name == "jackfield")
+SETTINGS: dict[str, dict[str, Any]] = {"api_keys": {"keys": [{"name": "alice", "key": "check-key"}]}}
+
+
+@pytest.mark.parametrize("name", FIRST_PARTY)
+async def test_a_first_party_plugin_passes_in_process_and_where_it_can_be_isolated_so(name: str) -> None:
+    report = await check(name, config=SETTINGS.get(name))
+    assert report.passed, report
+    carriers = {result.carrier for result in report.results if result.state == "ok"}
+    kept = [result.message for result in report.results if (result.check, result.state) == ("handshake", "skipped")]
+    assert carriers == ({"host", "rpc"} if kept else {"host", "rpc", "isolated"})
+    assert all(message.endswith("which exist in process only") for message in kept)
+
+
+async def test_a_single_file_is_checked_in_process_and_out_of_it(tmp_path: Path) -> None:
+    router = tmp_path / "my-router.py"
+    router.write_text("def route_model(call):\n    return 1 / bool(call.request.tools) and None\n")
+    report = await check(str(router))
+    assert [(failure.check, failure.carrier) for failure in report.failures] == [
+        ("answers route_model", "host"),
+        ("answers model.route", "rpc"),
+        ("answers route_model", "isolated"),
+    ]
+    assert all("ZeroDivisionError: division by zero" in failure.message for failure in report.failures)
 
 
 # ------------------------------------------------------------------------------------------------ who does not
@@ -78,7 +107,7 @@ MISTAKES = {
     "no-event": ("stream-events", "an event has `same`"),
     "ClosesWithAnError": ("stream-events", "error -32603 (no stream) came; answer null, or error -32601"),
     "CountsFromOne": ("stream", "the item 1 came where 0 was next; count items from 0, without gaps"),
-    "NeedsNoCredit": ("credit", "and 12 items came where 2 were allowed; wait for stream.credit"),
+    "NeedsNoCredit": ("credit", "items came where 2 were allowed; wait for stream.credit"),
     "LosesCancelled": ("cancel-early", "was sent and cancelled ($/cancel), and it was not answered within"),
     "NeverCancels": ("cancel-stream", "a stream was cancelled after 1 items, and no stream.end came within"),
     "CancelsNumbers": ("cancel-late", "its process ended with status 1 (ValueError"),
@@ -102,9 +131,43 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 async def test_a_mistake_fails_the_check_that_is_about_it_and_no_other(mistake: str) -> None:
     expected, sentence = MISTAKES[mistake]
-    report = await check(*PYTHON, str(CHECKED / "mistakes.py"), mistake, config={"limit": 1}, deadline=1.0, grace=1.0)
+    report = await check(*PYTHON, str(CHECKED / "mistakes.py"), mistake, config={"limit": 1}, carriers=["rpc"], deadline=1.0, grace=1.0)
     assert [result.check for result in report.failures] == [expected], report
     assert sentence in report.failures[0].message
+
+
+IN_PROCESS = {
+    "FailsToStart": ("start", "it does not start: plugin 'failstostart': start: OSError: there is no database"),
+    "Misspells": ("registration", "did you mean 'intercept_request'?"),
+    "HasNoHook": ("registration", "it does nothing: it has no hook"),
+    "TripsOverSettings": ("wrong-config", "TypeError: unhashable type: 'dict'; declare a Config struct, or name the setting"),
+    "NeedsMessages": ("answers intercept_request", "a call in gemini.generate was made, and intercept_request raised KeyError: 'messages'"),
+    "TakesItsTime": ("answers route_model", "with tools was made, and route_model took longer than 0.2 s"),
+    "WorksAlone": ("concurrent", "32 calls were made at once, and route_model raised RuntimeError: somebody else is here"),
+    "TripsOverLeaving": ("cancel-early", "a client left in the middle of a call, and request_complete raised KeyError: 'usage'"),
+    "TripsOverLeavingStreams": ("cancel-stream", "a client left in the middle of a call, and request_complete raised KeyError: 'usage'"),
+    "NeverRecovers": (
+        "cancel-late",
+        "a call was made after others whose clients left, and request_complete raised RuntimeError: it is closed",
+    ),
+    "HasAnUnfinishedProvider": ("models", "unfinished://m was asked, and it failed"),
+    "FailsToClose": ("shutdown", "the host was stopped, and close: OSError: the disk is full"),
+}
+
+
+@pytest.mark.parametrize("mistake", IN_PROCESS)
+async def test_so_does_a_mistake_in_process(mistake: str) -> None:
+    expected, sentence = IN_PROCESS[mistake]
+    report = await check(
+        f"{__package__}.checked.in_process:{mistake}", carriers=["host"], deadline=0.2 if mistake == "TakesItsTime" else 5.0
+    )
+    failures = report.failures
+    assert [failure.check for failure in failures] == [expected], report
+    assert sentence in failures[0].message
+
+
+def test_every_check_within_a_host_is_failed_by_some_mistake() -> None:
+    assert {name for name, carrier, _ in listed() if carrier == "host"} == {name.split()[0] for name, _ in IN_PROCESS.values()}
 
 
 async def test_a_program_that_cannot_be_started_is_said_to_be_so(tmp_path: Path) -> None:
@@ -143,7 +206,7 @@ def run(*arguments: str) -> Result:
 
 
 def test_the_command_prints_a_table_and_a_sentence_for_each_failure() -> None:
-    done = run("--config", str(CHECKED / "limit.yaml"), *PYTHON, str(CHECKED / "mistakes.py"), "Greets")
+    done = run("--carrier", "rpc", "--config", str(CHECKED / "limit.yaml"), *PYTHON, str(CHECKED / "mistakes.py"), "Greets")
     assert done.exit_code == 1
     assert "answers model.route" in done.output
     assert "stdout: 'hello' came on stdout, which is no JSON object" in done.output

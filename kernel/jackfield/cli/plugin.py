@@ -3,7 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
@@ -13,6 +13,7 @@ from jackfield.cli.options import json_option
 if TYPE_CHECKING:
     from jackfield.api.testing.conformance import Report
 
+CARRIERS: Final = ("host", "rpc", "isolated")
 _COLOURS = {"ok": "green", "failed": "red", "skipped": "dim"}
 
 
@@ -25,12 +26,18 @@ def plugin() -> None:
 @click.argument("words", nargs=-1, metavar="PLUGIN...")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="A YAML file with the plugin's settings.")
 @click.option("--only", multiple=True, metavar="NAME", help="Make this check alone; * stands for any text. May be repeated.")
+@click.option(
+    "--carrier",
+    "carriers",
+    multiple=True,
+    type=click.Choice(CARRIERS),
+    metavar="NAME",
+    help="`host`, `rpc` (over pipes) or `isolated`: how to check it. May be repeated. Default: all ways that there are.",
+)
 @click.option("--deadline", type=click.FloatRange(min=0.01), default=5.0, help="Seconds for an answer, where the plugin says nothing.")
 @click.option("--list", "listing", is_flag=True, help="List the checks.")
 @json_option
-def check(
-    *, words: tuple[str, ...], config_file: Path | None, only: tuple[str, ...], deadline: float, listing: bool, as_json: bool
-) -> None:
+def check(*, words: tuple[str, ...], config_file: Path | None, listing: bool, as_json: bool, **how: Any) -> None:
     """Check that a plugin does what the contract asks. Exits with 1 when it does not, with 2 when there is nothing to check."""
     from jackfield.api.testing import conformance  # noqa: PLC0415 (it loads a whole host)
 
@@ -39,7 +46,8 @@ def check(
         return
     try:
         section = _section(config_file)
-        report = asyncio.run(conformance.check(*words, config=section, only=only, deadline=deadline))
+        how["carriers"] = how["carriers"] or CARRIERS
+        report = asyncio.run(conformance.check(*words, config=section, **how))
     except conformance.CannotCheck as fault:
         raise click.UsageError(str(fault)) from None
     if as_json:

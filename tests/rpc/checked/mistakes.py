@@ -130,12 +130,12 @@ class NumbersOnly(Well):
 
 class LosesSingleBytes(Chunks):
     def fitting(self, rest: bytes, chunk: bytes) -> bytes:
-        return rest + chunk if len(chunk) > 1 else rest
+        return rest + chunk if len(chunk) > 1 else b""
 
 
 class LosesAllButTheFirst(Chunks):
     def chosen(self, lines: list[bytes], rest: bytes) -> list[bytes]:
-        return lines[:1] if len(lines) > 2 and rest else lines
+        return lines[:1] if len(lines) > 2 and rest and all(b"authenticate" in line for line in lines) else lines
 
 
 class LosesWhatIsTooMuch(Chunks):

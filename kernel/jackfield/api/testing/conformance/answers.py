@@ -74,12 +74,12 @@ _OF_SUBJECTS: Final[dict[str, Callable[[Run, of.Needs, Subject, float], Case]]] 
     "response.intercept_after": _on_reply,
     "usage.handle": _on_usage,
 }
+OF_CALLS: Final = (*_OF_SUBJECTS, "scheduler.pick", "request.complete")
+"""The methods that are asked during calls."""
 _REGISTER: Final = ("model.register", "auth.register", "translate.register", "management.register", "command_line.register")
 _EXECUTE: Final = ("executor.execute", "executor.count_tokens")
 ANSWERED: Final = (
-    *_OF_SUBJECTS,
-    "scheduler.pick",
-    "request.complete",
+    *OF_CALLS,
     *_REGISTER,
     *_EXECUTE,
     "auth.load",
@@ -333,7 +333,7 @@ async def repeated(run: Run) -> None:
     """Ask one thing often."""
     if (await sample(run))[0] not in BY_NAME:
         raise NotAsked("it has no hook that is called during calls")
-    for method in run.has(*_OF_SUBJECTS, "scheduler.pick", "request.complete"):
+    for method in run.has(*OF_CALLS):
         case = (await cases(run, method))[0]
         if not await is_fine(run, method, case):
             continue

@@ -122,6 +122,9 @@ async def sigterm(run: Run) -> None:
 
 async def _another(run: Run) -> Peer:
     """Return one that is not needed any more."""
+    while run.spare:
+        if (peer := run.spare.pop()).code is None:
+            return peer
     peer = await run.peer()
     peer.said = None
     return peer

@@ -31,6 +31,8 @@ async def handshake(run: Run) -> None:
     try:
         run.raw = await peer.register(run.plugin, run.config)
     except RpcFault as fault:
+        if fault.message.startswith("isolate: "):
+            raise NotAsked(fault.message.removeprefix("isolate: ")) from None
         hint = "give it a configuration that it takes, with --config" if fault.code == BAD_PARAMS else "answer with what the plugin is"
         raise Wrong(f"plugin.register was sent with the configuration {shown(run.config)}, and {said_of(fault)} came; {hint}") from None
 
@@ -117,22 +119,23 @@ async def _configured(run: Run, section: dict[str, Any]) -> wire.Registration | 
     if run.said is None:
         raise NotAsked("it has not said what it is")
     sent = f"plugin.register was sent with the configuration {shown(section)}"
-    peer = await run.start()
+    peer, kept = await run.start(), False
     try:
-        raw = await peer.register(run.plugin, section)
-        return msgspec.json.decode(raw, type=wire.Registration)
+        read = msgspec.json.decode(await peer.register(run.plugin, section), type=wire.Registration)
+        run.spare.append(peer)
+        kept = True
+        return read
     except RpcFault as fault:
         if fault.code == BAD_PARAMS:
             return None
         raise Wrong(f"{sent}, and {said_of(fault)} came; answer with error {BAD_PARAMS} and say which setting is wrong") from None
-    except msgspec.ValidationError as fault:
-        if not section or section != run.config:  # a broken declaration is told of already
-            return None
-        raise Wrong(f"{sent}, and what came is not as the schema says: {fault}") from None
+    except msgspec.ValidationError:  # what it says of itself is told of already
+        return None
     except Wrong as fault:
         raise Wrong(f"{sent}: {fault}; within {HANDSHAKE:g} s answer with error {BAD_PARAMS} and say which setting is wrong") from None
     finally:
-        await peer.close()
+        if not kept:
+            await peer.close()
 
 
 @check("config-schema", "Its config_schema is a JSON Schema, and the configuration fits.")

@@ -6,6 +6,8 @@ from typing import Literal
 import msgspec
 
 State = Literal["ok", "failed", "skipped"]
+Carrier = Literal["rpc", "host", "isolated"]
+"""`rpc`: asked over its pipes, as a host would; `host`: within a host that runs; `isolated`: the same, in a process of its own."""
 
 
 class Wrong(Exception):
@@ -21,8 +23,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     check: str
     """Its name, and after a space the method that it was about, where there is one for each."""
-    carrier: Literal["rpc", "host"]
-    """`rpc`: asked over its pipes, as a host would; `host`: within a host that runs."""
+    carrier: Carrier
     state: State
     message: str = ""
     """One sentence: what is wrong, or why there was nothing to check."""

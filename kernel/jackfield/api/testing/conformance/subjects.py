@@ -220,13 +220,11 @@ def pools(table: bool) -> Iterator[tuple[str, wire.Pool]]:
     if not table:
         yield "a pool of three", wire.Pool(model="check/model", revision=1, many=3, eligible=rows)
         yield "a pool of one", wire.Pool(model="check/model", revision=2, many=1, eligible=rows[:1], tried=[rows[2].id])
-        yield "an empty pool", wire.Pool(model="check/model", revision=3, many=0)
         return
     live = [wire.Live(id=row.id, in_flight=row.in_flight) for row in rows]
     yield "a pool of three", wire.Pool(model="check/model", revision=1, many=3, rows=rows, live=live)
     yield "the same pool again", wire.Pool(model="check/model", revision=1, many=2, live=live[:2], tried=[rows[2].id])
     yield "a pool from which one has gone", wire.Pool(model="check/model", revision=2, many=1, gone=[rows[0].id], live=live[1:2])
-    yield "an empty pool", wire.Pool(model="check/model", revision=3, many=0, gone=[rows[1].id, rows[2].id])
 
 
 def credential() -> wire_objects.CredentialAbout:

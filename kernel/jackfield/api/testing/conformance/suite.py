@@ -35,6 +35,8 @@ class Run:
         self.host = ScriptedHost()
         self.peers = list[Peer]()
         """All its lives, the latest last."""
+        self.spare = list[Peer]()
+        """Those that have registered and are not needed any more."""
         self.raw: Any = None
         """What it answered to `plugin.register`."""
         self.said: wire.Registration | None = None
@@ -51,8 +53,8 @@ class Run:
         """Return the connection to one that runs and has registered; start it where there is none."""
         if self.said is None:
             raise NotAsked("it has not said what it is")
-        if self.peers and self.peers[-1].code is None and self.peers[-1].said is self.said:
-            return self.peers[-1]
+        if (peer := next((one for one in reversed(self.peers) if one.code is None and one.said is self.said), None)) is not None:
+            return peer
         peer = await self.start()
         try:
             await peer.register(self.plugin, self.config)
@@ -158,6 +160,8 @@ async def over_pipes(run: Run, wanted: Callable[[str], bool]) -> list[Result]:
                 if asked_for or name in FIRST:
                     result = await result_of(name, "rpc", one.run(*arguments))
                     results += [result] if asked_for or result.state == "failed" else []
+                    if name == "handshake" and result.state == "skipped":  # it stays in process
+                        return results
     finally:
         await run.close()
     return results
