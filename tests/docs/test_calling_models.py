@@ -11,7 +11,7 @@ import pytest
 from jackfield.api.testing import Harness
 from tests.docs.markdown import document
 
-PLUGIN, PROGRAM = (block.text for block in document("docs/how-to/call-models-from-a-plugin.md").blocks)
+PLUGIN, PROGRAM = (block.text for block in document("docs/how-to/call-models-from-a-plugin.md").blocks if block.language == "python")
 
 
 @pytest.mark.parametrize("form", ["in process", "isolated", "program"])
