@@ -11,19 +11,21 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
+from jackfield.api import Reply
 from jackfield.api.testing import Harness
 from jackfield.plugins import Plugin
 from jackfield.rpc import limits, process, supervisor
 from jackfield.rpc.errors import Gone
 from jackfield.rpc.noise import Noise
-from tests.kernel.conftest import Toy, talk
+from tests.kernel.conftest import Toy, ToyProvider, talk
 from tests.kernel.pipeline_kit import Observer
+from tests.kernel.toy import stream_of
 
 LIVES = str(Path(__file__).parent / "peers" / "lives.py")
 AGAIN = "its process ended by SIGKILL; it is started again"
@@ -32,11 +34,11 @@ AGAIN = "its process ended by SIGKILL; it is started again"
 class Lives:
     """A host with one program as a plugin, in a folder of its own, and what is to be seen of the program's lives."""
 
-    def __init__(self, folder: Path, *plugins: object, **section: Any) -> None:
+    def __init__(self, folder: Path, *plugins: object, toy: Toy | None = None, **section: Any) -> None:
         self.folder = folder
         process = {"cwd": str(folder), **section.pop("process", {})}
         self.section = {"command": [sys.executable, "-I", "-S", LIVES], "process": process, **section}
-        self.harness = Harness([Toy(), *plugins], self.config(), bare=True)
+        self.harness = Harness([toy or Toy(), *plugins], self.config(), bare=True)
 
     def config(self, **more: Any) -> dict[str, Any]:
         return {"plugins": {"p": {**self.section, **more}, "autoload": False}, "attempts": {"wait": 0}}
@@ -182,6 +184,26 @@ async def test_what_waits_for_a_plugin_that_dies_learns_why_and_no_breaker_opens
         assert "is not there: its process ended by SIGKILL" in await observer.explained()
         (tmp_path / "go").touch()
         assert await lives.call() == 200
+
+
+async def test_a_stream_goes_on_when_the_plugin_that_reads_along_dies(tmp_path: Path) -> None:
+    raw, begun, go = stream_of(["Hel", "lo"]), asyncio.Event(), asyncio.Event()
+
+    async def events() -> AsyncIterator[bytes]:
+        yield raw[:200]
+        begun.set()
+        await go.wait()
+        yield raw[200:]
+
+    toy = Toy(ToyProvider(lambda attempt: Reply(stream=events())))
+    async with Lives(tmp_path, toy=toy, takes={"response.intercept_stream_chunk.open": {}}) as lives:
+        call = asyncio.create_task(lives.harness.post("/toy/v1/talk", talk("m", stream=True)))
+        await begun.wait()
+        os.kill(lives.pid(), signal.SIGKILL)
+        await until(lambda: not lives.is_there())
+        go.set()
+        assert (await call).body == raw
+        await until(lives.is_there)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,10 @@ def answer(method: str, params: dict) -> object:
         return register(params)
     if method == "frontend_auth.authenticate":
         return {"principal": {"name": "somebody"}}
+    if method == "response.intercept_stream_chunk.open":
+        return {"handle": True}
+    if method == "response.intercept_stream_chunk.event":
+        return {"answers": [None for _ in params["events"]]}
     if method == "model.register":
         return {"providers": [{"key": "lives", "dialects": ["toy.talk"], "models": ["lived"]}]}
     if method == "executor.execute":
