@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from jackfield.api import Credential
 from jackfield.api.testing import Harness
 from jackfield.calls import PluginHost
+from tests.kernel.conftest import Toy, http_toy, talk
 from tests.rpc.asking import ask, asking_host
 
 KEY = "sk-of-the-test-0123456789"
@@ -104,3 +106,37 @@ async def test_without_a_grant_nothing_is_kept_and_no_key_is_told(monkeypatch: p
         seen = (await ask(host, "host.auth.get", id="toy:a"))["result"]
         error = (await ask(host, "host.auth.save", credentials=[{"provider": "toy"}]))["error"]
     assert ("key" in seen, error["code"], error["data"]["code"]) == (False, -32001, "not_granted")
+
+
+KNOWING = """
+import json
+from jackfield.api import CallError, Change, Credential, Reply, Secret, hook
+
+class Plugin:
+    def __init__(self, host):
+        self.host = host
+
+    @hook(needs=["body", "secret"])
+    async def intercept_request(self, call):
+        held = self.host.credentials
+        one, state = await held.get("toy:a"), await held.runtime("toy:a")
+        try:
+            await held.get("nobody")
+        except CallError as fault:
+            unknown = [str(fault), fault.failure.code]
+        await held.save([Credential(provider="toy", id="toy:new", key=Secret("sk-new"))], source="kept")
+        new = await held.get("toy:new")
+        said = [one.key.reveal(), one.label, one.limits.rpm, state.state, unknown, new.key.reveal()]
+        return Change(respond=Reply(body=json.dumps(said).encode()))
+"""
+
+
+@pytest.mark.parametrize("isolate", [False, True], ids=["in process", "isolated"])
+async def test_a_python_plugin_sees_the_same_in_process_and_out_of_it(isolate: bool, tmp_path: Path) -> None:
+    (file := tmp_path / "knowing.py").write_text(KNOWING)
+    kept, section = Kept(), {"path": str(file), "isolate": isolate}
+    settings = {"credentials": [GIVEN], "plugins": {"knowing": section, "autoload": False}}
+    async with Harness([Toy(http_toy(URL)), kept], settings, bare=True) as host:
+        answer = await host.post("/toy/v1/talk", talk())
+    assert answer.json == [KEY, "first", 5, "ok", ["there is no credential 'nobody'", "unknown_credential"], "sk-new"]
+    assert [credential.id for credential in kept.held] == ["toy:new"]
