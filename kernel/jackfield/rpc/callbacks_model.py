@@ -25,10 +25,9 @@ class Model:
 
     async def execute(self, said: wire_host.ModelAsk, asked: Asked | None) -> wire.Reply:
         """Make a call and return its whole answer."""
-        nested = await _nested(said)
-        if nested.detached and asked is not None:
+        if said.detached and asked is not None:
             asked.inner.discard(asyncio.current_task())  # it does not end with what it is made in
-        answer = await self._host.execute(nested)
+        answer = await self._host.execute(await _nested(said))
         if isinstance(answer, Response):
             return wire.Reply(response=msgspec.Raw(msgspec.json.encode(answer)))
         try:
