@@ -7,7 +7,7 @@ const chunk = (content, finish_reason = null) => ({
   id: "c1", object: "chat.completion.chunk", created: 1, model: "m", choices: [{ index: 0, delta: { content }, finish_reason }],
 });
 
-// Model `many:N:B` sends N items, B in a message; `paced:N:MS` one each MS milliseconds, which tells when it was sent.
+// Model `many:N:B` sends N items, B in a message; `bulky:N:B` the same, of 4 KB each; `paced:N:MS` one each MS milliseconds, which tells when it was sent.
 async function flow(id, stream, model, credit) {
   const [kind, many, how] = model.split(":").map((part, at) => (at ? Number(part) : part));
   const state = { credit, more: null, id };
@@ -16,7 +16,7 @@ async function flow(id, stream, model, credit) {
     while (state.credit <= 0 && !state.cancelled) await new Promise((more) => (state.more = more));
     if (state.cancelled) break;
     const size = kind === "paced" ? 1 : Math.min(how, state.credit, many - index);
-    const text = kind === "paced" ? String(process.hrtime.bigint()) : "word ";
+    const text = kind === "paced" ? String(process.hrtime.bigint()) : kind === "bulky" ? "word ".repeat(800) : "word ";
     const items = Array.from({ length: size }, () => ({ data: chunk(text) }));
     send({ method: "stream.item", params: { stream, index, items } });
     state.credit -= size;
@@ -35,7 +35,7 @@ const on = {
     schema_version: 1,
     hooks: { "model.register": {}, "executor.execute_stream": {}, "model.route": {}, "request.intercept_before": { needs: ["body"] } },
   }),
-  "model.register": () => ({ providers: [{ key: "firehose", dialects: ["openai.chat"], patterns: ["many:*", "paced:*"] }] }),
+  "model.register": () => ({ providers: [{ key: "firehose", dialects: ["openai.chat"], patterns: ["many:*", "bulky:*", "paced:*"] }] }),
   "model.route": () => null,
   "request.intercept_before": () => null,
   "executor.execute_stream": () => ({ stream: true }),
