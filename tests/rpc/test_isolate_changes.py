@@ -142,7 +142,8 @@ def intercept_attempt(attempt):
     "normalized": """
 from jackfield.api import Change
 def normalize_request(attempt):
-    return Change(set={("model",): attempt.model + "!" if False else attempt.model, ("extra",): attempt.call.state.get("x", "none")})
+    assert attempt.call.request.messages[0].text == attempt.request.messages[0].text == attempt.call.body.json["say"][0]["words"] == "hi"
+    return Change(set={("extra",): attempt.call.state.get("x", "none")})
 def route_model(call):
     call.state["x"] = call.session or call.peer
 """,

@@ -164,7 +164,7 @@ def attempt_of(attempt: Attempt, needs: Needs, files: Files, body: bool = True, 
     if "secret" in needs and (key := attempt.candidate.account.credential.key) is not None:
         fields["secret"] = key.reveal()
     return wire.Attempt(
-        call=call_of(attempt.call, needs, files, body=False, request=False),
+        call=call_of(attempt.call, needs, files, body=False, request="client_body" in needs),
         number=attempt.number,
         candidate=attempt.candidate.id,
         credential=attempt.candidate.credential,

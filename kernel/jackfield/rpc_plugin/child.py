@@ -30,7 +30,7 @@ from jackfield.rpc.errors import BAD_PARAMS, INVALID, NO_METHOD, RpcFault
 from jackfield.rpc.methods import BY_NAME
 from jackfield.rpc_plugin import forms
 from jackfield.rpc_plugin.host import ChildHost
-from jackfield.rpc_plugin.objects import NEEDS, Objects, needs_of_objects
+from jackfield.rpc_plugin.objects import NEEDS, Objects
 from jackfield.rpc_plugin.pools import Pools, pick_said
 
 _DECODERS: Final = {name: msgspec.json.Decoder(m.params).decode for name, m in BY_NAME.items() if m.asks == "host"}
@@ -115,7 +115,7 @@ class Child:
         self._answers["response.intercept_stream_chunk.event"] = self._events
         self._objects = Objects(made, self._host, self._states, problems)
         self._answers |= self._objects.answers
-        hooks |= {name: wire.HookDeclared(needs=needs_of_objects(name)) for name in self._objects.answers}
+        hooks |= {name: wire.HookDeclared(needs=self._objects.needs(name)) for name in self._objects.answers}
         lives = any(callable(getattr(made.object, part, None)) for part in ("start", "close"))
         rules = inspect.getattr_static(made.object, "has_rules", True)
         priority = getattr(made.object, "priority", None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from jackfield.api import HOOKS, Bearer, Event, HttpProvider, HttpRequest, HttpResponse, LoginStep, ModelInfo, Provider, Reply
+from jackfield.api import HOOKS, Bearer, Event, HookOptions, HttpProvider, HttpRequest, HttpResponse, LoginStep, ModelInfo, Provider, Reply
 from jackfield.api.canonical import Assembler
 from jackfield.rpc import wire
 from jackfield.rpc import wire_objects as objects
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 NEEDS: Final[tuple[wire.Needs, ...]] = ("headers", "body", "client_body", "request", "undecoded")
 """What providers are sent, and hooks that do not say what they need: all but what has to be asked for."""
+_OF_EXECUTORS: Final = tuple(need for need in NEEDS if need != "client_body")
+_SAYS_NOTHING: Final = HookOptions()
 _STEPS: Final = ("execute", "prepare", "url", "join", "reply")
 """The steps of `HttpProvider`: whoever has one of their own answers attempts here, all others the host answers from their data."""
 _EXECUTED: Final = ("executor.execute", "executor.execute_stream", "executor.http_request")
@@ -37,11 +39,6 @@ _OF_SOURCES: Final = {
 }
 
 
-def needs_of_objects(method: str) -> list[wire.Needs]:
-    """Return what a method about an object is to be sent."""
-    return list(NEEDS) if method.startswith("executor.") else ["headers", "raw"] if method == "management.handle" else []
-
-
 class Objects:
     """What a plugin has registered: asked for once, when it is registered itself."""
 
@@ -49,6 +46,7 @@ class Objects:
         self._host, self._states = host, states
         self.answers: dict[str, Callable[[Any], Any]] = {}
         """What answers each method that the host may call."""
+        self._needs: frozenset[str] = frozenset()
         given: dict[str, Sequence[Any]] = {}
         for hook in made.hooks:
             if HOOKS[hook].shape == "objects":
@@ -69,6 +67,12 @@ class Objects:
                     self.answers[method] = getattr(self, f"_{part}")
 
         self.answers |= Services(given, states).answers
+
+    def needs(self, method: str) -> list[wire.Needs]:
+        """Return what a method is to be sent."""
+        if method.startswith("executor."):
+            return sorted(self._needs)  # type: ignore[arg-type]
+        return ["headers", "raw"] if method == "management.handle" else []
 
     async def start(self) -> None:
         """The host starts, or goes on with this process: it may have to ask the sources anew."""
@@ -91,6 +95,8 @@ class Objects:
         executing = [p for p in self._declared if p.execute]
         if executing:
             self.answers |= dict.fromkeys(_EXECUTED, self._execute)
+            said = [getattr(self.providers[p.key].execute, "jackfield_hook", _SAYS_NOTHING).needs for p in executing]
+            self._needs = frozenset(need for needs in said for need in (_OF_EXECUTORS if needs is None else needs))
         if any(p.dialects != ("canonical",) for p in executing):
             self.answers["executor.count_tokens"] = self._execute
         if any(_overrides(provider, "discover") for provider in self.providers.values()):
@@ -103,7 +109,7 @@ class Objects:
         provider = self.providers.get(said.attempt.provider)
         if provider is None:
             raise RpcFault(BAD_PARAMS, f"there is no provider {said.attempt.provider!r}")
-        attempt = forms.SentAttempt(said.attempt, frozenset(NEEDS), self._states, provider)
+        attempt = forms.SentAttempt(said.attempt, self._needs, self._states, provider)
         attempt._send = self._send
         reply = await provider.execute(attempt)
         if not isinstance(reply, Reply):
