@@ -88,8 +88,9 @@ class Handler:
             self.hook.give_up(trace, self.hook.failed(fault))
 
     async def closing(self, outcome: Outcome, trace: Trace) -> list[Event]:
-        """Return what the handler's `close` adds; it is called once."""
+        """Return what the handler's `close` adds; it is called once, and a handler that has one sees no event after that."""
         close, self.close = self.close, None
+        self.left = self.left if close is None else 0
         try:
             answer = close(outcome) if close is not None else None
             if inspect.iscoroutine(answer):

@@ -241,3 +241,27 @@ async def test_queries_pass_authentication_and_completion_alone(name: str) -> No
             assert (await host.request(endpoint.method, endpoint.path)).status == 200
     life = [("authenticate", "first"), ("authenticate", "second"), ("request_complete", "first"), ("request_complete", "second")]
     assert list(seen.hooks.values()) == [life for _ in listings]
+
+
+@pytest.mark.parametrize("name", sorted(DIALECTS))
+async def test_a_handler_that_was_closed_sees_no_event_any_more(name: str) -> None:
+    dialect, seen = DIALECTS[name], list[str]()
+
+    class Handler:
+        def __call__(self, event: Event) -> None:
+            seen.append("event")
+
+        def close(self, outcome: Any) -> None:
+            seen.append("close")
+
+    class Closing:
+        id = "closing"
+
+        def intercept_stream(self, call: Call, head: Any) -> Handler:
+            return Handler()
+
+    endpoint, body = _request(dialect, stream=True)
+    async with Harness([World(dialect, Native(dialect)), Closing()], {"plugins": {"simulator": {"enabled": False}}}) as host:
+        answer = await host.request(endpoint.method, endpoint.path.replace("{model}", "m"), body)
+    assert answer.status == 200
+    assert seen.index("close") == len(seen) - 1 > 0
