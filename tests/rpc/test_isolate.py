@@ -313,3 +313,20 @@ async def test_other_code_comes_with_a_reload_and_goes_with_a_rollback(
             said.append((await ask(host)).headers["toy-request-id"])
     assert said == ["first", "second", "first"]
     assert not list(copies.iterdir())
+
+
+RULES = {
+    "has_rules = False": 200,
+    "has_rules = True": 401,
+    "def has_rules(self): return False": 401,  # it may be true later: the door stays closed
+    "": 401,
+}
+
+
+@pytest.mark.parametrize("rules", RULES)
+async def test_a_door_whose_rules_may_change_stays_closed(isolated: Isolated, rules: str) -> None:
+    text = f"from jackfield.api import hook\nclass Plugin:\n    {rules}\n    @hook(needs=['headers', 'secret'])\n"
+    text += "    def authenticate(self, call):\n        return None\n"
+    async with isolated.host(text) as host:
+        assert not host.host.problems
+        assert (await ask(host)).status == RULES[rules]
