@@ -32,6 +32,15 @@ type request struct {
 	} `json:"params"`
 }
 
+func (r request) hasWords() bool {
+	for _, event := range r.Params.Events {
+		if event.Text != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // serve answers requests until the host closes the connection. It keeps a redactor for each stream between its open and its close.
 func serve(in io.Reader, out io.Writer) error {
 	streams := map[string]*redactor{}
@@ -62,8 +71,10 @@ func serve(in io.Reader, out io.Writer) error {
 		case "response.intercept_stream_chunk.event":
 			if redact := streams[stream]; redact != nil {
 				reply["result"] = answersTo(asked, redact)
-			} else { // this program was started anew in the middle of it
+			} else if asked.hasWords() { // this program was started anew in the middle of the stream
 				reply["error"] = object{"code": -32602, "message": "there is no open stream " + stream}
+			} else { // what comes after the close has none
+				reply["result"] = nil
 			}
 		case "response.intercept_stream_chunk.close":
 			reply["result"] = nil

@@ -9,7 +9,7 @@ import pytest
 
 from jackfield.api.testing import Harness
 from jackfield.api.testing.conformance import check
-from tests.examples.conftest import PROGRAMS, Example
+from tests.examples.conftest import EXAMPLES, PROGRAMS, Example
 
 Ready = Callable[[str], Example]
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -22,6 +22,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
 async def test_an_example_does_what_the_contract_asks(example: Ready, name: str) -> None:
     report = await check(str(example(name).folder), config=SETTINGS.get(name))
     assert report.passed, report
+
+
+@pytest.mark.parametrize(
+    ("path", "settings"), [("router_python/src/jackfield_workload", {}), ("summarizer_python/src/jackfield_summarizer", {"model": "m"})]
+)
+async def test_a_python_plugin_does_so_in_process_and_isolated(path: str, settings: dict[str, Any]) -> None:
+    report = await check(str(EXAMPLES / path / "__init__.py"), config=settings)
+    assert report.passed, report
+    assert {result.carrier for result in report.results} == {"host", "rpc", "isolated"}
 
 
 @pytest.mark.parametrize("depth", [200, 900, 2000])
