@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -139,11 +138,6 @@ class LosesAllButTheFirst(Chunks):
 
 
 class LosesWhatIsTooMuch(Chunks):
-    def fitting(self, rest: bytes, chunk: bytes) -> bytes:
-        while chunk.count(b"\n") > 1 and chunk.endswith(b"\n") and select.select([0], [], [], 0.02)[0]:
-            chunk += os.read(0, 1 << 20)
-        return rest + chunk
-
     def chosen(self, lines: list[bytes], rest: bytes) -> list[bytes]:
         return lines[:8] if all(b"authenticate" in line for line in lines) else lines
 

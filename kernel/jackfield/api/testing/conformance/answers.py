@@ -113,7 +113,9 @@ async def cases(run: Run, method: str) -> list[Case]:
 
 async def _of_sources(run: Run, method: str, deadline: float) -> list[Case]:
     made, said = list[Case](), await _registered(run, "auth.register", wire_objects.Sources)
-    for source in (said is not None and said.sources) or [run.plugin]:
+    if said is not None and not said.sources:
+        raise NotAsked("it has no source of credentials")
+    for source in said.sources if said is not None else [run.plugin]:
         about = f"the source {source!r}"
         if method == "auth.load":
             made.append(Case(about=about, params=wire_objects.OnSource(source=source, deadline=deadline)))
@@ -348,7 +350,11 @@ async def concurrent(run: Run) -> None:
     method, case = await sample(run)
     assert run.said is not None
     many, peer = min(run.said.max_in_flight or _AT_ONCE, _AT_ONCE), await run.peer()
+    peer.pieces = []
     tasks = [asyncio.ensure_future(peer.channel.request(method, case.params)) for _ in range(many)]
+    await asyncio.sleep(0)
+    all_of_them, peer.pieces = b"".join(peer.pieces), None
+    peer.write(all_of_them)
     try:
         left: Sequence[asyncio.Future[Any]] = tasks
         while left:

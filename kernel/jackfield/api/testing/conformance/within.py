@@ -50,7 +50,7 @@ class Within:
     def config(self, section: Mapping[str, Any]) -> dict[str, Any]:
         """Return a configuration in which the plugin stands: named, so that it may do what needs a grant, and before all others."""
         hooks = {"failures": 1_000_000_000, "deadline": self.deadline}
-        plugins = {"credential_files": {"enabled": False}, self.plugin: {"priority": 1_000_000, **section}}
+        plugins = {"credential_files": {"enabled": False}, self.plugin: {"enabled": True, "priority": 1_000_000, **section}}
         return {"plugins": plugins, "hooks": hooks, "attempts": {"wait": 0}}
 
     async def loaded(self, section: Mapping[str, Any]) -> Plugin:
@@ -78,7 +78,7 @@ class Within:
             raise Wrong(f"a host does not start with it: {fault}") from None
         self.found = next(plugin for plugin in harness.host.plugins if plugin.id == self.plugin)
         if self.found.state != "active":
-            raise Wrong(f"it does not start: {self.found.problems[-1]}")
+            raise Wrong(f"it does not start: {self.found.problems[-1] if self.found.problems else 'its configuration switches it off'}")
 
     async def close(self) -> None:
         """Stop the host."""
