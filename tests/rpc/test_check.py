@@ -61,6 +61,12 @@ async def test_a_first_party_plugin_passes_in_process_and_where_it_can_be_isolat
     assert all(message.endswith("which exist in process only") for message in kept)
 
 
+async def test_the_example_in_python_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "plugin_examples" / "router_python" / "src"))
+    report = await check("jackfield_workload", carriers=["host"])
+    assert report.passed, report
+
+
 async def test_a_single_file_is_checked_in_process_and_out_of_it(tmp_path: Path) -> None:
     router = tmp_path / "my-router.py"
     router.write_text("def route_model(call):\n    return 1 / bool(call.request.tools) and None\n")
@@ -178,7 +184,12 @@ async def test_a_program_that_cannot_be_started_is_said_to_be_so(tmp_path: Path)
     program.chmod(0o755)
     report = await check(str(program))
     assert [result.check for result in report.failures] == ["start"]
-    assert "cannot be started: No such file or directory; see that it is there and may be executed" in report.failures[0].message
+    assert "cannot be started: No such file or directory; see that it is built, and may be executed" in report.failures[0].message
+
+
+async def test_a_program_that_writes_without_end_is_ended() -> None:
+    report = await check(tool("yes"), carriers=["rpc"], only=["handshake"])
+    assert "lines, far more than was asked for, and was ended" in report.failures[0].message
 
 
 def test_every_check_over_pipes_is_failed_by_some_mistake() -> None:

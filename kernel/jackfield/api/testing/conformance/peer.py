@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
-import termios
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +23,8 @@ HANDSHAKE: Final = 10.0
 FRAME: Final = 16 << 20
 BODY_FILE: Final = 4 << 20
 INHERITED: Final = ("PATH", "LANG", "TZ", "HOME")
+_MOST_LINES, _MOST_BYTES = 100_000, 256 << 20
+"""What one life of a plugin may write to its stdout."""
 _LOOKS: Final = 2000
 _SHOWN: Final = 160
 
@@ -50,6 +50,7 @@ class Peer(asyncio.SubprocessProtocol):
         self.pieces: list[bytes] | None = None
         """Where it is a list, what is to be sent is put there instead."""
         self.code: int | None = None
+        self._received = 0
         self._changed = asyncio.Event()
         self._transport: Any = None
         self.ended = asyncio.get_running_loop().create_future()
@@ -67,7 +68,7 @@ class Peer(asyncio.SubprocessProtocol):
             )
         except (OSError, ValueError) as fault:
             says = getattr(fault, "strerror", None) or fault
-            raise Wrong(f"{command[0]!r} cannot be started: {says}; see that it is there and may be executed") from None
+            raise Wrong(f"{command[0]!r} cannot be started: {says}; see that it is built, and may be executed") from None
 
     async def register(self, plugin: str, config: object, schema_version: int = wire.SCHEMA_VERSION) -> msgspec.Raw:
         """Shake hands and return what it says it is. Raises `Wrong`, or `RpcFault` where it answers with an error."""
@@ -133,13 +134,16 @@ class Peer(asyncio.SubprocessProtocol):
         """End it and all that it has started."""
         if self._transport is None:
             return
-        self.killed = self.killed or self.code is None
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        self._kill()
         self.channel.lose("it was ended")
         await self.ended
         self._transport.close()
         await self.channel.settle()
+
+    def _kill(self) -> None:
+        self.killed = self.killed or self.code is None
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     # ------------------------------------------------------------------------------------------- messages
 
@@ -158,6 +162,12 @@ class Peer(asyncio.SubprocessProtocol):
 
     async def drain(self) -> None:
         """Wait a little until it has read what was written, where the system can tell; else give it time to."""
+        try:
+            import fcntl  # noqa: PLC0415 (not everywhere)
+            import termios  # noqa: PLC0415
+        except ImportError:
+            await asyncio.sleep(0.001)
+            return
         pipe = self._transport.get_pipe_transport(0).get_extra_info("pipe")
         for _ in range(_LOOKS):
             try:
@@ -178,6 +188,11 @@ class Peer(asyncio.SubprocessProtocol):
         """Keep what it writes, line by line, and hand it on."""
         if fd != 1:
             self.stderr = (self.stderr + data)[-4096:]
+            return
+        self._received += len(data)
+        if len(self.lines) > _MOST_LINES or self._received > _MOST_BYTES:
+            self.channel.lose(f"it wrote {self._received} bytes in {len(self.lines)} lines, far more than was asked for, and was ended")
+            self._kill()
             return
         *lines, self.part = (self.part + data).split(b"\n")
         self.lines += [_line(line) for line in lines if line]

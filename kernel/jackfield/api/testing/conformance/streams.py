@@ -19,6 +19,8 @@ _OPEN, _EVENT, _CLOSE = (f"response.intercept_stream_chunk.{part}" for part in (
 _STREAM: Final = "executor.execute_stream"
 _QUIET: Final = 0.2
 """Seconds in which a plugin without credit must not send anything."""
+_MOST_READ: Final = 5000
+"""Items after which a stream is not read on: it may have no end."""
 _PATIENT: Final = 40
 """Items that a slow reader takes one by one."""
 
@@ -186,7 +188,7 @@ async def _sent(run: Run, credit: int) -> AsyncIterator[_Sent]:
 async def stream(run: Run) -> None:
     """Read a stream to its end."""
     async with _sent(run, 256) as sent:
-        while not sent.ended:
+        while not sent.ended and sent.items < _MOST_READ:
             seen = sent.items
             await sent.until(seen + 1, run.limit(_STREAM))
             if sent.items > seen:
@@ -207,8 +209,8 @@ async def credit(run: Run) -> None:
             if sent.ended:
                 return
             sent.grant(1)
-        sent.grant(1 << 20)
-        while not sent.ended:
+        sent.grant(_MOST_READ)
+        while not sent.ended and sent.items < _MOST_READ:
             await sent.until(sent.items + 1, run.limit(_STREAM))
 
 
