@@ -106,6 +106,7 @@ MISTAKES = {
     "two-changes": ("answers request.intercept_before", "a change is one of its forms, and this has set or remove and respond"),
     "no-pointer": ("answers request.normalize", "a JSON Pointer begins with a slash: 'model'"),
     "no-answer": ("answers executor.execute", "7 is no HTTP status"),
+    "strange-model": ("answers model.register", "came, which is not as the schema says: "),
     "no-null": ("answers request.complete", "and {} came, which is not as the schema says"),
     "nobody": ("answers frontend_auth.authenticate", "a principal has a name"),
     "NoText": ("bodies", "was sent with a body that is not JSON, and error -32603 ('body') came"),

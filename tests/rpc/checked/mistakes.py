@@ -301,6 +301,7 @@ OTHERS: dict[str, type[Well]] = {
     "two-changes": saying("request.intercept_before", {"set": {"/a": 1}, "respond": {"body": {}}}),
     "no-pointer": saying("request.normalize", {"set": {"model": 1}}),
     "no-answer": saying("executor.execute", {"status": 7}),
+    "strange-model": saying("model.register", {"providers": [{"key": "well", "models": [{"name": "words"}]}]}),
     "no-null": saying("request.complete", {}),
     "nobody": saying("frontend_auth.authenticate", {"principal": {"name": ""}}),
     "too-many-answers": saying("response.intercept_stream_chunk.event", {"answers": [None] * 99}),

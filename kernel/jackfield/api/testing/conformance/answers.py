@@ -12,6 +12,7 @@ from jackfield.api import Usage
 from jackfield.api.testing.conformance import subjects as of
 from jackfield.api.testing.conformance.peer import said_of, shown
 from jackfield.api.testing.conformance.report import NotAsked, Wrong
+from jackfield.api.testing.conformance.schemas import misfit
 from jackfield.api.testing.conformance.subjects import Subject
 from jackfield.api.testing.conformance.suite import Run, check
 from jackfield.rpc import forms, wire, wire_objects
@@ -217,6 +218,8 @@ def read(method: str, case: Case, raw: msgspec.Raw) -> Any:
         said = msgspec.json.decode(raw, type=kind if kind is not None else type(None))
     except msgspec.ValidationError as fault:
         raise Wrong(f"{sent}, which is not as the schema says: {fault}") from None
+    if (why := misfit(method, raw)) is not None:
+        raise Wrong(f"{sent}, which is not as the schema says: {why}")
     if (stranger := _misspelt(raw, kind)) is not None:
         raise Wrong(f"{sent}: there is no field {stranger[0]!r} in that answer; did you mean {stranger[1]!r}?")
     try:
