@@ -280,6 +280,7 @@ class Jackfield:
         self._check(generation)
         self._parts.callback(Watchdog(lambda: self.config.hooks.blocked).stop)
         self._parts.push_async_callback(shared.completion.drain)  # before the plugins close: they are told of the last calls
+        self._parts.push_async_callback(shared.refreshing.stop)  # likewise: what they get is kept
         self._discovery = Discovery(shared)
         self._follow(generation)
         shared.first_models = self._discovery.first_answers

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from jackfield.api import CallError, Credential, Pool
+from jackfield.api import CallError, Credential, Pool, failure
 from jackfield.api.canonical.hints import LONGEST
 from jackfield.credentials import Account, Source
 from jackfield.dispatch import as_plugin
@@ -32,13 +32,21 @@ _MARGIN: Final = 5.0
 _APART: Final = 0.1
 """Seconds between two refreshes of one provider's accounts."""
 _LIMIT: Final = 30.0
-"""Seconds that a refresh may take; as long another worker leaves the account alone."""
+"""Seconds that a refresh may take."""
+_LEASE: Final = _LIMIT + 10
+"""Seconds for which other workers leave the account alone, where who refreshes it does not say that it is done."""
+_LAST_WORDS: Final = 5.0
+"""Seconds for which a host that stops waits for refreshes: what a server has changed already would be lost."""
 _PAUSE, _LONGEST_PAUSE = 10.0, 600.0
 """Seconds after a failed refresh, doubled with each in a row."""
+_FOR_GOOD: Final = ("credential", "account_action")
+"""Causes of a refresh's failure that no repetition helps."""
 _AFTER_REFUSAL: Final = 60.0
 """Seconds between two refreshes of an account because its key was refused before its time."""
 _PATIENCE: Final = 2.0
 """Seconds that a call waits for a refresh at most."""
+_LOOK_EVERY: Final = 0.2
+"""Seconds between two looks whether another worker has a key that is waited for."""
 
 
 class _Due:
@@ -60,6 +68,8 @@ class Refreshing:
     def __init__(self, shared: Shared) -> None:
         self._shared, self._state = shared, State(shared.lasting, HOST)
         self._due, self._running, self._next = dict[str, _Due](), dict[str, asyncio.Task[None]](), dict[str, float]()
+        self._asking = set[asyncio.Task[None]]()
+        """Refreshes that a source is being asked for."""
 
     def follow(self) -> None:
         """Keep the accounts of the latest generation fresh from now on."""
@@ -73,10 +83,9 @@ class Refreshing:
         owners = self._owners() if expiring else {}
         for account in expiring:
             able = self._source_of(account, owners) is not None and not account.off
-            if able and self._due_of(account).at <= moment:
+            if able and self._due_of(account).at <= moment and not _refused_for_good(account):
                 self._begin(account)
-            ends = account.credential.expires_at
-            if ends is not None and ends - _MARGIN <= moment and ALL_MODELS not in account.resting:
+            if _expired(account.credential, moment) and ALL_MODELS not in account.resting:
                 says = f"its key has expired{' and is being refreshed' if able else ''}"
                 account.health.rest(account, ALL_MODELS, Cooling("credential", moment + LONGEST, moment, told=True, message=says))
         for gone in self._due.keys() - every.keys():
@@ -85,12 +94,15 @@ class Refreshing:
     async def stop(self) -> None:
         """Refresh no more."""
         self._shared.sweeper.waiting.discard(self)
-        await end_all(*self._running.values())
+        await end_all(*(task for task in self._running.values() if task not in self._asking))
+        if self._asking:
+            await asyncio.wait(self._asking, timeout=_LAST_WORDS)
+        await end_all(*self._asking)
 
     async def one_of(self, pool: Pool, end: float) -> bool:
         """Refresh the accounts of a pool that have expired; tell whether one is fresh before `end`, a time of the steady clock."""
         now = time.time()
-        expired = {c.account for c in pool.all if (at := c.account.credential.expires_at) is not None and at - _MARGIN <= now}
+        expired = {c.account for c in pool.all if _expired(c.account.credential, now)}
         owners = self._owners() if expired else {}
         able = [account for account in expired if not account.off and self._source_of(account, owners) is not None]
         return await self._fresh(able, end - time.monotonic())
@@ -108,7 +120,7 @@ class Refreshing:
         return await self._fresh((account,), _PATIENCE)
 
     async def _fresh(self, accounts: Iterable[Account], seconds: float) -> bool:
-        before = [(account, account.credential.key) for account in accounts if self._due_of(account).failures >= 0]
+        before = [(account, account.credential.key) for account in accounts if self._may_begin(account)]
         if not before:
             return False
         tasks = [self._begin(account) for account, _ in before]
@@ -130,9 +142,15 @@ class Refreshing:
     def _due_of(self, account: Account) -> _Due:
         held = account.credential
         due = self._due.get(held.id)
-        if due is None or (due.credential is not held and due.credential.key != held.key):
+        if due is None or (due.credential is not held and _life(due.credential) != _life(held)):
             due = self._due[held.id] = _Due(held, time.time(), due.refused_at if due is not None else 0.0)
         return due
+
+    def _may_begin(self, account: Account) -> bool:
+        """Tell whether a call may have an account refreshed: not while it waits after a failure, and not after a refusal for good."""
+        due = self._due_of(account)
+        pauses = due.failures > 0 and due.at > time.time() and account.credential.id not in self._running
+        return not pauses and not _refused_for_good(account)
 
     def _begin(self, account: Account) -> asyncio.Task[None]:
         """Return the refresh of an account, begun unless it runs already."""
@@ -156,34 +174,63 @@ class Refreshing:
         slot = max(now, self._next.get(held.provider, 0.0))
         self._next[held.provider] = slot + _APART
         await asyncio.sleep(slot - now)
-        lease = f"refresh/{held.id}"
         try:
-            if not await self._leased(lease):
+            if not await self._leased(held.id):
                 due.at = time.time() + 1  # another worker is at it: look again whether it is done
-                return await self._reload(account, keeper)
-            if self._state.persists:  # another worker may have been quicker
-                await self._reload(account, keeper)
-            if account.credential.key != held.key:
-                return None
+                return await self._await_other(account, keeper, due.refused_at)
+            try:
+                await self._ask(account, source, keeper)
+            finally:
+                await self._let_go(held.id)
+        except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
+            self._failed(account, due, fault)
+
+    async def _ask(self, account: Account, source: Source, keeper: Source | None) -> None:
+        """Have the source refresh an account, unless another process was quicker."""
+        held = account.credential
+        if self._state.persists:
+            await self._reload(account, keeper)
+        if account.credential.key != held.key:
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._asking.add(task)
+        try:
             async with asyncio.timeout(_LIMIT):
                 fresh = await as_plugin(source.plugin, source.object.refresh(held))  # type: ignore[attr-defined]
             await self._keep(account, keeper, replace(fresh, id=held.id, origin=held.origin))
-        except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
-            self._failed(account, due, fault)
+            if _expired(fresh, time.time()):
+                raise CallError(failure("upstream", "the new key expires too soon to be used", code="expired_token"))
+        except CallError as fault:
+            if fault.failure.cause not in _FOR_GOOD:
+                raise
+            await self._reload(account, keeper)  # what was refused may be what somebody else has used already
+            if account.credential.key == held.key:
+                raise
         finally:
-            await self._let_go(lease)
+            self._asking.discard(task)
 
-    async def _leased(self, lease: str) -> bool:
+    async def _await_other(self, account: Account, keeper: Source | None, refused_at: float) -> None:
+        """Take the key that another worker gets; calls that have no other one wait for it."""
+        held, now = account.credential, time.time()
+        waited_for = _expired(held, now) or now < refused_at + _PATIENCE
+        for _ in range(round(_PATIENCE / _LOOK_EVERY) if waited_for else 1):
+            await self._reload(account, keeper)
+            if account.credential.key != held.key or not waited_for:
+                return
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _leased(self, name: str) -> bool:
         try:
-            return await self._state.set(lease, b"1", ttl=_LIMIT, if_absent=True)
+            return await self._state.set(f"refresh/{name}", b"1", ttl=_LEASE, if_absent=True)
         except OSError:
             return True  # without a store nobody can tell: better twice than never
 
-    async def _let_go(self, lease: str) -> None:
+    async def _let_go(self, name: str) -> None:
         try:
-            await self._state.delete(lease)
+            await self._state.delete(f"refresh/{name}")
         except OSError:
-            log.debug("the lease %s ends by itself", lease)
+            log.debug("the lease of %s ends by itself", name)
 
     async def _reload(self, account: Account, keeper: Source | None) -> None:
         """Take what the account's own source has of it now."""
@@ -209,12 +256,28 @@ class Refreshing:
     def _failed(self, account: Account, due: _Due, fault: Exception) -> None:
         held, now = account.credential, time.time()
         says = fault.failure.message if isinstance(fault, CallError) else f"{type(fault).__name__}: {fault}"
-        if isinstance(fault, CallError) and fault.failure.cause in ("credential", "account_action"):
-            due.failures, due.at = -1, float("inf")
+        if isinstance(fault, CallError) and fault.failure.cause in _FOR_GOOD:
+            due.at = now  # as soon as somebody has said that it need not rest
             log.error("%s cannot be refreshed any more: %s; log in again: jackfield login %s", held.id, says, held.provider)
             says = f"log in again (jackfield login {held.provider}): {says}"
             account.health.rest(account, ALL_MODELS, Cooling("account_action", now + LONGEST, now, told=True, message=says))
             return
-        due.failures += 1
-        due.at = now + min(_PAUSE * 2 ** (due.failures - 1), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311
+        failures, due = due.failures + 1, self._due_of(account)  # which is another one where there is a new key, of no use
+        due.failures = failures
+        asked = (fault.failure.retry_after if isinstance(fault, CallError) else None) or 0.0
+        pause = min(_PAUSE * 2 ** (due.failures - 1), _LONGEST_PAUSE)
+        due.at = now + max(pause, min(asked, _LONGEST_PAUSE)) * random.uniform(1.0, 1.2)  # noqa: S311
         log.log(30 if due.failures == 1 else 10, "%s could not be refreshed (%d in a row): %s", held.id, due.failures, says)
+
+
+def _expired(credential: Credential, now: float) -> bool:
+    return credential.expires_at is not None and credential.expires_at - _MARGIN <= now
+
+
+def _life(credential: Credential) -> tuple[object, ...]:
+    return credential.key, credential.expires_at, credential.refresh_at
+
+
+def _refused_for_good(account: Account) -> bool:
+    """Tell whether somebody has to do something about an account before it can be used again."""
+    return (row := account.resting.get(ALL_MODELS)) is not None and row.cause == "account_action"

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,6 +15,8 @@ import pytest
 
 from jackfield.api import Attempt, CallError, Credential, Reply, Secret, failure
 from jackfield.api.testing import Harness
+from jackfield_memory import Config as MemoryConfig
+from jackfield_memory import MemoryStore
 from tests.kernel.conftest import Toy, ToyProvider
 from tests.kernel.pipeline_kit import ask
 from tests.virtual_time import Clock, in_virtual_time
@@ -254,3 +257,108 @@ async def test_a_key_that_cannot_be_kept_is_used_all_the_same(clock: Clock) -> N
         await asyncio.sleep(200)
         assert (await ask(host)).status == 200
     assert issuer.refreshes["a"] == 1
+
+
+@in_virtual_time
+async def test_the_same_key_that_lasts_longer_is_refreshed_the_next_time(clock: Clock) -> None:
+    issuer = Issuer("a")
+    issue = issuer.issue
+
+    def same(name: str, lasts: float) -> Credential:
+        made = issue(name, lasts)
+        issuer.valid[name] = "a-0", time.time() + lasts
+        return msgspec.structs.replace(made, key=Secret("a-0"))
+
+    issuer.issue = same  # type: ignore[method-assign]
+    host, provider = house(issuer)
+    async with host:
+        for _ in range(200):
+            await asyncio.sleep(60)
+            assert (await ask(host)).status == 200
+    assert 3 <= issuer.refreshes["a"] <= 4
+    assert all(fits for _, fits in provider.used)
+
+
+@in_virtual_time
+async def test_calls_do_not_ask_for_keys_while_a_failure_is_waited_out(clock: Clock) -> None:
+    issuer = Issuer("a", first=-1.0)
+    issuer.refusal = CallError(failure("rate", "too many", retry_after=120.0))
+    host, _ = house(issuer)
+    async with host:
+        for _ in range(100):
+            assert (await ask(host)).status == 503
+            await asyncio.sleep(1)
+        assert issuer.refreshes["a"] == 1
+        issuer.refusal = None
+        await asyncio.sleep(60)
+        assert (await ask(host)).status == 200
+
+
+@in_virtual_time
+async def test_keys_that_expire_at_once_are_not_asked_for_all_the_time(clock: Clock) -> None:
+    issuer = Issuer("a", lasts=1.0)
+    host, _ = house(issuer)
+    async with host:
+        await asyncio.sleep(600)
+    assert 4 <= issuer.refreshes["a"] <= 10
+    assert issuer.saved[-1].key == issuer.own["a"].key
+
+
+@in_virtual_time
+async def test_another_worker_that_refreshes_is_left_alone_and_waited_for(clock: Clock) -> None:
+    issuer = Issuer("a", first=-1.0)
+    lease, store = ":host/refresh/a", MemoryStore(MemoryConfig())
+    await store.set(lease, b"1", ttl=40.0)
+    shared = SimpleNamespace(id="shared", register_state_stores=lambda: [("shared", lambda config: store)])
+    async with Harness([Toy(Account(issuer)), issuer, shared], {"state": "shared"}, bare=True) as host:
+        asked = asyncio.ensure_future(ask(host))
+        await asyncio.sleep(1)
+        assert await store.get(lease) is not None
+        issuer.own["a"] = msgspec.structs.replace(issuer.issue("a", 3600.0), key=Secret("theirs"))
+        issuer.valid["a"] = "theirs", time.time() + 3600
+        assert (await asked).status == 200
+        await asyncio.sleep(60)
+    assert not issuer.refreshes
+
+
+@in_virtual_time
+async def test_a_refusal_of_what_somebody_else_has_used_is_none(clock: Clock) -> None:
+    issuer = Issuer("a", first=-1.0)
+
+    async def theirs() -> None:
+        issuer.own["a"] = msgspec.structs.replace(issuer.issue("a", 3600.0), key=Secret("theirs"))
+        issuer.valid["a"] = "theirs", time.time() + 3600
+
+    issuer.meanwhile, issuer.refusal = theirs, CallError(failure("account_action", "invalid_grant"))
+    host, _ = house(issuer)
+    async with host:
+        assert (await ask(host)).status == 200
+
+
+@in_virtual_time
+async def test_a_reset_has_a_refused_account_tried_again(clock: Clock) -> None:
+    issuer = Issuer("a", first=-1.0)
+    issuer.refusal = CallError(failure("account_action", "the client was switched off"))
+    host, _ = house(issuer)
+    async with host:
+        await asyncio.sleep(60)
+        assert issuer.refreshes["a"] == 1
+        issuer.refusal = None
+        host.host.lasting.health.reset("a")
+        assert (await ask(host)).status == 200
+    assert issuer.refreshes["a"] == 2
+
+
+@in_virtual_time
+async def test_a_host_that_stops_keeps_what_it_has_asked_for(clock: Clock) -> None:
+    issuer = Issuer("a", first=-1.0)
+
+    async def a_moment() -> None:
+        await asyncio.sleep(3)
+
+    issuer.meanwhile = a_moment
+    host, _ = house(issuer)
+    async with host:
+        await asyncio.sleep(1)
+        assert issuer.refreshes["a"] == 1
+    assert [one.key for one in issuer.saved] == [Secret(issuer.valid["a"][0])]
