@@ -235,7 +235,7 @@ class CredentialState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoginStep(msgspec.Struct, frozen=True, kw_only=True):
-    """What a login needs next from the person who logs in. Provisional."""
+    """What a login needs next from the person who logs in."""
 
     status: Literal["pending", "done", "failed"] = "pending"
     url: str | None = None
