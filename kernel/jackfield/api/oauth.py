@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import msgspec
 
 from jackfield.api.credential import LoginStep, Secret
-from jackfield.api.failure import CallError, Cause, failure
+from jackfield.api.failure import CallError, Cause, Failure, failure
 from jackfield.api.host import Host, HttpRequest, Timeouts
 
 Flow = Literal["browser", "device", "paste"]
@@ -33,6 +33,8 @@ device; in a browser anywhere, whose last address is pasted."""
 _PATIENCE: Final = 600.0
 """Seconds that a person has to log in, where the server does not say."""
 _LIMIT: Final = Timeouts(total=20.0)
+_LAST_PORT: Final = 65535
+_HERE: Final = ("127.0.0.1", "localhost")
 _DEVICE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _FOR_GOOD: Final[Mapping[str, Cause]] = {
     "invalid_grant": "account_action", "access_denied": "account_action", "expired_token": "account_action",
@@ -59,7 +61,8 @@ class OAuthClient(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ports: tuple[int, ...] = (0,)
     """Ports of this machine that the server lets a browser be sent back to, in order of preference; 0 for any."""
     redirect: str = "http://127.0.0.1:{port}/callback"
-    """The address to which a browser is sent back; the name in it must mean this machine."""
+    """The address to which a browser is sent back. Without `{port}` it is its own port that counts; one that does not mean this machine,
+    or is not `http`, makes a `browser` flow a `paste` flow."""
     parameters: Mapping[str, str] = {}
     """Further parameters of the authorization request."""
     token_parameters: Mapping[str, str] = {}
@@ -68,6 +71,25 @@ class OAuthClient(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How requests to the token endpoint are written; the standard is `form`."""
     basic: bool = False
     """The client's secret stands in a header, not in the body (RFC 6749, section 2.3.1)."""
+
+    def __post_init__(self) -> None:
+        if not self.ports or any(not 0 <= port <= _LAST_PORT for port in self.ports):
+            raise ValueError(f"ports are numbers from 0 to {_LAST_PORT}, one at least, not {list(self.ports)}")
+        try:
+            parts = urlsplit(self.redirect.replace("{port}", "1"))
+            fits = parts.port != 0 and parts.scheme and "{" not in parts.geturl() and "}" not in parts.geturl()
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(f"redirect is an address in which nothing but {{port}} stands in braces, not {self.redirect!r}")
+
+    @property
+    def returns(self) -> tuple[int, ...]:
+        """Ports of this machine that a browser may be sent back to; none where it is sent elsewhere."""
+        parts = urlsplit(self.redirect.replace("{port}", "1"))
+        if parts.scheme != "http" or parts.hostname not in _HERE:
+            return ()
+        return self.ports if "{port}" in self.redirect else (parts.port or 80,)
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +118,12 @@ def _plain(raw: bytes) -> str:
 
 async def discover(host: Host, issuer: str, client: OAuthClient) -> OAuthClient:
     """Return a client with those addresses that the issuer's metadata names and the client lacks. Raises `CallError`."""
-    base = urlsplit(issuer)
+    try:
+        base = urlsplit(issuer)
+    except ValueError:
+        base = urlsplit("")
+    if base.scheme not in ("http", "https") or not base.hostname:
+        raise CallError(failure("unsupported", f"the issuer is no URL: {issuer!r}", code="no_metadata"))
     said: dict[str, Any] = {}
     for path in (
         f"/.well-known/oauth-authorization-server{base.path.rstrip('/')}",
@@ -108,7 +135,7 @@ async def discover(host: Host, issuer: str, client: OAuthClient) -> OAuthClient:
             with contextlib.suppress(ValueError):
                 said = msgspec.json.decode(raw, type=dict[str, Any])
                 break
-    if said.get("issuer", "").rstrip("/") != issuer.rstrip("/"):
+    if str(said.get("issuer")).rstrip("/") != issuer.rstrip("/"):
         raise CallError(failure("upstream", f"{issuer} has no metadata of an authorization server", code="no_metadata", status=502))
     names = {"token_url": "token_endpoint", "authorize_url": "authorization_endpoint", "device_url": "device_authorization_endpoint"}
     return msgspec.structs.replace(client, **{ours: getattr(client, ours) or str(said.get(theirs) or "") for ours, theirs in names.items()})
@@ -130,7 +157,7 @@ async def refresh(host: Host, client: OAuthClient, token: Secret | None, *, cred
 
 async def _ask(host: Host, client: OAuthClient, asked: Mapping[str, str], credential: str | None = None) -> Tokens:
     """Ask the token endpoint. Raises `CallError`."""
-    began, said = time.time(), await _post(host, client, client.token_url, asked, credential)
+    began, said = time.time(), await _post(host, client, "token_url", asked, credential)
     if not isinstance(token := said.pop("access_token", None), str) or not token:
         raise CallError(failure("upstream", f"{client.token_url} answered without an access_token", code="bad_answer"))
     lasts, again, id_token = said.pop("expires_in", None), said.pop("refresh_token", None), said.pop("id_token", None)
@@ -153,10 +180,10 @@ def claims_of(token: str) -> Mapping[str, Any]:
     return {}
 
 
-async def _post(host: Host, client: OAuthClient, url: str, asked: Mapping[str, str], credential: str | None) -> dict[str, Any]:
+async def _post(host: Host, client: OAuthClient, name: str, asked: Mapping[str, str], credential: str | None) -> dict[str, Any]:
     """Return what an endpoint answers. Raises `CallError` with the error's own code."""
-    if not url:
-        raise CallError(failure("unsupported", f"no address is known for this of {client.client_id!r}", code="no_endpoint"))
+    if not (url := getattr(client, name)):
+        raise CallError(_no_endpoint(client, name))
     body: dict[str, str] = {"client_id": client.client_id, **client.token_parameters, **asked}
     headers = [("Accept", "application/json")]
     if client.client_secret is not None and client.basic:
@@ -178,7 +205,13 @@ async def _post(host: Host, client: OAuthClient, url: str, asked: Mapping[str, s
     raise CallError(_refused(url, response.status, said, response.headers.get("retry-after")))
 
 
-def _refused(url: str, status: int, said: Mapping[str, Any], wait: str | None) -> Any:
+def _no_endpoint(client: OAuthClient, name: str) -> Failure:
+    return failure(
+        "unsupported", f"no {name} is known of the client {client.client_id!r}: it is not set, and no issuer names it", code="no_endpoint"
+    )
+
+
+def _refused(url: str, status: int, said: Mapping[str, Any], wait: str | None) -> Failure:
     """Return what an error of an endpoint means."""
     error = said.get("error")
     code = error if isinstance(error, str) else str(error.get("type") or error.get("code") or "") if isinstance(error, Mapping) else ""
@@ -265,13 +298,13 @@ class Login:
     async def _begin_browser(self, flow: Flow, port: int | None) -> None:
         client, message = self._client, ""
         if not client.authorize_url:
-            raise CallError(failure("unsupported", f"{client.client_id!r} has no authorization endpoint", code="no_endpoint"))
-        ports = (port,) if port is not None else client.ports
+            raise CallError(_no_endpoint(client, "authorize_url"))
+        ports = (port,) if port is not None and client.returns else client.returns
         bound = await self._listen(ports) if flow == "browser" else None
         if flow == "browser" and bound is None:
-            tried = ", ".join(map(str, ports))
-            message = f"no port can be listened on ({tried}): log in, then paste the address at which the browser ends"
-        self._redirect = client.redirect.format(port=bound or ports[0] or 1)
+            why = f"no port can be listened on ({', '.join(map(str, ports))})" if ports else "the browser is not sent back to this machine"
+            message = f"{why}: log in, then paste the address at which the browser ends"
+        self._redirect = client.redirect.replace("{port}", str(bound or port or client.ports[0] or 1))
         asked = {
             "response_type": "code",
             "client_id": client.client_id,
@@ -308,7 +341,7 @@ class Login:
                 while (await reader.readuntil(b"\r\n")).strip():
                     pass
             parts = urlsplit(target)
-            if method == "GET" and parts.path == urlsplit(self._redirect).path:
+            if method == "GET" and parts.path == (urlsplit(self._redirect).path or "/"):
                 try:
                     self._take({name: values[0] for name, values in parse_qs(parts.query).items()})
                     refused = "error" in self._answered
@@ -328,7 +361,7 @@ class Login:
     async def _begin_device(self) -> None:
         client = self._client
         scopes = {"scope": " ".join(client.scopes)} if client.scopes else {}
-        said = await _post(self._host, client, client.device_url, {**scopes, **client.parameters}, None)
+        said = await _post(self._host, client, "device_url", {**scopes, **client.parameters}, None)
         url = said.get("verification_uri_complete") or said.get("verification_uri") or said.get("verification_url")
         self._device = str(said.get("device_code") or "")
         if not self._device or not isinstance(url, str):

@@ -52,10 +52,18 @@ async def _login(config_file: Path | None, options: Mapping[str, Any], browser: 
         sources = host.generation.sources
         able = {key: s for s in sources if callable(getattr(s.object, "login", None)) for key in getattr(s.object, "providers", ())}
         if (source := able.get(options["provider"])) is None:
-            raise SystemExit(f"no plugin logs in to {options['provider']!r}{near(options['provider'], able)}")
+            why = "".join(f"\n{problem}" for problem in host.problems)
+            raise SystemExit(f"no plugin logs in to {options['provider']!r}{near(options['provider'], able)}{why}")
+        if options["provider"] not in host.generation.providers:
+            raise SystemExit(f"no plugin has a provider {options['provider']!r}: nothing could use the account")
         if (keeper := next((s for s in (source, *sources) if callable(getattr(s.object, "save", None))), None)) is None:
             raise SystemExit("no plugin keeps credentials: enable one that does (plugins.credential_files)")
-        step = await _done(source.object, options, browser)
+        try:
+            step = await _done(source.object, options, browser)
+        except (CallError, EOFError):
+            raise
+        except Exception as fault:
+            raise SystemExit(f"plugin {source.plugin!r}: {type(fault).__name__}: {fault}") from fault
         await keeper.load()
         for credential in step.credentials:
             click.echo(await _kept(keeper, credential))

@@ -72,6 +72,9 @@ class Provided(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     provider: Served | None = None
     """The provider, where no other plugin has it."""
 
+    def __post_init__(self) -> None:
+        self.client  # noqa: B018 (raises what is wrong with it)
+
     @property
     def client(self) -> OAuthClient:
         """Return the client that the authorization server knows."""
@@ -125,19 +128,21 @@ class Plugin:
         """Return nothing: others keep what logins bring."""
         return []
 
-    async def _client(self, provider: str) -> OAuthClient:
-        if provider not in self._clients:
-            said = self._config.providers[provider]
-            client = said.client
-            complete = client.token_url and (client.device_url if said.flow == "device" else client.authorize_url)
-            self._clients[provider] = await discover(self._host, said.issuer, client) if said.issuer and not complete else client
-        return self._clients[provider]
+    async def _client(self, provider: str, *needed: str) -> OAuthClient:
+        """Return the client of a provider, with the addresses that are needed, as far as they are known."""
+        said = self._config.providers[provider]
+        client = self._clients.get(provider) or said.client
+        if said.issuer and provider not in self._clients and not all(getattr(client, name) for name in ("token_url", *needed)):
+            client = self._clients[provider] = await discover(self._host, said.issuer, client)
+        return client
 
     async def login(self, options: Mapping[str, Any]) -> LoginStep:
         """Start a login."""
         provider = str(options["provider"])
         said = self._config.providers[provider]
-        login = await Login.begin(self._host, await self._client(provider), options.get("flow") or said.flow, port=options.get("port"))
+        flow = options.get("flow") or said.flow
+        client = await self._client(provider, "device_url" if flow == "device" else "authorize_url")
+        login = await Login.begin(self._host, client, flow, port=options.get("port"))
         name = secrets.token_hex(8)
         self._logins[name] = provider, login
         return msgspec.structs.replace(login.step, state={**login.step.state, "login": name})

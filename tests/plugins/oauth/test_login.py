@@ -261,3 +261,44 @@ async def test_who_looks_alike_is_told_apart(tmp_path: Path) -> None:
                 await visit((await command.until(r"open (http\S+)"))[1])
                 assert (await command.end())[0] == 0
     assert sorted((one["subject"], one["workspace"]) for one in kept(tmp_path)) == [("u-1", "a"), ("u-1", "b"), ("u-2", "a"), ("u-3", "a")]
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"ports": []}, "acme: ports are numbers from 0 to 65535, one at least, not []"),
+        ({"ports": [70000]}, "acme: ports are numbers from 0 to 65535, one at least, not [70000]"),
+        ({"redirect": "http://127.0.0.1:{prt}/"}, "redirect is an address in which nothing but {port} stands in braces"),
+        ({"redirect": "nothing"}, "redirect is an address in which nothing but {port} stands in braces"),
+        ({"clientid": "x"}, "acme.clientid: unknown; did you mean 'client_id'?"),
+        ({"issuer": "login.acme.example"}, "acme: the issuer is no URL: 'login.acme.example'"),
+        ({"issuer": None}, "acme: no authorize_url is known of the client 'jackfield-tests'"),
+        ({"provider": None}, "no plugin has a provider 'acme': nothing could use the account"),
+    ],
+)
+async def test_a_configuration_that_is_wrong_is_told_before_anybody_logs_in(tmp_path: Path, said: dict[str, Any], says: str) -> None:
+    async with OAuthServer() as server, login(tmp_path, configured(tmp_path, server, **said)) as command:
+        code, told = await command.end()
+    assert (code, says in told, "Traceback" in told, "open " in told) == (1, True, False, False)
+
+
+async def test_a_redirect_may_name_its_own_port_and_no_path(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with OAuthServer() as server, login(tmp_path, configured(tmp_path, server, redirect=f"http://127.0.0.1:{port}")) as command:
+        page, _ = await visit((await command.until(r"open (http\S+)"))[1])
+        assert (await command.end())[0] == 0
+    assert "You are logged in" in page
+
+
+async def test_a_redirect_to_elsewhere_is_pasted(tmp_path: Path) -> None:
+    elsewhere = "https://acme.example/callback"
+    async with (
+        OAuthServer(redirects=(elsewhere,)) as server,
+        login(tmp_path, configured(tmp_path, server, redirect=elsewhere)) as command,
+    ):
+        url = (await command.until(r"open (http\S+)"))[1]
+        assert "the browser is not sent back to this machine: log in, then paste the address" in command.said
+        _, address = await visit(url, follow=False)
+        command.type(address)
+        assert (await command.end())[0] == 0
