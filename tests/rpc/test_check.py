@@ -46,18 +46,16 @@ async def test_a_router_in_posix_shell_passes() -> None:
 
 
 FIRST_PARTY = sorted(point.name for point in entry_points(group="jackfield.plugins") if point.dist and point.dist.name == "jackfield")
-IN_PROCESS_ONLY = {"reasoning_replay"}
-"""It reads streams with the codec of their dialect."""
 SETTINGS: dict[str, dict[str, Any]] = {"api_keys": {"keys": [{"name": "alice", "key": "check-key"}]}}
 
 
 @pytest.mark.parametrize("name", FIRST_PARTY)
 async def test_a_first_party_plugin_passes_in_process_and_where_it_can_be_isolated_so(name: str) -> None:
-    report = await check(name, config=SETTINGS.get(name), carriers=["host"] if name in IN_PROCESS_ONLY else ["host", "rpc", "isolated"])
+    report = await check(name, config=SETTINGS.get(name), carriers=["host", "rpc", "isolated"])
     assert report.passed, report
     carriers = {result.carrier for result in report.results if result.state == "ok"}
     kept = [result.message for result in report.results if (result.check, result.state) == ("handshake", "skipped")]
-    assert carriers == ({"host"} if name in IN_PROCESS_ONLY else {"host", "rpc"} if kept else {"host", "rpc", "isolated"})
+    assert carriers == ({"host", "rpc"} if kept else {"host", "rpc", "isolated"})
     assert all(message.endswith("which exist in process only") for message in kept)
 
 

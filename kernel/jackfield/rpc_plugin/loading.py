@@ -67,6 +67,8 @@ class Loader:
         names, version = Specs().implemented(made, said.plugin), getattr(home, "__version__", "")
         if only := [what for name, what in _IN_PROCESS.items() if name in names]:
             raise RpcFault(BAD_PARAMS, f"isolate: it registers {' and '.join(only)}, which exist in process only")
+        if why := getattr(made, "in_process_only", ""):
+            raise RpcFault(BAD_PARAMS, f"isolate: it {why}, which exist in process only")
         functions = {name: getattr(made, name) for name in names}
         return Made(
             object=made,

@@ -49,6 +49,8 @@ _decode = msgspec.json.Decoder(Kept).decode
 class Plugin:
     """Keeps what comes, and puts it back."""
 
+    in_process_only = "reads streams with their dialects"
+
     def __init__(self, config: Config, host: Host) -> None:
         self._config, self._host = config, host
 
