@@ -21,6 +21,7 @@ from jackfield.discovery import Discovery
 from jackfield.dispatch import Watchdog, as_plugin, of_a_plugin
 from jackfield.generation import Generation, Lasting, choose_store
 from jackfield.plugins import Plugin, PluginLoadError
+from jackfield.refreshing import Refreshing
 from jackfield.server import Server
 from jackfield.shared import Shared
 from jackfield.trace import log
@@ -116,6 +117,11 @@ class Jackfield:
     def agreed(self) -> Agreed:
         """What the host agrees on with others that share its state store. Raises `CallError` before the host is loaded."""
         return self._running()[0].agreed
+
+    @property
+    def refreshing(self) -> Refreshing:
+        """What keeps accounts fresh whose keys expire. Raises `CallError` before the host is loaded."""
+        return self._running()[0].refreshing
 
     @property
     def problems(self) -> list[str]:

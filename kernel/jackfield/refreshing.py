@@ -82,11 +82,13 @@ class Refreshing:
         expiring = [a for a in every.values() if a.credential.expires_at is not None or a.credential.refresh_at is not None]
         owners = self._owners() if expiring else {}
         for account in expiring:
-            able = self._source_of(account, owners) is not None and not account.off
-            if able and self._due_of(account).at <= moment and not _refused_for_good(account):
+            able = self._source_of(account, owners) is not None
+            if able and not account.off and self._due_of(account).at <= moment and not _refused_for_good(account):
                 self._begin(account)
             if _expired(account.credential, moment) and ALL_MODELS not in account.resting:
-                says = f"its key has expired{' and is being refreshed' if able else ''}"
+                says = (
+                    f"its key has expired{' and is being refreshed' if able else ', and nothing refreshes it: log in again, or renew it'}"
+                )
                 account.health.rest(account, ALL_MODELS, Cooling("credential", moment + LONGEST, moment, told=True, message=says))
         for gone in self._due.keys() - every.keys():
             del self._due[gone]
@@ -111,11 +113,13 @@ class Refreshing:
         """Refresh an account whose key was refused, unless that was done a moment ago; tell whether it has another key now."""
         if account.credential.key != used.key:
             return True
-        if self._source_of(account, self._owners()) is None:
+        owners = self._owners()
+        if self._source_of(account, owners) is None:
             return False
         due, now = self._due_of(account), time.time()
         if now < due.refused_at + _AFTER_REFUSAL and used.id not in self._running:
-            return False
+            await self._reload(account, owners.get(used.id))  # another process may have a fresh one
+            return account.credential.key != used.key
         due.refused_at = now
         return await self._fresh((account,), _PATIENCE)
 
@@ -127,6 +131,11 @@ class Refreshing:
         await asyncio.wait(tasks, timeout=min(max(seconds, 0.0), _PATIENCE), return_when=asyncio.FIRST_COMPLETED)
         return any(account.credential.key != key for account, key in before)
 
+    def able(self) -> set[str]:
+        """Return the ids of the credentials that somebody can refresh."""
+        owners = self._owners()
+        return {id for id, account in self._shared.generation.models.accounts.items() if self._source_of(account, owners) is not None}
+
     # --------------------------------------------------------------------------------------- one account
 
     def _owners(self) -> dict[str, Source]:
@@ -134,10 +143,11 @@ class Refreshing:
         return {given.id or given.identity: source for source in self._shared.generation.sources for given in source.credentials}
 
     def _source_of(self, account: Account, owners: dict[str, Source]) -> Source | None:
-        """Return who can refresh an account: the source that gave it, or one that says so of its provider."""
-        own, others = owners.get(account.credential.id), self._shared.generation.sources
+        """Return who can refresh an account: the source that gave it, or one that says so of its provider, given a refresh token."""
+        held, own, others = account.credential, owners.get(account.credential.id), self._shared.generation.sources
         able = [s for s in ((own, *others) if own is not None else others) if callable(getattr(s.object, "refresh", None))]
-        return next((s for s in able if s is own or account.credential.provider in getattr(s.object, "providers", ())), None)
+        others_can = held.refresh_token is not None
+        return next((s for s in able if s is own or (others_can and held.provider in getattr(s.object, "providers", ()))), None)
 
     def _due_of(self, account: Account) -> _Due:
         held = account.credential

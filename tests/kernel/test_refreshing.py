@@ -350,6 +350,23 @@ async def test_a_reset_has_a_refused_account_tried_again(clock: Clock) -> None:
 
 
 @in_virtual_time
+async def test_an_account_without_a_refresh_token_is_used_until_its_key_expires(clock: Clock) -> None:
+    kept, others = Issuer("a", first=300.0), Issuer()
+    source = SimpleNamespace(name="kept", load=kept.load)
+    keeper = SimpleNamespace(id="keeper", register_credential_sources=lambda: [source])
+    others.providers = ["toy"]  # type: ignore[attr-defined]
+    async with Harness([Toy(Account(kept)), keeper, others], bare=True) as host:
+        await asyncio.sleep(290)
+        assert (await ask(host)).status == 200
+        await asyncio.sleep(20)
+        answer = await ask(host)
+        (told,) = [host.host.lasting.health.describe(account) for account in host.host.generation.accounts]
+    assert answer.status == 503
+    assert not others.refreshes
+    assert told["resting"][0]["message"] == "its key has expired, and nothing refreshes it: log in again, or renew it"
+
+
+@in_virtual_time
 async def test_a_host_that_stops_keeps_what_it_has_asked_for(clock: Clock) -> None:
     issuer = Issuer("a", first=-1.0)
 

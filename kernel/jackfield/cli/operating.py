@@ -267,5 +267,9 @@ def in_words(told: Mapping[str, Any]) -> str:
 
 def credentials_of(host: Jackfield) -> list[dict[str, Any]]:
     """Return what there is to know of each of a host's credentials, as plain data."""
-    health = host.lasting.health
-    return [msgspec.to_builtins(health.describe(account)) for account in host.generation.accounts]
+    health, able = host.lasting.health, host.refreshing.able()
+    return [
+        msgspec.to_builtins(health.describe(account))
+        | {"expires_at": account.credential.expires_at, "refreshed": account.credential.id in able}
+        for account in host.generation.accounts
+    ]

@@ -198,10 +198,10 @@ def show(host: _Host, name: str, as_json: bool) -> None:
         return
     for row in found:
         click.echo(row["id"])
-        plain = {key: value for key, value in row.items() if key not in ("id", "resting", "quota", "last_used")}
+        plain = {key: value for key, value in row.items() if key not in ("id", "resting", "quota", "expires_at", "refreshed")}
+        plain |= {"latency": f"{row['latency']:.3f} s", "last_used": _moment(row["last_used"]), "expires": _expiry(row)}
         for key, value in plain.items():
             click.echo(f"  {key.replace('_', ' ')}: {'-' if value in (None, '') else value}")
-        click.echo(f"  last used: {_moment(row['last_used'])}")
         for rest in row["resting"]:
             click.echo(f"  rests {_rest(rest)}: {rest['message']}")
         for window in row["quota"]:
@@ -267,6 +267,13 @@ async def _configured(config_file: Path | None) -> list[dict[str, Any]]:
         return credentials_of(host)
     finally:
         await host.stop(grace=0)
+
+
+def _expiry(row: Mapping[str, Any]) -> str:
+    """Say when a key expires, and what becomes of it then."""
+    if row["expires_at"] is None:
+        return "-"
+    return f"{_moment(row['expires_at'])}, {'and is refreshed before' if row['refreshed'] else 'and nothing refreshes it'}"
 
 
 def _rest(row: Mapping[str, Any]) -> str:
