@@ -86,9 +86,8 @@ class Refreshing:
             if able and not account.off and self._due_of(account).at <= moment and not _refused_for_good(account):
                 self._begin(account)
             if _expired(account.credential, moment) and ALL_MODELS not in account.resting:
-                says = (
-                    f"its key has expired{' and is being refreshed' if able else ', and nothing refreshes it: log in again, or renew it'}"
-                )
+                says = "its key has expired"
+                says += " and is being refreshed" if able else ", and nothing refreshes it: log in again, or renew it"
                 account.health.rest(account, ALL_MODELS, Cooling("credential", moment + LONGEST, moment, told=True, message=says))
         for gone in self._due.keys() - every.keys():
             del self._due[gone]

@@ -194,8 +194,11 @@ class Operator:
                 try:
                     await remove(chosen)
                 except Exception as fault:
-                    raise Refusal(f"plugin {source.plugin!r}: {source.object.name}: {type(fault).__name__}: {fault}") from fault
-                await self.host.refresh(source)
+                    await self.host.refresh(source)
+                    if chosen in {given.id or given.identity for given in source.credentials}:  # else another worker was quicker
+                        raise Refusal(f"plugin {source.plugin!r}: {source.object.name}: {type(fault).__name__}: {fault}") from fault
+                else:
+                    await self.host.refresh(source)
                 log.info("%s was removed", chosen)
                 return {"removed": chosen}
         account = next(account for account in self.host.generation.accounts if account.credential.id == chosen)

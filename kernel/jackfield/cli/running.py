@@ -199,7 +199,8 @@ def show(host: _Host, name: str, as_json: bool) -> None:
     for row in found:
         click.echo(row["id"])
         plain = {key: value for key, value in row.items() if key not in ("id", "resting", "quota", "expires_at", "refreshed")}
-        plain |= {"latency": f"{row['latency']:.3f} s", "last_used": _moment(row["last_used"]), "expires": _expiry(row)}
+        latency = None if row["latency"] is None else f"{row['latency']:.3f} s"
+        plain |= {"latency": latency, "last_used": _moment(row["last_used"]), "expires": _expiry(row)}
         for key, value in plain.items():
             click.echo(f"  {key.replace('_', ' ')}: {'-' if value in (None, '') else value}")
         for rest in row["resting"]:

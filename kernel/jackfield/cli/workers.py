@@ -193,20 +193,27 @@ class Workers:
 
     def asked(self, what: str, said: Mapping[str, Any]) -> Awaitable[Any]:
         """Return the answer to a request by its name. Raises `Refusal`."""
-        own: dict[str, Callable[..., Awaitable[Any]]] = {"upgrade": self.upgrade, "status": self._status, "credentials": self._credentials}
+        own: dict[str, Callable[..., Awaitable[Any]]] = {
+            "upgrade": self.upgrade, "status": self._status, "credentials": self._credentials, "remove": self._remove,
+        }  # fmt: skip
         return own[what](**said) if what in own else self._each(what, said)
 
     async def _each(self, what: str, said: Mapping[str, Any]) -> Any:
         """Ask all workers, and return what the first one answers. Raises `Refusal` where one of them refuses."""
         return (await self._all(what, said))[0]
 
-    async def _all(self, what: str, said: Mapping[str, Any]) -> list[Any]:
+    async def _remove(self, **said: Any) -> Any:
+        """Have one of the workers remove a credential; the others may find that it is gone."""
+        return (await self._all("remove", said, one_is_enough=True))[0]
+
+    async def _all(self, what: str, said: Mapping[str, Any], *, one_is_enough: bool = False) -> list[Any]:
         asking = [asyncio.to_thread(ask, self._path(number), what, **said) for number in sorted(self._living)]
         answers = await asyncio.gather(*asking, return_exceptions=True)
         refusals = [answer for answer in answers if isinstance(answer, BaseException) and not isinstance(answer, NotRunning)]
-        if refusals:
+        told = [answer for answer in answers if not isinstance(answer, BaseException)]
+        if refusals and not (told and one_is_enough):
             raise refusals[0]
-        if not (told := [answer for answer in answers if not isinstance(answer, BaseException)]):
+        if not told:
             raise Refusal("no worker serves just now; try again")
         return told
 

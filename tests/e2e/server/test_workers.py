@@ -138,6 +138,23 @@ async def test_what_is_asked_of_the_host_is_asked_of_each(serve: Any, tmp_path: 
         assert [row["provider"] for row in await house.command("credentials")] == ["sim"]
 
 
+async def test_a_credential_is_removed_for_all_workers(serve: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir(mode=0o700)
+    for name in ("one", "two"):
+        (folder / f"{name}.json").write_text(json.dumps({"provider": "openai", "id": name, "key": f"sk-{name}"}))
+        (folder / f"{name}.json").chmod(0o600)
+    config = CONFIG | {"plugins": {"credential_files": {"folder": str(folder)}}}
+    async with serve(config, "--workers", "3", environment=environment(tmp_path)) as process:
+        house = House(process, tmp_path)
+        remove = (sys.executable, "-m", "jackfield", "credentials", "remove", "one", "--port", house.port)
+        pipe = asyncio.subprocess.PIPE
+        done = await asyncio.create_subprocess_exec(*remove, stdout=pipe, stderr=pipe, env=environment(tmp_path), cwd=tmp_path)
+        assert await done.communicate() == (b"one is removed\n", b"")
+        for _ in range(3):
+            assert "one" not in [row["id"] for row in await house.command("credentials")]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_an_upgrade_fails_no_call_and_cuts_no_stream(serve: Any, tmp_path: Path, workers: int) -> None:
     options = ("--workers", str(workers)) if workers > 1 else ()

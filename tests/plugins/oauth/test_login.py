@@ -244,6 +244,12 @@ async def test_the_account_is_found_by_a_running_host_used_refreshed_and_renewed
             assert "logged in again: acme:u-1" in (await command.end())[1]
         (account_file,) = kept(tmp_path)
         assert (account_file["key"], account_file["priority"], account_file["label"]) == ("key-3", 7, "mine")
+        shown = await asyncio.create_subprocess_exec(
+            JACKFIELD, "credentials", "show", "acme:u-1", "-c", str(tmp_path / "jackfield.yaml"), stdout=asyncio.subprocess.PIPE
+        )
+        said = (await shown.communicate())[0].decode()
+        assert re.search(r"expires: \S+( \S+)?, and is refreshed before\n", said)
+        assert "key-3" not in said
 
 
 async def test_who_looks_alike_is_told_apart(tmp_path: Path) -> None:
