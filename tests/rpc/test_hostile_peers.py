@@ -70,7 +70,7 @@ BY_NAME = {
     "invalid_utf8": Peer(PASSED_OVER, lines=9),
     "items_before_head": Peer("ended a stream before it answered the request for it", lines=9),
     "long_line": Peer("it (sent a line of over 16777216 bytes|has not answered .*), and was ended; it is started again", lines=9),
-    "never_ends_stream": Peer("it has not answered executor.execute_stream within 0.3 s of its cancellation, and was ended"),
+    "never_ends_stream": Peer("it has not ended the stream of executor.execute_stream within 0.3 s of its cancellation, and was ended"),
     "never_reads": SILENT,
     "newer": Peer("it was written for version 2 of the protocol; this host speaks 1", loads=False),
     "no_registration": Peer("its answer to plugin.register is none: Expected `object`, got `array`", loads=False),

@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from jackfield.api.testing import Harness, Received, ScriptedUpstream, json_answer
 from jackfield.api.testing.upstream import Wire
+from jackfield.rpc import supervisor
 from jackfield.rpc.bridge import Bridge
 from jackfield.rpc.channel import Channel
 from jackfield.rpc.wire import HookDeclared, Registration
@@ -175,6 +177,23 @@ async def test_another_provider_takes_over(model: str, stream: bool) -> None:
         for _ in range(2):  # round robin begins with either
             answer = await jackfield.post(PATHS["chat"], body("chat", "both", stream))
             assert (answer.status, b"hi" in answer.body) == (200, True)
+
+
+@pytest.mark.parametrize("model", ["whole", "limited", "nonsense"])
+async def test_a_plugin_that_does_not_stream_owes_no_end_of_a_stream(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = asyncio.Queue[str | None]()
+    monkeypatch.setattr(supervisor, "TICK", 0.01)
+    monkeypatch.setattr(supervisor, "ANSWER", 1e-6)  # whatever is owed is late
+    monkeypatch.setattr(supervisor, "_unanswered", partial(_looking, supervisor._unanswered, looked))
+    async with host(attempts={"wait": 0}) as jackfield:
+        await jackfield.post(PATHS["chat"], body("chat", f"chat/{model}", stream=True))
+        for _ in range(looked.qsize() + 1):
+            assert await asyncio.wait_for(looked.get(), PATIENCE) is None
+
+
+def _looking(look: Callable[[Channel, float], str | None], looked: asyncio.Queue[str | None], channel: Channel, now: float) -> str | None:
+    looked.put_nowait(why := look(channel, now))
+    return why
 
 
 async def test_another_provider_takes_over_while_the_plugin_is_away() -> None:

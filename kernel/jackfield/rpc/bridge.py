@@ -120,7 +120,7 @@ class Bridge:
         try:
             return _DECODERS[method](result), inlet
         except ValueError:
-            await inlet.aclose()
+            inlet.never()
             raise
 
     @asynccontextmanager

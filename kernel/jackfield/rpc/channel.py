@@ -173,6 +173,11 @@ class Inlet:
             self._left, self._taken = self._left + self._taken, 0
         return items
 
+    def never(self) -> None:
+        """There is none: what was answered does not say that one follows. Should it do so all the same, nothing of it is wanted."""
+        self._channel.notify("$/cancel", Cancel(id=self._asked.id))
+        self.end()
+
     async def aclose(self) -> None:
         """Want nothing more of it."""
         if not self._unread:
@@ -220,7 +225,7 @@ class Channel:
         self._inlets, self._outlets = dict[str, Inlet](), dict[str, _Outlet]()
         self._serving, self._served_bytes = dict[int | str, asyncio.Task[None]](), 0
         self.late, self._gone = dict[int | str, tuple[float, str]](), ""
-        """When each request was given up that has not been answered yet, or whose stream has not ended; and its method."""
+        """When each request was given up that has not been answered yet, or whose stream has not ended; and what is waited for."""
         self.received, self.unasked = 0, 0
         """Bytes that were read; and what those of them cost that are no messages, or that nobody asked for."""
         self._writable = asyncio.Event()
@@ -282,18 +287,18 @@ class Channel:
         if not self._gone:
             self.notify("$/cancel", Cancel(id=asked.id))
             if asked.answer.cancelled() or not asked.answer.done():
-                self._is_late(asked.id, asked.method)
+                self._is_late(asked.id, f"answered {asked.method}")
             if asked.inlet is not None:
-                self._is_late(asked.inlet.name, asked.method)
+                self._is_late(asked.inlet.name, f"ended the stream of {asked.method}")
 
-    def _is_late(self, what: int | str, method: str) -> None:
+    def _is_late(self, id: int | str, what: str) -> None:
         if len(self.late) < _LATE:
-            self.late[what] = asyncio.get_running_loop().time(), method
+            self.late[id] = asyncio.get_running_loop().time(), what
 
     def ping(self) -> None:
         """Send a request for which nobody waits: as long as it is not answered it is late."""
         if not self._gone:
-            self._is_late(id := next(self._ids), "$/ping")
+            self._is_late(id := next(self._ids), "answered $/ping")
             self._write(b'{"jsonrpc":"2.0","id":%d,"method":"$/ping","params":{}}\n' % id)
 
     def notify(self, method: str, params: Any) -> None:

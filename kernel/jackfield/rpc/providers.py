@@ -170,7 +170,10 @@ class Executor(_Discovered):
         said, inlet = await bridge.open(method, stream, *bodies, subject=attempt)
         if said.stream and said.status < 300:
             return Reply(status=said.status, headers=Headers(forms.pairs_of(said.headers)), stream=Items(self, attempt, inlet))
-        await inlet.aclose()
+        if said.stream:
+            await inlet.aclose()
+        else:
+            inlet.end()
         return self._reply(attempt, msgspec.structs.replace(said, stream=False))
 
     @staticmethod

@@ -234,7 +234,7 @@ class Supervisor:
 
 def _unanswered(channel: Channel, now: float) -> str | None:
     """Say what it has left unanswered for too long."""
-    since, method = next(iter(channel.late.values()), (now, ""))
+    since, what = next(iter(channel.late.values()), (now, ""))
     if now - since < ANSWER:
         return None
-    return f"has not answered {method} within {ANSWER:g} s" + (" of its cancellation" if method != "$/ping" else "")
+    return f"has not {what} within {ANSWER:g} s" + (" of its cancellation" if not what.endswith("$/ping") else "")
