@@ -102,19 +102,22 @@ async def test_a_hook_that_is_answered_ends_what_it_asked_and_the_plugin_is_told
             await upstream.until(lambda: upstream.open <= 1)  # the client's own may lie idle
 
 
-async def test_a_detached_call_goes_on_and_is_answered(heard: Heard) -> None:
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_a_detached_call_goes_on_and_is_answered(heard: Heard, streamed: bool) -> None:
     go = asyncio.Event()
 
     async def script(received: Received, wire: Wire) -> None:
-        if received.json["say"][0]["words"] == "hi":
+        detached = received.json["say"][0]["words"] == "hi"
+        if detached:
             await go.wait()
-        await json_answer(WHOLE)(received, wire)
+        await (sse_answer([stream_of(["Hello"])]) if detached and streamed else json_answer(WHOLE))(received, wire)
 
+    method, more = ("host.model.execute_stream", {"stream": "a", "credit": 9}) if streamed else ("host.model.execute", {})
     async with ScriptedUpstream(script) as upstream, asking_host(upstream.url) as host:
-        asked = ("host.model.execute", {"request": CANONICAL, "detached": True})
+        asked = (method, {"request": CANONICAL, "detached": True, **more})
         assert (await host.post("/toy/v1/talk", talk(words="other", ask=[asked], leave=True))).status == 200
         go.set()
-        await heard.until("host.model.execute answered")
+        await heard.until(f"{method} answered")
 
 
 async def test_a_nested_call_is_part_of_the_call_that_it_is_made_in() -> None:

@@ -25,9 +25,7 @@ class Model:
 
     async def execute(self, said: wire_host.ModelAsk, asked: Asked | None) -> wire.Reply:
         """Make a call and return its whole answer."""
-        if said.detached and asked is not None:
-            asked.inner.discard(asyncio.current_task())  # it does not end with what it is made in
-        answer = await self._host.execute(await _nested(said))
+        answer = await self._host.execute(await _nested(said, asked))
         if isinstance(answer, Response):
             return wire.Reply(response=msgspec.Raw(msgspec.json.encode(answer)))
         try:
@@ -37,12 +35,15 @@ class Model:
 
     async def stream(self, said: wire_host.ModelStream, asked: Asked | None) -> Streamed:
         """Make a call and return its answer as it comes. Until something has come, what goes wrong is the error of the request."""
-        items = _items(self._host.stream(await _nested(said)))
+        items = _items(self._host.stream(await _nested(said, asked)))
         await anext(items)
         return Streamed(None, said.stream, said.credit, items)
 
 
-async def _nested(said: wire_host.ModelAsk) -> Nested:
+async def _nested(said: wire_host.ModelAsk, asked: Asked | None) -> Nested:
+    """Return what is asked; what is detached does not end any more with what it is asked in."""
+    if said.detached and asked is not None and (task := asyncio.current_task()) is not None:
+        asked.inner.discard(task)
     request = None
     if not isinstance(said.request, msgspec.UnsetType):
         try:
