@@ -83,7 +83,7 @@ MISTAKES = {
     "Dies": ("handshake", "plugin.register was sent, and its process ended with status 1 (cannot find my settings)"),
     "Refuses": ("handshake", "and error -32603 (no) came; answer with what the plugin is"),
     "text-version": ("registration", "Expected `int`, got `str` - at `$.schema_version`"),
-    "no-turns": ("registration", "Expected a number from 1 on, got 0 - at `$.max_in_flight`"),
+    "no-turns": ("registration", "Expected `int` >= 1 - at `$.max_in_flight`"),
     "new-version": ("version", "with schema_version 2, and hosts speak 1"),
     "misspelt-hook": ("hooks", "it declares the method 'model.rout', which no host calls; did you mean 'model.route'?"),
     "misspelt-need": ("hooks", "what it declares of model.route is"),
@@ -235,6 +235,13 @@ def test_the_command_prints_json_and_makes_the_checks_that_are_named_alone() -> 
         ("answers model.register", "ok"),
         ("stdout", "ok"),
     ]
+
+
+def test_what_a_plugin_prints_is_no_part_of_the_report(tmp_path: Path) -> None:
+    (tmp_path / "chatty.py").write_text("print('loading')\n\ndef route_model(call):\n    print('routing')\n")
+    done = run("--json", "--carrier", "host", "--only", "start", "--only", "answers *", str(tmp_path / "chatty.py"))
+    assert json.loads(done.stdout)["passed"]
+    assert "loading" in done.stderr
 
 
 def test_the_command_lists_the_checks() -> None:

@@ -1,7 +1,9 @@
 """`jackfield plugin`: for those who write plugins."""
 
 import asyncio
+import contextlib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,7 +49,8 @@ def check(*, words: tuple[str, ...], config_file: Path | None, listing: bool, as
     try:
         section = _section(config_file)
         how["carriers"] = how["carriers"] or CARRIERS
-        report = asyncio.run(conformance.check(*words, config=section, **how))
+        with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints in this process is no part of the report
+            report = asyncio.run(conformance.check(*words, config=section, **how))
     except conformance.CannotCheck as fault:
         raise click.UsageError(str(fault)) from None
     if as_json:

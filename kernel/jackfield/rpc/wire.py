@@ -10,7 +10,7 @@ for a message: the receiver may read it until it has answered. Headers and queri
 an object instead.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -169,7 +169,7 @@ class HookDeclared(Wire, frozen=True, kw_only=True):
     """Whether a failure is passed over (`open`) or fails what the hook guards (`closed`). Without it as the hook has it."""
     priority: int | None = None
     """Its place in the order of this hook: higher first."""
-    deadline: float | None = None
+    deadline: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """Seconds."""
     table: bool = False
     """For `scheduler.pick`: send the pool as a table that the plugin keeps, instead of whole rows each time."""
@@ -187,7 +187,7 @@ class Registration(Wire, frozen=True, kw_only=True):
     """The methods that the host may call, by name; of those with several parts, the first part's name is enough."""
     capabilities: list[str] = []
     """`start`: wants `plugin.start`. `reconfigure`: takes another configuration while it runs (socket plugins)."""
-    max_in_flight: int | None = None
+    max_in_flight: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Requests at once; others wait for their turn. Without it 256."""
     priority: int | None = None
     """Its place in the order where the operator says nothing."""

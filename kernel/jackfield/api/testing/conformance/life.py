@@ -48,8 +48,6 @@ async def registration(run: Run) -> None:
         read = msgspec.convert(said, wire.Registration)
         if not isinstance(hooks, dict):
             raise msgspec.ValidationError(f"Expected `object`, got `{type(hooks).__name__}` - at `$.hooks`")
-        if read.max_in_flight is not None and read.max_in_flight < 1:
-            raise msgspec.ValidationError(f"Expected a number from 1 on, got {read.max_in_flight} - at `$.max_in_flight`")
     except msgspec.ValidationError as fault:
         raise Wrong(f"plugin.register was answered with {shown(run.raw)}, which is not as the schema says: {fault}") from None
     good = {name: _declared(one) for name, one in hooks.items() if name in _ASKED and not isinstance(_declared(one), str)}
