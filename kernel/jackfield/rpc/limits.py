@@ -31,8 +31,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         if self.files is not None and not _unsupported("files"):
             import resource  # noqa: PLC0415 (there is none on Windows)
 
+            most = min(self.files, resource.getrlimit(resource.RLIMIT_NOFILE)[1])  # nobody here may have more than the second
             with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(process, resource.RLIMIT_NOFILE, (self.files, self.files))
+                resource.prlimit(process, resource.RLIMIT_NOFILE, (most, most))
 
     def unsupported(self) -> list[str]:
         """Return the limits that are set and that this system cannot hold a program to."""
