@@ -75,5 +75,5 @@ def _report(exchange: Exchange, canceled: bool) -> None:
         outcome.http_status,
         outcome.duration * 1000,
         f" by {outcome.credential}/{outcome.model}" if outcome.credential is not None else "",
-        f": {fault.message} {fault.detail}".rstrip() if fault is not None else "",
+        f": {fault.message}{f': {fault.detail}' if fault.detail else ''}" if fault is not None else "",
     )
