@@ -26,6 +26,7 @@ from jackfield.rpc.noise import Noise
 from tests.kernel.conftest import Toy, ToyProvider, talk
 from tests.kernel.pipeline_kit import Observer
 from tests.kernel.toy import stream_of
+from tests.rpc.programs import Written
 
 LIVES = str(Path(__file__).parent / "peers" / "lives.py")
 AGAIN = "its process ended by SIGKILL; it is started again"
@@ -254,6 +255,22 @@ async def test_a_program_that_does_not_stay_is_given_up_and_a_reload_starts_it_a
         (tmp_path / "bad.py").write_text(Path(LIVES).read_text())
         await lives.harness.host.reload()
         assert (lives.plugin.state, lives.plugin.problems) == ("active", [])
+
+
+async def test_what_is_misspelt_in_a_registration_is_told_of(tmp_path: Path) -> None:
+    hooks = {"model.rout": {}, "model.route": {}}
+    async with Lives(tmp_path, command=Written(tmp_path / "one.py", hooks=hooks).command) as lives:
+        (problem,) = lives.plugin.problems
+        assert problem.endswith("plugins.p: hooks: there is no method 'model.rout'; the nearest is 'model.route'")
+        assert lives.plugin.state == "active"
+    async with Lives(tmp_path, command=Written(tmp_path / "two.py", hooks={}, max_in_flight=0).command) as lives:
+        assert lives.plugin.problems == ["plugin 'p': its answer to plugin.register is none: Expected `int` >= 1 - at `$.max_in_flight`"]
+
+
+async def test_more_files_than_the_system_allows_are_as_many_as_it_allows(tmp_path: Path) -> None:
+    async with Lives(tmp_path, process={"files": 10**12}) as lives:
+        assert lives.plugin.problems == []
+        assert await lives.call() == 200
 
 
 async def test_a_program_that_comes_back_with_other_hooks_is_told_of(tmp_path: Path, lines: Lines) -> None:

@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from difflib import get_close_matches
 from typing import Any, Final
 
 import msgspec
@@ -44,7 +45,6 @@ from jackfield.rpc.methods import BY_NAME
 from jackfield.rpc.pools import Table
 
 _DECODERS: Final = {name: msgspec.json.Decoder(m.result).decode for name, m in BY_NAME.items() if m.result is not None}
-_NOTHING: Final[forms.Needs] = frozenset()
 _REMEMBERED: Final = 256
 """Events of a stream that a handler may name later on."""
 
@@ -72,7 +72,12 @@ class Bridge:
         self._table = Table()
         secretive = () if granted else (name for name, declared in self._declared.items() if "secret" in declared.needs)
         untold = "is not sent the secrets that it needs: that takes a grant; name the plugin in the configuration"
-        self.problems = [*said.problems, *(f"{name} {untold}" for name in secretive)]
+        unknown = (
+            f"hooks: there is no method {name!r}; the nearest is {get_close_matches(name, BY_NAME, 1, 0)[0]!r}"
+            for name in said.hooks
+            if name not in BY_NAME
+        )
+        self.problems = [*said.problems, *unknown, *(f"{name} {untold}" for name in secretive)]
         self.has_rules, self.delegates, self.__version__ = said.has_rules, said.delegates, said.plugin.version
         self.config_schema = said.config_schema
         if said.priority is not None:
@@ -108,8 +113,7 @@ class Bridge:
         """Do the same, and raise `RpcFault` as the plugin answered it."""
         async with self._turn(bodies) as files:
             result = await self._channel().request(method, params(files), subject)
-        decode = _DECODERS.get(method)
-        return None if decode is None else decode(result)
+        return _decoded(method, result)
 
     async def open(
         self, method: str, params: Callable[[forms.Files, str, int], Any], *bodies: Any, subject: Any = None
@@ -118,7 +122,7 @@ class Bridge:
         async with self._turn(bodies) as files:
             result, inlet = await self._channel().open(method, lambda stream, credit: params(files, stream, credit), subject)
         try:
-            return _DECODERS[method](result), inlet
+            return _decoded(method, result), inlet
         except ValueError:
             inlet.never()
             raise
@@ -126,8 +130,11 @@ class Bridge:
     @asynccontextmanager
     async def _turn(self, bodies: Sequence[Any]) -> AsyncIterator[forms.Files]:
         """Wait until the plugin may be asked one thing more, with files for those of the bodies that are large."""
-        files: forms.Files = {id(body): await asyncio.to_thread(forms.write_file, body) for body in bodies if forms.is_large(body)}
+        files: forms.Files = {}
         try:
+            for body in filter(forms.is_large, bodies):
+                name = files[id(body)] = forms.new_file()
+                await asyncio.to_thread(forms.fill_file, name, body)
             async with self._turns:
                 yield files
         finally:
@@ -143,7 +150,7 @@ class Bridge:
 
     def needs(self, method: str) -> forms.Needs:
         """Return what a method is to be sent."""
-        return self._needs.get(method, _NOTHING)
+        return self._needs.get(method) or frozenset()
 
     def deadline(self, method: str) -> float | None:
         """Return in how many seconds a method must be answered."""
@@ -344,6 +351,14 @@ HOOK_OF: Final[Mapping[str, str]] = {info.wire[0]: name for name, info in HOOKS.
 
 LIMITED: Final[Mapping[str, str]] = {**HOOK_OF, **dict.fromkeys(HOOKS["register_translators"].wire, "register_translators")}
 """The methods that have to be answered within a deadline, and the hooks in whose settings it stands."""
+
+
+def _decoded(method: str, result: msgspec.Raw) -> Any:
+    """Return what was answered. Raises `ValueError` for what is no answer."""
+    try:
+        return _DECODERS[method](result) if method in _DECODERS else None
+    except ValueError as fault:
+        raise ValueError(f"what it answered to {method} is no answer: {fault}") from None
 
 
 def _raised(fault: RpcFault) -> Exception:

@@ -18,7 +18,6 @@ from jackfield.rpc.methods import BY_NAME
 from jackfield.rpc.sources import credential_from, credential_of
 
 _DECODERS: Final = {name: msgspec.json.Decoder(m.params).decode for name, m in BY_NAME.items() if m.asks == "plugin"}
-_NULL: Final = msgspec.Raw(b"null")
 _LONGEST_LINE: Final = 8192
 """Characters of a message for the log."""
 _MOST_LINES: Final = 100
@@ -58,7 +57,7 @@ class Callbacks:
         """Answer a request. Raises what `channel.error_of` can tell."""
         if (answer := self._answers.get(method)) is None:
             raise RpcFault(NO_METHOD, f"there is no method {method!r}")
-        return await answer(_DECODERS[method](b"{}" if params == _NULL else params), asked)
+        return await answer(_DECODERS[method](b"{}" if params == b"null" else params), asked)
 
     async def _info(self, said: wire_host.Within, asked: Asked | None) -> wire_host.HostInfo:
         about = self._host.info

@@ -72,17 +72,10 @@ class _Answer(msgspec.Struct, gc=False):
     method: str | None = None
 
 
-class _Stream(msgspec.Struct, gc=False):
-    """Which stream items are of that are none."""
-
-    stream: str
-
-
 _frame = msgspec.json.Decoder(_Frame).decode
 _within = msgspec.json.Decoder(_Within).decode
 _items = msgspec.json.Decoder(Items).decode
 _answer = msgspec.json.Decoder(_Answer).decode
-_stream = msgspec.json.Decoder(_Stream).decode
 _end = msgspec.json.Decoder(EndOfStream).decode
 _credit = msgspec.json.Decoder(Credit).decode
 _cancelled = msgspec.json.Decoder(Cancel).decode
@@ -366,7 +359,7 @@ class Channel:
             try:
                 said = _items(params)
             except ValueError as fault:
-                if (inlet := self._inlets.get(_stream(params).stream)) is not None:
+                if (inlet := self._inlets.get(_end(params).stream)) is not None:  # it names its stream like any other
                     inlet.spoil(f"what is no item ({fault})")
                 raise
             if (inlet := self._inlets.get(said.stream)) is None:

@@ -61,13 +61,18 @@ def is_large(body: object) -> bool:
     return isinstance(body, Body) and len(body) >= BODY_FILE
 
 
-def write_file(body: Body[Any]) -> str:
-    """Write a large body to a file that its reader may have until it has answered; return its path."""
-    source = body.source
+def new_file() -> str:
+    """Make an empty file for a large body; return its path."""
     handle, name = tempfile.mkstemp(prefix="jackfield-body-")
-    with os.fdopen(handle, "wb") as file:
-        file.write(source if isinstance(source, bytes) else source.view())
+    os.close(handle)
     return name
+
+
+def fill_file(name: str, body: Body[Any]) -> None:
+    """Write a large body to its file, which its reader may have until it has answered; not where that is removed already."""
+    source = body.source
+    with open(name, "r+b") as file:  # noqa: PTH123 (makes none)
+        file.write(source if isinstance(source, bytes) else source.view())
 
 
 def remove_files(files: Files) -> None:
@@ -390,8 +395,3 @@ def event_from(said: wire.NewEvent, event: Event) -> Event:
     if isinstance(said.data, msgspec.UnsetType):
         raise ValueError("an event has `same`, `text`, `data` or `raw`")  # noqa: TRY004 (it is the plugin's answer that is wrong)
     return event.build(bytes(said.data), said.name)
-
-
-def delta_bytes(delta: canonical.Delta) -> bytes:
-    """Return a canonical delta as JSON."""
-    return _encode(delta)

@@ -170,10 +170,7 @@ class Executor(_Discovered):
         said, inlet = await bridge.open(method, stream, *bodies, subject=attempt)
         if said.stream and said.status < 300:
             return Reply(status=said.status, headers=Headers(forms.pairs_of(said.headers)), stream=Items(self, attempt, inlet))
-        if said.stream:
-            await inlet.aclose()
-        else:
-            inlet.end()
+        (inlet.never if said.stream else inlet.end)()
         return self._reply(attempt, msgspec.structs.replace(said, stream=False))
 
     @staticmethod
@@ -222,8 +219,6 @@ class Items:
             raise self._provider.fault(self._attempt, fault, "the provider failed in the middle of its answer") from None
 
     def _bytes(self, item: wire.Item) -> bytes:
-        if item.raw is not None:
-            return item.raw.encode()
         if not isinstance(item.data, msgspec.UnsetType):
             return b"".join(self._framed(bytes(item.data), item.name))
         if item.delta is not None:

@@ -32,12 +32,6 @@ class AuthPlace(Wire, frozen=True, kw_only=True):
     """Empty: the header's whole value is the key."""
 
 
-class ModelAbout(Wire, frozen=True, kw_only=True):
-    """One model; `jackfield.api.ModelInfo` in full, or an id alone."""
-
-    id: str
-
-
 class ProviderDeclared(Wire, frozen=True, kw_only=True):
     """A provider. With a `base_url` and without `execute` the host does all of it from this data."""
 
