@@ -67,7 +67,7 @@ class Workers:
     def __init__(self, config: Config, count: int, sockets: Sequence[socket.socket]) -> None:
         self.config, self._count, self._sockets = config, count, sockets
         self._port = sockets[0].getsockname()[1]
-        self._numbers, self._failures = 0, 0
+        self._numbers, self._failures, self._serving = 0, 0, False
         self._living: dict[int, Started] = {}
         """By number: those that take calls."""
         self._leaving = set[Started]()
@@ -80,10 +80,13 @@ class Workers:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._hang_up()))
-        first = await self._start_all(announces=True)
-        if first is None:
+        if not await self._all_serve([self._start(announces=not at) for at in range(self._count)]):
+            self._stopping.set()
             await self._end(list(self._living.values()))
             return 1
+        self._serving = True
+        for _ in range(self._count - len(self._living)):  # one that served and died while others were starting
+            self._spawn(self._serves(self._start()))
         path = socket_path(self.config, self._port) if SUPPORTED else None
         control = Control(self, path, chosen=self.config.server.control is not None) if path is not None else None
         if control is not None:
@@ -117,10 +120,9 @@ class Workers:
 
     # --------------------------------------------------------------------------------------- processes
 
-    async def _start_all(self, announces: bool = False) -> list[Started] | None:
-        """Start as many workers as there are to be; return them when all serve, None when one does not."""
-        made = [self._start(announces=announces and not at) for at in range(self._count)]
-        return made if all(await asyncio.gather(*(self._serves(one) for one in made))) else None
+    async def _all_serve(self, made: Sequence[Started]) -> bool:
+        """Wait until workers serve; False when one of them does not."""
+        return all(await asyncio.gather(*(self._serves(one) for one in made)))
 
     def _start(self, announces: bool = False) -> Started:
         self._numbers += 1
@@ -144,7 +146,7 @@ class Workers:
         code = await self._ended(started)
         started.forget()
         self._leaving.discard(started)
-        wanted = self._living.pop(started.worker or 0, None) is not None and not self._stopping.is_set()
+        wanted = self._living.pop(started.worker or 0, None) is not None and self._serving and not self._stopping.is_set()
         if not wanted:
             return
         self._failures = 0 if time.monotonic() - born > _GREW_UP else self._failures + 1
@@ -243,15 +245,17 @@ class Workers:
     async def upgrade(self) -> dict[str, Any]:
         """Let new processes take the calls, with the code that is installed now; those that run finish theirs. Raises `Refusal`."""
         async with self._turn:
-            old = list(self._living.values())
-            made = await self._start_all()
-            if made is None:
-                for started in [one for one in self._living.values() if one not in old]:
+            made = [self._start() for _ in range(self._count)]
+            if not await self._all_serve(made):
+                for started in made:
                     self._living.pop(started.worker or 0, None)
                     started.process.terminate()
                 raise Refusal("the new workers do not serve, see the log; the old ones go on")
+            numbers = sorted(self._living)
+            before = sum(number < (made[0].worker or 0) for number in numbers)
+            # One that took the place of an old one that died meanwhile has the new code, too, and is one too many.
+            old = [self._living.pop(number) for number in numbers[: max(before, len(numbers) - self._count)]]
             for started in old:
-                self._living.pop(started.worker or 0, None)
                 self._leaving.add(started)
                 self._spawn(self._replaced(started))
             log.info("%d new workers serve, %d old ones finish their calls", len(made), len(old))

@@ -209,3 +209,13 @@ async def test_a_port_that_is_taken_is_one_line(serve: Any, tmp_path: Path) -> N
         second = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, cwd=tmp_path)
         _, err = await second.communicate()
     assert (second.returncode, err.decode()) == (1, f"cannot listen on 127.0.0.1:{port}: Address already in use (server.port)\n")
+
+
+async def test_workers_that_cannot_start_are_not_started_again(tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "jackfield", "serve", "--host", "0.0.0.0", "--port", "0", "--workers", "2")
+    pipe = asyncio.subprocess.PIPE
+    done = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, env=environment(tmp_path), cwd=tmp_path)
+    _, said = await asyncio.wait_for(done.communicate(), 30)
+    assert done.returncode == 1
+    assert "nothing asks who calls" in said.decode()
+    assert "another is started" not in said.decode()
