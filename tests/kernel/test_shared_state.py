@@ -204,3 +204,21 @@ async def test_while_the_store_is_away_each_goes_by_what_it_knows(clock: Clock) 
         store.away = False
         await asyncio.sleep(2)
         assert await two.ask() == "all_resting"
+
+
+@in_virtual_time
+async def test_a_change_whose_place_in_the_journal_is_still_being_written_is_not_missed(clock: Clock) -> None:
+    class Halting(Common):
+        async def set(self, key: str, value: bytes, **options: Any) -> bool:
+            if "health.journal/" in key:
+                await asyncio.sleep(0.7)  # the others look twice meanwhile
+            return await super().set(key, value, **options)
+
+    async with members(2, Halting()) as ((first, second), _):
+        await asyncio.sleep(1)
+        first.host.lasting.health.switch(first.host.generation.accounts[0].credential.id, on=False)
+        await asyncio.sleep(3)
+        assert await second.ask() == "all_resting"
+        first.host.lasting.health.switch(first.host.generation.accounts[0].credential.id, on=True)
+        await asyncio.sleep(3)
+        assert await second.ask() == "answered"

@@ -81,9 +81,14 @@ class Operator:
             finally:
                 for number in held:
                     os.close(number)
-            async with asyncio.timeout(_SUCCESSOR):
-                serves = await started.ready()
+            try:
+                async with asyncio.timeout(_SUCCESSOR):
+                    serves = await started.ready()
+            except TimeoutError:
+                serves = False
+                started.process.kill()
             if not serves:
+                await asyncio.to_thread(started.process.wait)
                 raise Refusal("the new process does not serve, see the log; this one goes on")
             log.info("process %d takes the calls; this one finishes its own", started.process.pid)
             self.left()

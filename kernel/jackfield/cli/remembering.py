@@ -65,7 +65,7 @@ class Remembering:
                 number = await state.add("health.journal")
                 assert number is not None
                 self._own.add(number)
-                await state.set(f"health.journal/{number % _JOURNAL}", news[0].encode(), ttl=LONGEST)
+                await state.set(f"health.journal/{number % _JOURNAL}", f"{number} {news[0]}".encode(), ttl=LONGEST)
                 del news[0]
         except Exception as fault:  # noqa: BLE001 (a plugin's store may raise anything)
             health.news.update(news)
@@ -85,8 +85,10 @@ class Remembering:
             names = ["", *self._host.lasting.accounts]
         else:
             numbers = [n for n in range(self._seen + 1, now + 1) if n not in self._own]
-            said = [await state.get(f"health.journal/{n % _JOURNAL}") for n in numbers]
-            names = list(dict.fromkeys(name.decode() for name in said if name is not None))
+            said = [(n, ((await state.get(f"health.journal/{n % _JOURNAL}")) or b"").decode().partition(" ")) for n in numbers]
+            names = list(dict.fromkeys(name for n, (number, _, name) in said if number == str(n)))
+            if any(number != str(n) for n, (number, _, _) in said):  # its name is being written just now: what it names is there already
+                names = ["", *self._host.lasting.accounts]
         await self._read(names)
         self._own = {n for n in self._own if n > now}
         self._seen = now
