@@ -117,7 +117,8 @@ class Refreshing:
             return False
         due, now = self._due_of(account), time.time()
         if now < due.refused_at + _AFTER_REFUSAL and used.id not in self._running:
-            await self._reload(account, owners.get(used.id))  # another process may have a fresh one
+            # Another process may have a fresh one, or be about to.
+            await self._await_other(account, owners.get(used.id), now if await self._is_leased(used.id) else 0.0)
             return account.credential.key != used.key
         due.refused_at = now
         return await self._fresh((account,), _PATIENCE)
@@ -234,6 +235,12 @@ class Refreshing:
             return await self._state.set(f"refresh/{name}", b"1", ttl=_LEASE, if_absent=True)
         except OSError:
             return True  # without a store nobody can tell: better twice than never
+
+    async def _is_leased(self, name: str) -> bool:
+        try:
+            return await self._state.get(f"refresh/{name}") is not None
+        except OSError:
+            return False
 
     async def _let_go(self, name: str) -> None:
         try:

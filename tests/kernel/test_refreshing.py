@@ -379,3 +379,21 @@ async def test_a_host_that_stops_keeps_what_it_has_asked_for(clock: Clock) -> No
         await asyncio.sleep(1)
         assert issuer.refreshes["a"] == 1
     assert [one.key for one in issuer.saved] == [Secret(issuer.valid["a"][0])]
+
+
+@in_virtual_time
+async def test_a_key_that_another_worker_is_replacing_just_now_is_waited_for(clock: Clock) -> None:
+    issuer = Issuer("a")
+    lease, store = ":host/refresh/a", MemoryStore(MemoryConfig())
+    shared = SimpleNamespace(id="shared", register_state_stores=lambda: [("shared", lambda config: store)])
+    async with Harness([Toy(Account(issuer)), issuer, shared], {"state": "shared"}, bare=True) as host:
+        issuer.valid["a"] = "revoked", time.time() + 3600
+        assert (await ask(host)).status == 200
+        assert issuer.refreshes["a"] == 1
+        await store.set(lease, b"1", ttl=40.0)
+        issuer.valid["a"] = "theirs", time.time() + 3600
+        asked = asyncio.ensure_future(ask(host))
+        await asyncio.sleep(0.5)
+        issuer.own["a"] = msgspec.structs.replace(issuer.own["a"], key=Secret("theirs"))
+        assert (await asked).status == 200
+    assert issuer.refreshes["a"] == 1
