@@ -28,7 +28,7 @@ def module_of(plugin: str, path: Path, code: bytes | None) -> ModuleType:
     """Return the module that a single file is. `code` is what it says: a compilation on disk may be older."""
     spec = importlib.util.spec_from_file_location(f"jackfield_file_{plugin}", path)
     if spec is None or code is None:
-        raise ImportError(f"there is no Python file {path} that can be read")
+        raise ImportError(f"there is no {'jackfield-plugin.yaml in' if path.is_dir() else 'Python file'} {path} that can be read")
     before, module = sys.modules.get(spec.name), importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:

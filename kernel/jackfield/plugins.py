@@ -204,8 +204,12 @@ async def load(plugins: Sequence[Plugin], loaded: Loaded, host_for: Callable[[Pl
 
 def may_take_over(plugin: Plugin, former: Plugin) -> bool:
     """Tell whether a plugin is a former one with other settings of its own, which that can take where it runs."""
-    able = former.state == "active" and former.settings.socket is not None and former.object.reconfigure is not None
-    return able and plugin.configured[:-1] == former.configured[:-1]
+    return (
+        former.state == "active"
+        and former.settings.socket is not None
+        and former.object.reconfigure is not None
+        and plugin.configured[:-1] == former.configured[:-1]
+    )
 
 
 async def take_over(plugin: Plugin, former: Plugin) -> None:

@@ -1,4 +1,5 @@
-"""Large bodies go to plugins as files, of which none is left behind, whatever comes between."""
+"""Large bodies go to plugins as files, of which none is left behind, whatever comes between; what is too large for a message is
+the client's affair."""
 
 from __future__ import annotations
 
@@ -13,10 +14,12 @@ from typing import Any
 import pytest
 
 from jackfield.api import Body
-from jackfield.rpc import forms
+from jackfield.api.testing import Harness
+from jackfield.rpc import connect, forms
 from jackfield.rpc.bridge import Bridge
 from jackfield.rpc.wire import Registration
 from tests.kernel.pipeline_kit import PATIENCE
+from tests.rpc.programs import Written
 
 
 def large() -> Body[Any]:
@@ -78,3 +81,15 @@ async def test_nothing_is_left_of_bodies_whose_client_leaves_while_they_are_writ
     go.set()
     await asyncio.wait_for(done.wait(), PATIENCE)
     assert not list(tmp_path.iterdir())
+
+
+async def test_a_request_whose_canonical_form_no_message_holds_is_refused_and_no_failure_of_the_plugins(tmp_path: Path) -> None:
+    plugin = Written(tmp_path / "one.py", {"request.intercept_before": None}, hooks={"request.intercept_before": {"needs": ["request"]}})
+    asked: dict[str, Any] = {"model": "sim/echo", "messages": [{"role": "user", "content": "a" * connect.FRAME}]}
+    async with Harness(
+        config={"plugins": {"p": {"command": plugin.command}}, "hooks": {"failures": 1}, "limits": {"json": "64MiB"}}
+    ) as jackfield:
+        answer = await jackfield.post("/v1/chat/completions", asked)
+        assert (answer.status, "over the limit" in answer.json["error"]["message"]) == (413, True)
+        asked["messages"][0]["content"] = "a"
+        assert (await jackfield.post("/v1/chat/completions", asked)).status == 200

@@ -131,14 +131,14 @@ class Bridge:
     async def _turn(self, bodies: Sequence[Any]) -> AsyncIterator[forms.Files]:
         """Wait until the plugin may be asked one thing more, with files for those of the bodies that are large."""
         files: forms.Files = {}
-        try:
-            for body in filter(forms.is_large, bodies):
-                name = files[id(body)] = forms.new_file()
-                await asyncio.to_thread(forms.fill_file, name, body)
-            async with self._turns:
+        async with self._turns:
+            try:
+                for body in filter(forms.is_large, bodies):
+                    name = files[id(body)] = forms.new_file()
+                    await asyncio.to_thread(forms.fill_file, name, body)
                 yield files
-        finally:
-            forms.remove_files(files)
+            finally:
+                forms.remove_files(files)
 
     def changed(self, source: str) -> None:
         """The plugin says that a source of credentials has changed."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from jackfield.rpc.errors import BAD_PARAMS, BUSY, CANCELLED, INVALID, Gone, RpcFault, error_of
-from jackfield.rpc.wire import Cancel, Credit, EndOfStream, Item, Items, RpcError
+from jackfield.rpc.wire import Cancel, Credit, EndOfStream, Fault, Item, Items, RpcError
 
 CREDIT: Final = 256
 """Items of a stream that may be under way."""
@@ -261,7 +261,11 @@ class Channel:
         asked = Asked(next(self._ids), method, asyncio.get_running_loop().create_future(), subject)
         line = encode(params)
         if len(line) > self._limit:
-            raise RpcFault(BAD_PARAMS, f"a message of {len(line)} bytes is over the limit of {self._limit}")
+            raise RpcFault(
+                BAD_PARAMS,
+                f"a message of {len(line)} bytes to a plugin is over the limit of {self._limit}",
+                Fault(cause="caller", code="not_decoded", status=413),  # it is no plugin's fault that a client sends so much
+            )
         self.asked[asked.id] = asked
         if stream is not None:
             self._inlets[stream] = asked.inlet = Inlet(self, stream, asked)
