@@ -244,6 +244,11 @@ def test_what_a_plugin_prints_is_no_part_of_the_report(tmp_path: Path) -> None:
     assert "loading" in done.stderr
 
 
+def test_a_check_that_there_is_not_is_no_success() -> None:
+    done = run("--only", "handshakes", *PYTHON, str(CHECKED / "well.py"))
+    assert (done.exit_code, "no check is called handshakes" in done.output) == (2, True)
+
+
 def test_the_command_lists_the_checks() -> None:
     done = run("--list")
     assert done.exit_code == 0

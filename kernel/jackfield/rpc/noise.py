@@ -1,8 +1,9 @@
 """What a plugin says beside messages: logged with measure; a flood of it is held back by not reading."""
 
 import asyncio
+import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Final
 
@@ -12,6 +13,9 @@ LONGEST: Final = 2_000
 """Characters of a line that are logged."""
 _TOLD: Final = 20
 """Lines a second that are logged; of more, their number."""
+_REMEMBERED: Final = 32
+"""Lines among which the one is looked for that tells why a program has ended."""
+_ERROR: Final = re.compile(rb"(?:\w|\.)*(?:Error|Exception|panic|fatal error)\b[^:]{0,40}:|thread .* panicked", re.ASCII)
 _FLOOD: Final = 1 << 19
 """What nobody asked for may cost a second before no more is read in that second."""
 _FLOODS: Final = 5
@@ -25,12 +29,12 @@ class Noise:
 
     def __init__(self, tell: Callable[[str], object]) -> None:
         self._tell, self._part, self._told, self._untold = tell, b"", 0, 0
-        self._last = b""
+        self._latest = deque[bytes](maxlen=_REMEMBERED)
 
     @property
-    def last(self) -> str:
-        """The latest line."""
-        return _shown(self._last)
+    def last_words(self) -> str:
+        """The line that tells why a program has ended."""
+        return _shown(telling(list(self._latest)))
 
     def take(self, data: bytes) -> int:
         """Take what was read, which may end within a line; return what it cost."""
@@ -45,10 +49,10 @@ class Noise:
         """Take one line."""
         if not line or line.isspace():
             return
-        self._last = line[: LONGEST + 1]
+        self._latest.append(line[: LONGEST + 1])
         if self._told < _TOLD:
             self._told += 1
-            self._tell(self.last)
+            self._tell(_shown(line))
         else:
             self._untold += 1
 
@@ -62,6 +66,11 @@ class Noise:
         """Log what is left: nothing more comes."""
         self.line(self._part)
         self.flush()
+
+
+def telling(lines: Sequence[bytes]) -> bytes:
+    """Return the line that tells why a program has ended: the latest that names an error, else the latest of all."""
+    return next(filter(_ERROR.match, reversed(lines)), (b"", *lines)[-1])
 
 
 def _shown(line: bytes) -> str:

@@ -108,7 +108,7 @@ class Child(asyncio.SubprocessProtocol):
         self._stderr.close()
         code = self._transport.get_returncode()
         how = f"its process ended by {signal.Signals(-code).name}" if code < 0 else f"its process ended with status {code}"
-        why = self._why or how + (f" ({self._stderr.last[:200]})" if code > 0 and self._stderr.last else "")
+        why = self._why or how + (f" ({words[:200]})" if code > 0 and (words := self._stderr.last_words) else "")
         self.channel.lose(why)
         self._transport.close()
         self.ended.set_result(why)
@@ -169,12 +169,10 @@ class ChildCarrier:
 
 def _what(fault: OSError, program: Program) -> str:
     """Return what went wrong and what to do."""
-    what = fault.strerror or str(fault)
-    if fault.errno == errno.ENOENT:
-        where = f"in {program.folder}" if "/" in program.command[0] else "in PATH"
-        return f"{what} {where}; install it, or correct `command`"
-    if fault.errno == errno.EACCES:
-        return f"{what}; make it executable: chmod +x"
-    if fault.errno == errno.ENOEXEC:
-        return f"{what}; a script begins with `#!` and its interpreter"
-    return what
+    where = program.folder if "/" in program.command[0] else "PATH"
+    hints = {
+        errno.ENOENT: f" in {where}; install it, or correct `command`",
+        errno.EACCES: "; make it executable: chmod +x",
+        errno.ENOEXEC: "; a script begins with `#!` and its interpreter",
+    }
+    return (fault.strerror or str(fault)) + hints.get(fault.errno or 0, "")

@@ -48,6 +48,8 @@ async def check(
         results += await over_pipes(over, wanted)
     if "isolated" in carriers and target.in_host_alone and _starts(results) and (over is None or over.said is not None):
         results += await within_host(Within(target, section, spoken, times, isolated=True), "isolated", wanted)
+    if not results:
+        raise CannotCheck(f"no check is called {' or '.join(only)}; --list names those that there are")
     return Report(plugin=target.name, results=results)
 
 

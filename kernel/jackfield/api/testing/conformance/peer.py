@@ -17,6 +17,7 @@ from jackfield.api.testing.conformance.scripted import ScriptedHost
 from jackfield.rpc import wire
 from jackfield.rpc.channel import Channel
 from jackfield.rpc.errors import Gone, RpcFault
+from jackfield.rpc.noise import telling
 
 HANDSHAKE: Final = 10.0
 """Seconds in which a plugin must have said who it is."""
@@ -93,8 +94,8 @@ class Peer(asyncio.SubprocessProtocol):
         """Return by what its process ended, and its last words."""
         code = self.code or 0
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
-        last = self.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        return f"{how} ({last[0][:_SHOWN]})" if last else how
+        last = telling(self.stderr.strip().splitlines()).decode(errors="replace")
+        return f"{how} ({last[:_SHOWN]})" if last else how
 
     def close_stdin(self) -> None:
         """Let it read an end of file."""
