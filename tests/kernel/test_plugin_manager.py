@@ -90,7 +90,7 @@ async def test_a_file_that_is_no_python_file_is_a_problem(tmp_path: Path, path: 
     Path("notes.txt").write_text("hello")
     found = (await load({"a": {"path": path}}))["a"]
     assert found.state == "failed"
-    assert "there is no Python file" in found.problems[0]
+    assert ("there is no jackfield-plugin.yaml in" if path == "." else "there is no Python file") in found.problems[0]
 
 
 async def test_a_plugin_that_is_not_installed_is_a_problem_with_the_nearest_name(distributions: Distributions) -> None:

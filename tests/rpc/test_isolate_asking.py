@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jackfield.api import HostInfo
 from jackfield.api.testing import Harness, ScriptedUpstream, json_answer
 from jackfield.cli.main import main
+from jackfield.rpc_plugin.host import ChildHost
 from tests.kernel.conftest import Toy, talk
 from tests.kernel.pipeline_kit import Observer, ask
 from tests.kernel.test_crossing import Both, CurtProvider
@@ -23,6 +27,7 @@ def apart(folder: Path, text: str, *plugins: object, isolate: bool = True, bare:
     return Harness(plugins or (Toy(),), config, bare=bare)
 
 
+ECHO = {"model": "sim/echo", "messages": [{"role": "user", "content": "hi"}]}
 BOTH = pytest.mark.parametrize("isolate", [False, True], ids=["in_process", "isolated"])
 
 ASKING = """
@@ -333,3 +338,62 @@ def test_its_commands_run_alike(tmp_path: Path, isolate: bool, capfd: pytest.Cap
     said = capfd.readouterr()
     assert (ended.value.code, said.out) == (3, "hello you --all\n")
     assert "on the side\n" in said.err
+
+
+IN_THREADS = """
+import threading
+from jackfield.api import Route, hook
+
+class Plugin:
+    def __init__(self, config: dict, host):
+        self.host = host
+
+    @hook(blocking=True)
+    def intercept_request(self, call):
+        assert threading.current_thread() is not threading.main_thread()
+        for number in range(50):
+            self.host.log.info("line %s of %s", number, "x" * 500)
+            self.host.models()
+"""
+
+
+@BOTH
+async def test_hooks_in_threads_may_log_and_look_at_lists(tmp_path: Path, isolate: bool, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "jackfield.plugins.apart")
+    async with apart(tmp_path, IN_THREADS, isolate=isolate, bare=False) as host:
+        answers = await asyncio.gather(*[host.post("/v1/chat/completions", ECHO) for _ in range(2)])
+    assert [answer.status for answer in answers] == [200, 200]
+    assert sum(record.getMessage().startswith("line ") for record in caplog.records) == 100
+
+
+async def test_lines_of_threads_are_written_where_all_else_is() -> None:
+    wrote: list[int] = []
+
+    class Noting:
+        def notify(self, method: str, params: object) -> None:
+            wrote.append(threading.get_ident())
+
+    host: Any = Noting()
+    log = ChildHost(host, HostInfo(version="1", plugin="noting")).log
+    await asyncio.to_thread(log.info, "from a thread")
+    log.info("from here")
+    await asyncio.sleep(0)
+    assert wrote == [threading.get_ident()] * 2
+
+
+async def test_a_list_that_is_looked_at_often_is_asked_for_once() -> None:
+    asked: list[str] = []
+
+    class Counting:
+        async def request(self, method: str, params: object) -> bytes:
+            asked.append(method)
+            return b'{"models":["m"]}'
+
+    channel: Any = Counting()
+    host = ChildHost(channel, HostInfo(version="1", plugin="counting"))
+    for _ in range(100):
+        host.models()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (asked, [model.id for model in host.models()]) == (["host.models.list"], ["m"])
+    await host.close()

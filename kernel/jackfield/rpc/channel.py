@@ -263,7 +263,7 @@ class Channel:
         if len(line) > self._limit:
             raise RpcFault(
                 BAD_PARAMS,
-                f"a message of {len(line)} bytes to a plugin is over the limit of {self._limit}",
+                f"a message of {len(line)} bytes to or from a plugin is over the limit of {self._limit}",
                 Fault(cause="caller", code="not_decoded", status=413),  # it is no plugin's fault that a client sends so much
             )
         self.asked[asked.id] = asked

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextvars
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, Final
@@ -46,10 +47,10 @@ class ChildHost:
     """The host, as far as it can be asked from here."""
 
     def __init__(self, channel: Channel, about: HostInfo) -> None:
-        self._channel, self.info = channel, about
+        self._channel, self.info, self.loop = channel, about, asyncio.get_running_loop()
         self.http, self.state, self.credentials = _Http(self), _State(self), _Credentials(self)
         self.log = logging.getLogger(f"jackfield.plugins.{about.plugin}")
-        self.log.addHandler(_ToHost(channel))
+        self.log.addHandler(_ToHost(channel, self.loop))
         self.log.propagate = False
         self.log.setLevel(logging.DEBUG)
         self._tasks = set[asyncio.Task[None]]()
@@ -279,13 +280,13 @@ class _List:
 
     def latest(self) -> Any:
         """Return what was answered last; None before that."""
-        if time.monotonic() - self._asked > _OLD:
-            self._host.spawn(self.ask(), self._method)
+        if (now := time.monotonic()) - self._asked > _OLD:
+            self._asked = now
+            self._host.loop.call_soon_threadsafe(lambda: self._host.spawn(self.ask(), self._method))
         return self._said
 
     async def ask(self) -> None:
         """Ask for it."""
-        self._asked = time.monotonic()
         try:
             self._said = await self._host.ask(self._method, wire_host.Within())
         except CallError as fault:  # the host may not have started yet: then what is known stays
@@ -295,12 +296,16 @@ class _List:
 class _ToHost(logging.Handler):
     """Hands what the plugin logs to the host's log."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
-        self._channel = channel
+        self._channel, self._loop, self._thread = channel, loop, threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one record."""
         levels = {"debug": logging.INFO, "info": logging.WARNING, "warning": logging.ERROR}
         level: Any = next((name for name, above in levels.items() if record.levelno < above), "error")
-        self._channel.notify("host.log", wire_host.Log(message=self.format(record), level=level))
+        said = "host.log", wire_host.Log(message=self.format(record), level=level)
+        if threading.get_ident() == self._thread:
+            self._channel.notify(*said)
+        else:  # a hook in a thread: two of them must not write at the same time
+            self._loop.call_soon_threadsafe(self._channel.notify, *said)
