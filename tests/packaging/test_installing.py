@@ -12,8 +12,8 @@ from tests.packaging.conftest import ROOT
 from tests.packaging.installation import Installation
 
 FIRST_PARTY = {
-    "anthropic", "api_keys", "credential_files", "fastest", "fill_first", "gemini", "least_busy", "memory", "openai", "round_robin",
-    "simulator", "sqlite", "sticky", "weighted",
+    "anthropic", "api_keys", "credential_files", "fastest", "fill_first", "gemini", "least_busy", "memory", "oauth", "openai",
+    "reasoning_replay", "round_robin", "simulator", "sqlite", "sticky", "weighted",
 }  # fmt: skip
 TOOL = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object"}}}
 SETTINGS = """

@@ -70,7 +70,8 @@ class Workers:
         self._numbers, self._failures, self._serving = 0, 0, False
         self._living: dict[int, Started] = {}
         """By number: those that take calls."""
-        self._leaving = set[Started]()
+        self._leaving, self._tried = set[Started](), list[Started]()
+        """Those that finish their calls, and those of which is not known yet whether they serve: one that dies is not replaced."""
         self._stopping, self._turn, self._since = asyncio.Event(), asyncio.Lock(), time.time()
         self._tasks = set[asyncio.Task[Any]]()
 
@@ -80,6 +81,17 @@ class Workers:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._hang_up()))
+        path = socket_path(self.config, self._port) if SUPPORTED else None
+        control = Control(self, path, chosen=self.config.server.control is not None) if path is not None else None
+        if control is not None:  # before anybody announces the host
+            await control.start()
+        try:
+            return await self._serve()
+        finally:
+            if control is not None:
+                await control.stop()
+
+    async def _serve(self) -> int:
         if not await self._all_serve([self._start(announces=not at) for at in range(self._count)]):
             self._stopping.set()
             await self._end(list(self._living.values()))
@@ -87,10 +99,6 @@ class Workers:
         self._serving = True
         for _ in range(self._count - len(self._living)):  # one that served and died while others were starting
             self._spawn(self._serves(self._start()))
-        path = socket_path(self.config, self._port) if SUPPORTED else None
-        control = Control(self, path, chosen=self.config.server.control is not None) if path is not None else None
-        if control is not None:
-            await control.start()
         log.info("%d workers serve on port %d", self._count, self._port)
         notify("READY=1", f"MAINPID={os.getpid()}")
         self._spawn(keep_alive())
@@ -99,8 +107,6 @@ class Workers:
         for task in self._tasks:
             task.cancel()
         await self._end([*self._living.values(), *self._leaving])
-        if control is not None:
-            await control.stop()
         return 0
 
     def _stop(self) -> None:
@@ -147,7 +153,7 @@ class Workers:
         started.forget()
         self._leaving.discard(started)
         wanted = self._living.pop(started.worker or 0, None) is not None and self._serving and not self._stopping.is_set()
-        if not wanted:
+        if not wanted or started in self._tried:
             return
         self._failures = 0 if time.monotonic() - born > _GREW_UP else self._failures + 1
         pause = min(_FIRST_PAUSE * 2 ** max(0, self._failures - 1), _LONGEST_PAUSE)
@@ -245,8 +251,9 @@ class Workers:
     async def upgrade(self) -> dict[str, Any]:
         """Let new processes take the calls, with the code that is installed now; those that run finish theirs. Raises `Refusal`."""
         async with self._turn:
-            made = [self._start() for _ in range(self._count)]
-            if not await self._all_serve(made):
+            self._tried = made = [self._start() for _ in range(self._count)]
+            serve, self._tried = await self._all_serve(made), []
+            if not serve:
                 for started in made:
                     self._living.pop(started.worker or 0, None)
                     started.process.terminate()

@@ -38,8 +38,14 @@ class House:
         assert done.returncode == 0, err.decode()
         return json.loads(out)
 
-    async def workers(self) -> list[int]:
-        return [one["pid"] for one in (await self.command("status"))["workers"]]
+    async def workers(self, count: int = 2) -> list[int]:
+        """Return the numbers of the workers' processes, once there are as many as there should be."""
+        async with asyncio.timeout(30):
+            while True:
+                with suppress(AssertionError):  # none serves just now
+                    if len(found := [one["pid"] for one in (await self.command("status"))["workers"]]) == count:
+                        return found
+                await asyncio.sleep(0.05)
 
 
 def environment(folder: Path) -> dict[str, str]:
