@@ -233,3 +233,9 @@ def test_of_very_many_a_pool_shows_a_sample_and_knows_all() -> None:
 
 class _Line:
     """Stands for a connection."""
+
+
+def test_json_that_is_nested_too_deeply_to_be_read_goes_as_text() -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    assert list(apart.exact_fields(deep)) == list(forms.plain_fields(deep)) == ["body_text"]
+    assert apart.SentEvent.build(deep).new == wire.NewEvent(raw=deep.decode())

@@ -235,7 +235,7 @@ def item_of(said: Event | canonical.Delta) -> wire.Item:
     try:
         data = said.data
         _check(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return bytes_item(said.raw)
     return wire.Item(name=said.name, data=msgspec.Raw(data.translate(None, _LINE_ENDS)))
 

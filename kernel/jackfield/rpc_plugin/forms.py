@@ -410,7 +410,7 @@ class SentEvent(Event, gc=False, eq=False):
 
 
 def _new_of(raw: bytes, name: str) -> wire.NewEvent:
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         _check(raw)
         return wire.NewEvent(data=msgspec.Raw(raw.translate(None, b"\r\n")), name=name)
     return wire.NewEvent(raw=raw.decode(), name=name)
@@ -448,7 +448,7 @@ def event_answer(answer: Any, index: int) -> wire.EventAnswer | None:
 def exact_fields(raw: bytes) -> dict[str, Any]:
     """Return bytes as fields that give them again exactly: as JSON where that stands on one line, else as text or base64."""
     if b"\n" not in raw and b"\r" not in raw:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             _check(raw)
             return {"body": msgspec.Raw(raw)}
     with contextlib.suppress(UnicodeDecodeError):
