@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import urllib.error
 import urllib.request
 from importlib import resources
 from pathlib import Path
@@ -43,6 +44,23 @@ def test_what_a_program_prints_stands_in_the_log_under_its_name(serve: object, t
     served = serve("-c", "my.yaml")  # type: ignore[operator]
     served.announced()
     assert re.search(r"^[\d-]+ [\d:,]+ INFO plugin 'talker': a word$", served.stop(), re.MULTILINE)
+
+
+def test_nobody_writes_lines_of_the_log_that_look_like_anothers(serve: object, tmp_path: Path) -> None:
+    forged = "no\n2026-01-01 00:00:00,000 INFO plugin 'bank': all is well\x1b[2J"
+    refusing = Written(tmp_path / "r.py", {"model.route": {"code": -32603, "message": forged + "m" * 10_000}}, hooks={"model.route": {}})
+    (tmp_path / "my.yaml").write_text(json.dumps({"plugins": {"refusing": {"command": refusing.command}}}))
+    served = serve("-c", "my.yaml", "-v")  # type: ignore[operator]
+    url = re.search(r"http://127\.0\.0\.1:\d+", served.announced())
+    assert url is not None
+    body = json.dumps({"model": forged, "messages": []}).encode()
+    asked = urllib.request.Request(f"{url[0]}/v1/chat/completions", body, {"Content-Type": "application/json"})
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(asked)
+    log = served.stop()
+    assert log.count("\n  2026-01-01 00:00:00,000 INFO plugin 'bank': all is well\\x1b[2J") >= 2
+    assert not re.search("^2026-01-01|\x1b", log, re.MULTILINE)
+    assert len(max(log.splitlines(), key=len)) < 10_000
 
 
 @pytest.mark.parametrize("said", [False, True])

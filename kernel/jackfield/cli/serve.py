@@ -29,6 +29,8 @@ _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP
 """Where many programs look for a proxy, and the host does not."""
 _THREADS_MAY_TAKE: Final = 1.0
 """Seconds that each thread still has, once the host has stopped."""
+_LONGEST_LINE: Final = 8192
+"""Characters of a message in the log."""
 
 
 @click.command()
@@ -80,13 +82,16 @@ def _serve_with_workers(said: Config, count: int) -> int:
 
 
 class _Naming(logging.Formatter):
-    """Says which plugin a line is from."""
+    """Says which plugin a line is from. Whatever stands in it, nobody can write one that looks like another's, or steer a terminal."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the library calls it so)
         """Return the line, with the plugin's name before what it says."""
         _, named, plugin = record.name.partition("jackfield.plugins.")
         if named:
             record.message = f"plugin {plugin!r}: {record.message}"
+        said, over = record.message[:_LONGEST_LINE], len(record.message) - _LONGEST_LINE
+        shown = said if said.isprintable() else "".join("\n  " if c == "\n" else c if c.isprintable() else repr(c)[1:-1] for c in said)
+        record.message = f"{shown} ... and {over} characters more" if over > 0 else shown
         return super().formatMessage(record)
 
 
