@@ -360,12 +360,13 @@ class Jackfield:
 
         `handed_over` says that another process takes the calls that come, so that nobody finds a closed door.
         """
+        seconds = self.config.server.grace if grace is None else grace
         if self._server is not None and handed_over:
-            await self._server.hand_over()
+            await self._server.hand_over(seconds)
         elif self._server is not None:
             self._server.stop_accepting()
         if self._shared is not None:
-            await self._shared.let_finish(self.config.server.grace if grace is None else grace)
+            await self._shared.let_finish(seconds)
         async with self._turn:
             await self._parts.aclose()
             self._shared, self._server, self.generations = None, None, []

@@ -37,7 +37,9 @@ _SERVER: Final = ("Server", "jackfield")
 _JSON: Final = ("Content-Type", "application/json")
 _NO_PAIRS: Final = Pairs()
 _LINGER: Final = 5.0
-"""Seconds in which quiet connections may still bring a call, when another process takes over."""
+"""Seconds in which a quiet connection may still bring a call, when another process takes over."""
+_LOOK: Final = 0.5
+"""Seconds between two looks for connections that have been quiet as long."""
 _NO_LOG: Final[Any] = None
 """aiohttp takes None for no access log, though its annotation does not say so."""
 
@@ -71,10 +73,10 @@ class Spool:
 class HttpDownstream:
     """One request of an HTTP client, and the way its answer takes. Writing raises `ConnectionError` when the client has left."""
 
-    def __init__(self, shared: Shared, limits: Limits, request: web.BaseRequest) -> None:
-        self._shared, self._limits, self._request, self._held = shared, limits, request, 0
-        self.begun = self._committed = self.complete = self.last = False
-        """An answer has begun, or its status is out with white space; it is complete; the connection ends with it."""
+    def __init__(self, shared: Shared, limits: Limits, request: web.BaseRequest, server: "Server") -> None:
+        self._shared, self._limits, self._request, self._server, self._held = shared, limits, request, server, 0
+        self.begun = self._committed = self.complete = False
+        """An answer has begun, or its status is out with white space; it is complete."""
         self.response: web.StreamResponse
         """The answer, once it has begun."""
         self.write: Callable[[bytes], Coroutine[Any, Any, None]]
@@ -155,7 +157,7 @@ class HttpDownstream:
         self.begun = True
 
     async def _prepare(self) -> None:
-        if self.last:
+        if self._server.draining:
             self.response.force_close()
         await self.response.prepare(self._request)
 
@@ -203,6 +205,11 @@ def _unpacker(encoding: str | None, limit: int) -> Callable[[bytes], bytes]:
 
 class _Connection(web.RequestHandler):
     """aiohttp's connection handler, with errors of HTTP itself told in JSON."""
+
+    @property
+    def quiet_since(self) -> float:
+        """When its latest answer ended, by the loop's time; never while there is a request."""
+        return float("inf") if self._waiter is None else self._next_keepalive_close_time - self._keepalive_timeout
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -260,20 +267,27 @@ class Server:
 
     def stop_accepting(self) -> None:
         """Take no new connections, and no new requests on those that are open."""
-        for server in self._listening:
-            server.close()
+        self._close_doors()
         self._server.pre_shutdown()
 
-    async def hand_over(self) -> None:
+    async def hand_over(self, seconds: float) -> None:
         """Take no new connections, and end those that are open with their next answers: another process serves from now on.
 
-        One that is quiet is closed in the end; its client has had time to find out by a call.
+        One that is quiet is closed a while after its latest answer: a client that has just got that may be about to use it again.
         """
+        self._close_doors()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while self._server.connections and (now := loop.time()) < began + seconds:
+            await asyncio.sleep(_LOOK)
+            for held in self._server.connections if now > began + _LINGER else ():
+                if isinstance(held, _Connection) and held.quiet_since < now - _LINGER:
+                    held.force_close()
+
+    def _close_doors(self) -> None:
         for server in self._listening:
             server.close()
         self.draining = True
-        await asyncio.sleep(_LINGER)
-        self._server.pre_shutdown()
 
     async def stop(self) -> None:
         """Close all connections."""
@@ -281,8 +295,7 @@ class Server:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         generation = self._shared.generation
-        downstream = HttpDownstream(self._shared, generation.config.limits, request)
-        downstream.last = self.draining
+        downstream = HttpDownstream(self._shared, generation.config.limits, request, self)
         if downstream.path in _HEALTH and (generation.doorkeepers() or strangeness(downstream) is None):
             return self._readiness(downstream.peer) if downstream.path == "/readyz" else _json({"status": "ok"}, 200)
         try:

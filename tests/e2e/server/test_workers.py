@@ -55,6 +55,8 @@ def environment(folder: Path) -> dict[str, str]:
 class Load:
     """Clients that call without a pause, half of them for streams, and what came of it."""
 
+    model = "sim/echo"
+
     def __init__(self, url: str, clients: int = 8) -> None:
         self._url, self._clients, self.outcomes, self._stop = url, clients, Counter[str](), False
         self.latest = 0.0
@@ -77,7 +79,7 @@ class Load:
                 await asyncio.sleep(0.01)
 
     async def _call(self, stream: bool) -> None:
-        body = {"model": "sim/echo", "stream": stream, "messages": [{"role": "user", "content": WORDS}]}
+        body = {"model": self.model, "stream": stream, "messages": [{"role": "user", "content": WORDS}]}
         while not self._stop:
             try:
                 async with self._session.post(f"{self._url}/v1/chat/completions", json=body) as response:
