@@ -4,6 +4,7 @@ import asyncio
 import logging
 import logging.handlers
 import os
+import secrets
 import sys
 import threading
 from pathlib import Path
@@ -53,6 +54,8 @@ def serve(config_file: Path | None, files: tuple[Path, ...], log_file: Path | No
     try:
         loaded = config.load(config_file, extra=above)
         count = said["workers"] or loaded.config.server.workers
+        if told is None:
+            os.environ["JACKFIELD_RUN"] = secrets.token_urlsafe(32)  # the same in all processes that this one starts
         if count > 1 and told is None:
             raise SystemExit(_serve_with_workers(loaded.config, count))
         if told is not None and told.worker is not None and loaded.config.state == Config().state:

@@ -58,6 +58,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Make a key when there is none, and print it once."""
 
 
+_SHOWN = 30 * 86400.0
+"""Seconds in which a generated key is not shown again by a process that takes another's place."""
 MOST_SPELLINGS = 10_000
 """Headers that are remembered: a key may be sent with any spelling of `Bearer` and any spaces."""
 
@@ -76,7 +78,7 @@ class Plugin:
         that this look-up tells as little as the other."""
         for index, given in enumerate(config.keys):
             self._add(index, given)
-        self._generates, self._log = config.generate and not config.keys, host.log
+        self._generates, self._log, self._state = config.generate and not config.keys, host.log, host.state
 
     def _add(self, index: int, given: KeySettings | Secret) -> None:
         settings = KeySettings(name=f"key-{index + 1}", key=given) if isinstance(given, Secret) else given
@@ -111,9 +113,18 @@ class Plugin:
     async def start(self) -> None:
         """Make a key if one is wanted: now, and not when the plugin is only looked at."""
         if self._generates:
-            key = f"jf-{secrets.token_urlsafe(32)}"
+            run = os.environ.get("JACKFIELD_RUN") or secrets.token_urlsafe(32)
+            key = f"jf-{sha256(f'api key of {run}'.encode()).hexdigest()}"
             self._by_hash[_hashed(key)] = Principal(name="generated")
-            self._log.warning("made an API key, shown only now: %s", key)
+            if await self._first_to_show(_hashed(key).hex()):
+                self._log.warning("made an API key, shown only now: %s", key)
+
+    async def _first_to_show(self, name: str) -> bool:
+        """Tell whether no other process of this host has shown the key: all that were started by one another have the same."""
+        try:
+            return await self._state.set(f"shown/{name}", b"1", ttl=_SHOWN, if_absent=True)
+        except OSError:
+            return True
 
     @hook(needs=("headers", "secret"))
     def authenticate(self, call: Call) -> Principal | Reject | None:
