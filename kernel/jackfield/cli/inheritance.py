@@ -72,10 +72,12 @@ class Started:
         if worker is not None:
             lives, self._life = os.pipe()
         told = Inheritance(tuple(sockets), write, lives, worker, announces, succeeds)
+        # WATCHDOG_PID is this process: the successor gives the signs of life that the service manager waits for.
+        said = {name: value for name, value in os.environ.items() if name != "WATCHDOG_PID"}
         try:
             self.process = subprocess.Popen(  # noqa: S603 (our own command line)
                 [sys.executable, "-m", "jackfield", *sys.argv[1:]],
-                env={**os.environ, _VARIABLE: msgspec.json.encode(told).decode()},
+                env={**said, _VARIABLE: msgspec.json.encode(told).decode()},
                 pass_fds=(*sockets, write, *([lives] if lives is not None else [])),
                 stdin=subprocess.DEVNULL if worker is not None else None,
             )

@@ -10,12 +10,17 @@ _PAUSE_WITHOUT: Final = 3600.0
 """Seconds between two signs of life where nobody waits for any."""
 
 
-def notify(*said: str) -> None:
+_PATIENCE: Final = 1.0
+"""Seconds to wait for a service manager that has not read yet what it was told before."""
+
+
+def notify(*said: str, patience: float = _PATIENCE) -> None:
     """Tell the service manager something, where there is one that wants to know."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")) or not hasattr(socket, "AF_UNIX"):
         return
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.settimeout(patience)
         told.sendto("\n".join(said).encode(), "\0" + address[1:] if address[0] == "@" else address)
 
 
@@ -28,4 +33,4 @@ async def keep_alive() -> None:
     pause = int(said) / 2_000_000 if said.isdigit() and int(said) and mine else _PAUSE_WITHOUT
     while True:
         await asyncio.sleep(pause)
-        notify("WATCHDOG=1")
+        notify("WATCHDOG=1", patience=0.0)  # one that does not read must not hold up the calls

@@ -81,8 +81,8 @@ def run_until_signal(
             async with _operated(host, remembering, stop, watched, said) as left:
                 if said.announces:
                     ready(host)
+                notify("READY=1", f"MAINPID={os.getpid()}") if said.worker is None else None  # before its predecessor may end
                 tell_ready(said)
-                notify("READY=1", f"MAINPID={os.getpid()}") if said.worker is None else None
                 await told
             handed_over = left.is_set()
             notify("STOPPING=1") if said.worker is None and not handed_over else None
