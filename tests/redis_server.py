@@ -17,10 +17,25 @@ ABSENT = "no redis-server or valkey-server is installed"
 class RedisServer:
     """Runs from `start` to `stop`; may be killed, started again, and held."""
 
-    def __init__(self, folder: Path, *, port: int = 0, password: str = "") -> None:
+    def __init__(self, folder: Path, *, port: int = 0, address: str = "127.0.0.1", password: str = "") -> None:
         self.socket = folder / "redis.sock"
         self.url = f"unix://{f':{password}@' if password else ''}{self.socket}"
-        said = ["--port", str(port), "--unixsocket", str(self.socket), "--save", "", "--appendonly", "no", "--dir", str(folder)]
+        said = [
+            "--port",
+            str(port),
+            "--bind",
+            address,
+            "--protected-mode",
+            "no",
+            "--unixsocket",
+            str(self.socket),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            str(folder),
+        ]
         self._said = [*said, "--requirepass", password] if password else said
         self._process: subprocess.Popen[bytes] | None = None
         self.client = redis.Redis.from_url(self.url)
