@@ -355,14 +355,17 @@ class Jackfield:
 
     # ----------------------------------------------------------------------------------------- stopping
 
-    async def stop(self, grace: float | None = None, *, handed_over: bool = False) -> None:
+    async def stop(self, grace: float | None = None, *, quiet: float = 0.0, handed_over: bool = False) -> None:
         """Take no more calls, let those in flight finish within `grace` seconds (default: `server.grace`), close everything.
 
-        `handed_over` says that another process takes the calls that come, so that nobody finds a closed door.
+        A connection that has been quiet for `quiet` seconds is closed; until then it may bring one more call. `handed_over`
+        says that another process takes the calls that come, so that nobody finds a closed door.
         """
         seconds = self.config.server.grace if grace is None else grace
-        if self._server is not None and handed_over:
-            await self._server.hand_over(seconds)
+        if self._server is not None and quiet:
+            from jackfield.cli.leaving import leave  # noqa: PLC0415 (a host that is embedded does not)
+
+            seconds = await leave(self._server, quiet, seconds, handed_over)
         elif self._server is not None:
             self._server.stop_accepting()
         if self._shared is not None:

@@ -36,10 +36,6 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SERVER: Final = ("Server", "jackfield")
 _JSON: Final = ("Content-Type", "application/json")
 _NO_PAIRS: Final = Pairs()
-_LINGER: Final = 5.0
-"""Seconds in which a quiet connection may still bring a call, when another process takes over."""
-_LOOK: Final = 0.5
-"""Seconds between two looks for connections that have been quiet as long."""
 _NO_LOG: Final[Any] = None
 """aiohttp takes None for no access log, though its annotation does not say so."""
 
@@ -206,11 +202,6 @@ def _unpacker(encoding: str | None, limit: int) -> Callable[[bytes], bytes]:
 class _Connection(web.RequestHandler):
     """aiohttp's connection handler, with errors of HTTP itself told in JSON."""
 
-    @property
-    def quiet_since(self) -> float:
-        """When its latest answer ended, by the loop's time; never while there is a request."""
-        return float("inf") if self._waiter is None else self._next_keepalive_close_time - self._keepalive_timeout
-
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
@@ -236,17 +227,18 @@ class Server:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        self._server = web.Server(self._handle, handler_cancellation=True)
+        self.inner = web.Server(self._handle, handler_cancellation=True)
+        self.tls: ssl.SSLContext | None = None
         self._listening: Sequence[asyncio.Server] = ()
         self.draining = False
         """Connections are closed with their next answer: another process takes the calls that come."""
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None, given: Sequence[socket.socket] = ()) -> int:
         """Listen, on sockets that are `given` where there are any; return the port. Raises `OSError` when the address cannot be had."""
-        loop = asyncio.get_running_loop()
+        self.tls, loop = tls, asyncio.get_running_loop()
         times: dict[str, Any] = {} if tls is None else {"ssl_handshake_timeout": 10.0, "ssl_shutdown_timeout": 1.0}  # seconds
         where: list[dict[str, Any]] = [{"sock": one} for one in given] or [{"host": host, "port": port, "reuse_address": True}]
-        self._listening = [await loop.create_server(self._connection, backlog=1024, ssl=tls, **one, **times) for one in where]
+        self._listening = [await loop.create_server(self.connection, backlog=1024, ssl=tls, **one, **times) for one in where]
         return int(self.sockets[0].getsockname()[1])
 
     @property
@@ -254,10 +246,11 @@ class Server:
         """Those that it listens on."""
         return [held for server in self._listening for held in server.sockets]
 
-    def _connection(self) -> _Connection:
+    def connection(self) -> _Connection:
+        """Return what a new connection is handled by."""
         limit = self._shared.generation.config.limits.headers
         return _Connection(
-            self._server,
+            self.inner,
             loop=asyncio.get_running_loop(),
             max_line_size=limit,
             max_field_size=limit,
@@ -267,31 +260,18 @@ class Server:
 
     def stop_accepting(self) -> None:
         """Take no new connections, and no new requests on those that are open."""
-        self._close_doors()
-        self._server.pre_shutdown()
+        self.close_doors()
+        self.inner.pre_shutdown()
 
-    async def hand_over(self, seconds: float) -> None:
-        """Take no new connections, and end those that are open with their next answers: another process serves from now on.
-
-        One that is quiet is closed a while after its latest answer: a client that has just got that may be about to use it again.
-        """
-        self._close_doors()
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        while self._server.connections and (now := loop.time()) < began + seconds:
-            await asyncio.sleep(_LOOK)
-            for held in self._server.connections if now > began + _LINGER else ():
-                if isinstance(held, _Connection) and held.quiet_since < now - _LINGER:
-                    held.force_close()
-
-    def _close_doors(self) -> None:
+    def close_doors(self) -> None:
+        """Take no new connections, and end those that are open with their next answers."""
         for server in self._listening:
             server.close()
         self.draining = True
 
     async def stop(self) -> None:
         """Close all connections."""
-        await self._server.shutdown(1.0)
+        await self.inner.shutdown(1.0)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         generation = self._shared.generation

@@ -23,6 +23,10 @@ log = logging.getLogger("jackfield")
 
 _LONGEST_CALL: Final = 3600.0
 """Seconds that calls may still take when another process has taken over: nobody waits for this one."""
+_QUIET: Final = 0.5
+_QUIET_HANDED_OVER: Final = 5.0
+"""Seconds after which a quiet connection is closed by a process that leaves. A proxy or a client that has just got an answer may be
+about to use its connection again, and would lose that call; where another process serves already, nobody waits for this one."""
 _OPEN_FILES: Final = 65_536
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _HANG_UP: Final = getattr(signal, "SIGHUP", None)
@@ -93,7 +97,8 @@ def run_until_signal(
             await remembering.save()
         finally:
             told.cancel()
-        await host.stop(_LONGEST_CALL if handed_over else None, handed_over=handed_over)
+        grace, quiet = (_LONGEST_CALL, _QUIET_HANDED_OVER) if handed_over else (None, _QUIET)
+        await host.stop(grace, quiet=quiet, handed_over=handed_over)
         keeping.cancel()
 
     try:

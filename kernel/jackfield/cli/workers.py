@@ -106,6 +106,8 @@ class Workers:
         notify("STOPPING=1")
         for task in self._tasks:
             task.cancel()
+        for held in self._sockets:  # or those who come would wait for somebody who serves, in vain
+            held.close()
         await self._end([*self._living.values(), *self._leaving])
         return 0
 

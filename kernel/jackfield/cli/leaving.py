@@ -1,0 +1,53 @@
+"""Leave a port without taking away the call of a client that comes, or comes back, at that very moment."""
+
+import asyncio
+import os
+import socket
+from typing import Any, Final
+
+from jackfield.server import Server
+
+_LOOK: Final = 0.1
+"""Seconds between two looks for connections that have been quiet long enough."""
+
+
+async def leave(server: Server, quiet: float, seconds: float, handed_over: bool) -> float:
+    """Take no new connections, and end those that are open: each with its next answer, or when it has been quiet for a while.
+
+    Returns when there are none, `seconds` later at most, how many of these are left. Unless another process serves (`handed_over`), those
+    who have come already are let in.
+    """
+    loop = asyncio.get_running_loop()
+    held = [] if handed_over else [os.dup(one.fileno()) for one in server.sockets]
+    server.close_doors()
+    for number in held:
+        await _let_in(server, number)
+    began = loop.time()
+    while (open_ones := server.inner.connections) and (now := loop.time()) < began + seconds:
+        for one in open_ones:
+            since = _quiet_since(one)
+            if max(since, began) < now - quiet:
+                one.force_close()
+        await asyncio.sleep(_LOOK)
+    return max(0.0, began + seconds - loop.time())
+
+
+def _quiet_since(connection: Any) -> float:
+    """Return when a connection's latest answer ended, by the loop's time: never while there is a request, long ago before the first."""
+    return float("inf") if connection._waiter is None else connection._next_keepalive_close_time - connection._keepalive_timeout
+
+
+async def _let_in(server: Server, number: int) -> None:
+    """Accept those who wait at a socket, and close it: the system would reset their connections."""
+    with socket.socket(fileno=number) as door:
+        door.setblocking(False)
+        came = list[socket.socket]()
+        try:
+            while True:
+                came.append(door.accept()[0])
+        except OSError:  # nobody any more
+            pass
+    loop = asyncio.get_running_loop()
+    for one in came:
+        one.setblocking(False)
+        await loop.connect_accepted_socket(server.connection, one, ssl=server.tls)
