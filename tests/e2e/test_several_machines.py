@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -166,6 +168,7 @@ def configuration(provider: str, folder: Path, workers: int) -> dict[str, Any]:
 
     config: dict[str, Any] = yaml.safe_load(said)
     assert config["state"]["kind"] == "redis"
+    config["state"]["url"] = f"redis://{HERE}:6399/0"
     config["server"] |= {"workers": workers, "grace": "5s"}
     provided = {"base_url": f"{provider}/v1", "models": ["m"]}
     config["plugins"] |= {
@@ -224,7 +227,7 @@ async def placed(folder: Path, workers: int, accounts: int, expire: float) -> As
             (held / f"u{at}.json").chmod(0o600)
         (folder / "jackfield.yaml").write_text(json.dumps(configuration(provider.url, held, workers)))
         (folder / "nginx.conf").write_text(nginx_conf(folder))
-        variables = {**os.environ, "REDIS_URL": f"redis://{HERE}:6399/0", "APP_KEY": KEY}
+        variables = {**os.environ, "APP_KEY": KEY}
         for at in range(len(MACHINES)):
             own = {name: str(folder / f"machine{at}") for name in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_DATA_HOME")}
             log = parts.enter_context((folder / f"machine{at}.log").open("wb"))
@@ -238,6 +241,9 @@ async def placed(folder: Path, workers: int, accounts: int, expire: float) -> As
         parts.push_async_callback(place.client.close)
         for url in (*place.behind, place.front):
             await until_ready(url)
+        async with asyncio.timeout(60):
+            while not all("workers serve" in (folder / f"machine{at}.log").read_text() for at in range(len(MACHINES))):
+                await asyncio.sleep(0.05)
         yield place
 
 
@@ -291,8 +297,9 @@ async def streams_pass(place: Place) -> str:
 
 
 async def large_bodies_pass(place: Place) -> str:
-    body = {"model": "plain/m", "messages": [{"role": "user", "content": "x" * 20_000_000}]}
-    async with place.client.post(f"{place.front}/v1/chat/completions", json=body) as answer:
+    body = json.dumps({"model": "plain/m", "messages": [{"role": "user", "content": "x" * 20_000_000}]}).encode()
+    headers = {"Content-Type": "application/json"}
+    async with place.client.post(f"{place.front}/v1/chat/completions", data=io.BytesIO(body), headers=headers) as answer:
         assert answer.status == 200
     return "a body of 20 MB passed"
 
@@ -323,6 +330,29 @@ async def redis_may_go(place: Place, seconds: float) -> str:
     return f"{said[200]} calls while Redis was away for {seconds:g} s, all answered, at most {longest:.2f} s long"
 
 
+async def a_machine_may_go(place: Place, calls: int) -> str:
+    """A host that is stopped under load."""
+    found = subprocess.run(["ip", "netns", "pids", "jf-1"], capture_output=True, text=True, check=True).stdout.split()
+    stopped = min(map(int, found))  # the one that watches over the workers
+    said, stop = Counter[int](), asyncio.Event()
+
+    async def client() -> None:
+        while not stop.is_set():
+            said[await place.ask("plain/m")] += 1
+
+    clients = [asyncio.ensure_future(client()) for _ in range(8)]
+    while said[200] < calls:
+        await asyncio.sleep(0.01)
+    os.kill(stopped, signal.SIGTERM)
+    before = said[200]
+    while said[200] < before + calls:
+        await asyncio.sleep(0.01)
+    stop.set()
+    await asyncio.gather(*clients)
+    assert said.keys() == {200}, said
+    return f"{said[200]} calls while a machine was stopped, none failed"
+
+
 async def all_of_it(folder: Path, workers: int, calls: int, accounts: int, away: float) -> AsyncIterator[str]:
     async with placed(folder, workers, accounts, expire=40) as place:
         yield await streams_pass(place)
@@ -331,6 +361,7 @@ async def all_of_it(folder: Path, workers: int, calls: int, accounts: int, away:
         yield await limits_hold(place, calls)
         yield await refreshed_once(place, accounts, 120)
         yield await redis_may_go(place, away)
+        yield await a_machine_may_go(place, 100)
 
 
 @pytest.mark.skipif((why := _lacks()) is not None, reason=str(why))
