@@ -362,12 +362,10 @@ class Jackfield:
         says that another process takes the calls that come, so that nobody finds a closed door.
         """
         seconds = self.config.server.grace if grace is None else grace
-        if self._server is not None and quiet:
-            from jackfield.cli.leaving import leave  # noqa: PLC0415 (a host that is embedded does not)
+        if self._server is not None:
+            from jackfield.cli.leaving import leave  # noqa: PLC0415 (how a port is left is the process's business)
 
             seconds = await leave(self._server, quiet, seconds, handed_over)
-        elif self._server is not None:
-            self._server.stop_accepting()
         if self._shared is not None:
             await self._shared.let_finish(seconds)
         async with self._turn:

@@ -258,11 +258,6 @@ class Server:
             access_log=_NO_LOG,
         )
 
-    def stop_accepting(self) -> None:
-        """Take no new connections, and no new requests on those that are open."""
-        self.close_doors()
-        self.inner.pre_shutdown()
-
     def close_doors(self) -> None:
         """Take no new connections, and end those that are open with their next answers."""
         for server in self._listening:

@@ -12,11 +12,16 @@ _LOOK: Final = 0.1
 
 
 async def leave(server: Server, quiet: float, seconds: float, handed_over: bool) -> float:
-    """Take no new connections, and end those that are open: each with its next answer, or when it has been quiet for a while.
+    """Take no new connections, and end those that are open: each with its next answer, or when it has been quiet for `quiet` seconds.
+    With 0 they end at once, or with the answer that they wait for.
 
     Returns when there are none, `seconds` later at most, how many of these are left. Unless another process serves (`handed_over`), those
     who have come already are let in.
     """
+    if not quiet:
+        server.close_doors()
+        server.inner.pre_shutdown()
+        return seconds
     loop = asyncio.get_running_loop()
     held = [] if handed_over else [os.dup(one.fileno()) for one in server.sockets]
     server.close_doors()
