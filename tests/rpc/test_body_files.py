@@ -91,5 +91,6 @@ async def test_a_request_whose_canonical_form_no_message_holds_is_refused_and_no
     ) as jackfield:
         answer = await jackfield.post("/v1/chat/completions", asked)
         assert (answer.status, "over the limit" in answer.json["error"]["message"]) == (413, True)
+        assert not plugin.sent("request.intercept_before")
         asked["messages"][0]["content"] = "a"
         assert (await jackfield.post("/v1/chat/completions", asked)).status == 200

@@ -5,14 +5,14 @@ import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from jackfield.api import Alternative as Elsewhere
 from jackfield.api import (
-    Allow,
     Attempt,
     BadRequest,
     Body,
@@ -33,12 +33,13 @@ from jackfield.api import (
     StreamHead,
     canonical,
 )
-from jackfield.api import Alternative as Elsewhere
 from jackfield.api.canonical.splice import Path as JsonPath
 from jackfield.rpc import wire
 
 BODY_FILE: Final = 4 << 20
 """Bytes from which a body travels as a file."""
+_LARGEST_REQUEST: Final = 15 << 20
+"""Bytes of a canonical request in a message. A client decides how many it has: more are no fault of a plugin's."""
 _LARGEST_FILE: Final = 256 << 20
 """Bytes of a file that a plugin hands over as a body."""
 
@@ -147,7 +148,12 @@ def _canonical(subject: Call | Attempt, needs: Needs) -> dict[str, Any]:
     from jackfield.rpc.errors import error_of  # noqa: PLC0415 (errors are told in forms, too)
 
     try:
-        return {"request": msgspec.Raw(_encode(subject.request))}
+        said = _encode(subject.request)
+        if len(said) > _LARGEST_REQUEST:
+            raise NotDecoded(
+                f"a canonical form of {len(said)} bytes is over the limit of {_LARGEST_REQUEST} for plugins in other processes"
+            )
+        return {"request": msgspec.Raw(said)}
     except (BadRequest, NotDecoded) as fault:
         if "undecoded" not in needs:
             raise
@@ -316,15 +322,7 @@ def principal_of(said: wire.Authenticated | None) -> Principal | Reject | None:
         return None
     if said.principal is None:
         return Reject(message=said.reject or "invalid API key")
-    who, allow = said.principal, said.principal.allow
-    allowed = (
-        None if allow is None else Allow(models=_tuple(allow.models), dialects=_tuple(allow.dialects), operations=_tuple(allow.operations))
-    )
-    return Principal(name=who.name, tags=tuple(who.tags), allow=allowed, limits=who.limits)
-
-
-def _tuple(said: Sequence[str] | None) -> tuple[str, ...] | None:
-    return None if said is None else tuple(said)
+    return msgspec.convert(said.principal, Principal, from_attributes=True)
 
 
 def route_of(said: wire.Route | None) -> Route | None:
