@@ -41,6 +41,7 @@ _PAUSE, _LONGEST_PAUSE = 10.0, 600.0
 """Seconds after a failed refresh, doubled with each in a row."""
 _FOR_GOOD: Final = ("credential", "account_action")
 """Causes of a refresh's failure that no repetition helps."""
+_LIFE: Final = ("key", "expires_at", "refresh_at")
 _AFTER_REFUSAL: Final = 60.0
 """Seconds between two refreshes of an account because its key was refused before its time."""
 _PATIENCE: Final = 2.0
@@ -152,7 +153,7 @@ class Refreshing:
     def _due_of(self, account: Account) -> _Due:
         held = account.credential
         due = self._due.get(held.id)
-        if due is None or (due.credential is not held and _life(due.credential) != _life(held)):
+        if due is None or (due.credential is not held and any(getattr(due.credential, n) != getattr(held, n) for n in _LIFE)):
             due = self._due[held.id] = _Due(held, time.time(), due.refused_at if due is not None else 0.0)
         return due
 
@@ -288,10 +289,6 @@ class Refreshing:
 
 def _expired(credential: Credential, now: float) -> bool:
     return credential.expires_at is not None and credential.expires_at - _MARGIN <= now
-
-
-def _life(credential: Credential) -> tuple[object, ...]:
-    return credential.key, credential.expires_at, credential.refresh_at
 
 
 def _refused_for_good(account: Account) -> bool:

@@ -14,6 +14,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import math
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -75,12 +76,8 @@ class OAuthClient(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def __post_init__(self) -> None:
         if not self.ports or any(not 0 <= port <= _LAST_PORT for port in self.ports):
             raise ValueError(f"ports are numbers from 0 to {_LAST_PORT}, one at least, not {list(self.ports)}")
-        try:
-            parts = urlsplit(self.redirect.replace("{port}", "1"))
-            fits = parts.port != 0 and parts.scheme and "{" not in parts.geturl() and "}" not in parts.geturl()
-        except ValueError:
-            fits = False
-        if not fits:
+        address = self.redirect.replace("{port}", "1")
+        if {"{", "}"} & set(address) or not urlsplit(address).scheme or urlsplit(address).port == 0:
             raise ValueError(f"redirect is an address in which nothing but {{port}} stands in braces, not {self.redirect!r}")
 
     @property
@@ -118,10 +115,7 @@ def _plain(raw: bytes) -> str:
 
 async def discover(host: Host, issuer: str, client: OAuthClient) -> OAuthClient:
     """Return a client with those addresses that the issuer's metadata names and the client lacks. Raises `CallError`."""
-    try:
-        base = urlsplit(issuer)
-    except ValueError:
-        base = urlsplit("")
+    base = urlsplit(issuer)
     if base.scheme not in ("http", "https") or not base.hostname:
         raise CallError(failure("unsupported", f"the issuer is no URL: {issuer!r}", code="no_metadata"))
     said: dict[str, Any] = {}
@@ -166,7 +160,9 @@ async def _ask(host: Host, client: OAuthClient, asked: Mapping[str, str], creden
     return Tokens(
         access_token=Secret(token),
         refresh_token=Secret(again) if isinstance(again, str) and again else None,
-        expires_at=began + lasts if isinstance(lasts, float) else None,  # by this machine's clock, whatever the server's shows
+        expires_at=began + lasts
+        if isinstance(lasts, float) and math.isfinite(lasts)
+        else None,  # by this machine's clock, whatever the server's shows
         claims=claims_of(id_token) if isinstance(id_token, str) else {},
         other=said,
     )

@@ -67,6 +67,8 @@ async def _login(config_file: Path | None, options: Mapping[str, Any], browser: 
         await keeper.load()
         for credential in step.credentials:
             click.echo(await _kept(keeper, credential))
+        if step.message:
+            click.echo(step.message, err=True)
     finally:
         await host.stop(grace=0)
 

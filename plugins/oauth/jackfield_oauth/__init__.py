@@ -166,7 +166,10 @@ class Plugin:
         if tokens is None:
             return step
         await self.cancel(step)
-        return LoginStep(status="done", credentials=(self._credential(provider, tokens),))
+        credential = self._credential(provider, tokens)
+        where = f"plugins.oauth.providers.{provider}.subject"
+        nameless = f"{provider} does not say whose account it is: the next login takes its place ({where})"
+        return LoginStep(status="done", credentials=(credential,), message="" if credential.subject else nameless)
 
     async def cancel(self, step: LoginStep) -> None:
         """Forget a login."""

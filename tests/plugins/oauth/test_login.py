@@ -308,3 +308,11 @@ async def test_a_redirect_to_elsewhere_is_pasted(tmp_path: Path) -> None:
         _, address = await visit(url, follow=False)
         command.type(address)
         assert (await command.end())[0] == 0
+
+
+async def test_who_is_not_named_is_told_that_the_next_one_takes_its_place(tmp_path: Path) -> None:
+    async with OAuthServer() as server, login(tmp_path, configured(tmp_path, server, subject="nothing")) as command:
+        await visit((await command.until(r"open (http\S+)"))[1])
+        code, said = await command.end()
+    assert code == 0
+    assert "acme does not say whose account it is: the next login takes its place (plugins.oauth.providers.acme.subject)" in said
