@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -396,3 +397,12 @@ def test_more_is_logged_from_now_on(serve: Serve) -> None:
     assert served.run("log", "level", "info", "jackfield") == (0, "jackfield logs info\n")
     served.run("reload")
     assert served.stop().count("goes on, nothing has changed") == 1
+
+
+@pytest.mark.parametrize(
+    ("cause", "days", "says"), [("account_action", 31, "somebody renews it"), ("credential", 1, ":"), ("quota", 31, ":")]
+)
+def test_a_rest_that_nobody_has_set_an_end_to_shows_none(cause: str, days: int, says: str) -> None:
+    shown = _rest({"model": "", "cause": cause, "until": time.time() + days * 86400 - 60})
+    assert shown.startswith(f"{cause} until ")
+    assert says in shown

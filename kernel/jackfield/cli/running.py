@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.table import Table
@@ -21,6 +21,8 @@ from jackfield.config import ConfigError
 from jackfield.host import Jackfield
 from jackfield.settings import Config, Server
 
+_WEEKS: Final = 28 * 86400.0
+"""Seconds after which no rest ends that somebody has set an end to."""
 port_option = click.option("--port", type=int, help="The port that the host listens on. Default: server.port, 8317.")
 
 
@@ -279,7 +281,12 @@ def _expiry(row: Mapping[str, Any]) -> str:
 
 def _rest(row: Mapping[str, Any]) -> str:
     model = {"": "", "*": " (its own limit)"}.get(row["model"], f" for {row['model']}")
-    return f"{'refused' if row['cause'] == 'unsupported' else row['cause']}{model} until {_moment(row['until'])}"
+    return f"{'refused' if row['cause'] == 'unsupported' else row['cause']}{model} until {_end(row)}"
+
+
+def _end(row: Mapping[str, Any]) -> str:
+    lasts = row["cause"] in ("credential", "account_action") and row["until"] - time.time() > _WEEKS
+    return "somebody renews it" if lasts else _moment(row["until"])
 
 
 def _window(window: Mapping[str, Any]) -> str:
