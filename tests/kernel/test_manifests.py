@@ -188,7 +188,7 @@ async def test_a_manifest_that_nobody_asked_for_keeps_no_reload_from_being_used(
 def test_programs_with_manifests_are_listed_with_what_the_manifest_says(run: Run, folder: Path) -> None:
     shout = Written(folder / "shout" / "shout.py", hooks=ROUTER)
     told = {"properties": {"colour": {"enum": ["red"]}}, "additionalProperties": False}
-    shout.describe(version="1.2", hooks=["model.route", "response.intercept_stream_chunk.open"], env=["REGION"], config_schema=told)
+    shout.describe(version="1.2", hooks=["model.route", "response.intercept_stream_chunk.open"], env=["REGION", "HOME"], config_schema=told)
     text = "plugins: {folder: plugins}"
     rows = {row["id"]: row for row in json.loads(run("plugins", "-c", "my.yaml", "--json", my_yaml=text).output)}
     assert rows["shout"] == {

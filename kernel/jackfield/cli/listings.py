@@ -16,6 +16,7 @@ from jackfield.api import HOOKS
 from jackfield.cli.options import config_option, json_option, loaded, plugin_option
 from jackfield.host import Jackfield
 from jackfield.plugins import Plugin
+from jackfield.rpc.process import INHERITED
 
 _WIDTH_OF_FILES: Final = 1000
 
@@ -125,5 +126,5 @@ def _hints(plugin: Plugin) -> Iterator[str]:
         yield f"{plugin.id} is not loaded; to load it, name it in the configuration (plugins.{plugin.id}: {{}})"
     given = plugin.settings.process.env
     for name in plugin.program.wants if plugin.program is not None and plugin.state == "active" else ():
-        if name not in given:
+        if name not in given and name not in INHERITED:
             yield f"{plugin.id} would like to have ${name} (plugins.{plugin.id}.process.env: {{{name}: ${{{name}}}}})"
