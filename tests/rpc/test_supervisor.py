@@ -267,6 +267,17 @@ async def test_what_is_misspelt_in_a_registration_is_told_of(tmp_path: Path) -> 
         assert lives.plugin.problems == ["plugin 'p': its answer to plugin.register is none: Expected `int` >= 1 - at `$.max_in_flight`"]
 
 
+async def test_what_a_program_says_of_itself_stands_on_one_line_and_steers_no_terminal(tmp_path: Path) -> None:
+    said = "one\n  problem: two\x1b[2J"
+    about = {"hooks": {"model.route": {}}, "plugin": {"version": said}, "problems": [said]}
+    async with Lives(tmp_path, command=Written(tmp_path / "one.py", **about).command) as lives:
+        assert lives.plugin.version == "one problem: two\\x1b[2J"
+        assert [problem.partition("plugins.p: ")[2] for problem in lives.plugin.problems] == [lives.plugin.version]
+    refusing = Written(tmp_path / "two.py", {"plugin.register": {"code": -32603, "message": said}})
+    async with Lives(tmp_path, command=refusing.command) as lives:
+        assert lives.plugin.problems == ["plugin 'p': one problem: two\\x1b[2J"]
+
+
 async def test_more_files_than_the_system_allows_are_as_many_as_it_allows(tmp_path: Path) -> None:
     async with Lives(tmp_path, process={"files": 10**12}) as lives:
         assert lives.plugin.problems == []

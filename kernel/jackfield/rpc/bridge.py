@@ -77,8 +77,8 @@ class Bridge:
             for name in said.hooks
             if name not in BY_NAME
         )
-        self.problems = [*said.problems, *unknown, *(f"{name} {untold}" for name in secretive)]
-        self.has_rules, self.delegates, self.__version__ = said.has_rules, said.delegates, said.plugin.version
+        self.problems = [*map(forms.one_line, said.problems), *unknown, *(f"{name} {untold}" for name in secretive)]
+        self.has_rules, self.delegates, self.__version__ = said.has_rules, said.delegates, forms.one_line(said.plugin.version)
         self.config_schema = said.config_schema
         if said.priority is not None:
             self.priority = said.priority

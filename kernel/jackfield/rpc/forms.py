@@ -209,8 +209,12 @@ def reply_of(reply: Reply, needs: Needs, files: Files) -> wire.Reply:
 
 def head_of(head: StreamHead, needs: Needs) -> wire.Head:
     """Return the head of a stream."""
-    headers = sayable_pairs(head.headers) if "headers" in needs else []
-    return wire.Head(status=head.status, headers=headers, model=head.model, provider=head.provider)
+    return wire.Head(
+        status=head.status,
+        headers=sayable_pairs(head.headers) if "headers" in needs else [],
+        model=head.model,
+        provider=head.provider,
+    )
 
 
 def outcome_of(outcome: Outcome, needs: Needs) -> wire.Outcome:
@@ -257,6 +261,11 @@ def bytes_item(raw: bytes) -> wire.Item:
 def sayable(text: str) -> str:
     """Return a text as it can be written: what was no UTF-8 where it came from is a question mark."""
     return text if text.isascii() else text.encode(errors="replace").decode()
+
+
+def one_line(text: str) -> str:
+    """Return a text as it can stand in a line of a log or a listing: it begins no other one, and steers no terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
 
 
 def sayable_pairs(pairs: Pairs) -> list[tuple[str, str]]:

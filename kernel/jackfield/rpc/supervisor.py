@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from jackfield.rpc import wire
+from jackfield.rpc import forms, wire
 from jackfield.rpc.channel import Channel, Serve
 from jackfield.rpc.errors import Gone, RpcFault
 
@@ -36,12 +36,12 @@ class Refused(Exception):
     """The plugin cannot be used; the message says why. `problems` are pairs: where in its section something is wrong, and what."""
 
     def __init__(self, message: str, problems: Sequence[tuple[str, str]] = ()) -> None:
-        super().__init__(message)
+        super().__init__(forms.one_line(message))
         self.problems = problems
 
     def told(self, section: str) -> str:
         """Return the problems, a line each, given what the section is called; nothing where there are none."""
-        return "\n".join(f"{section}{'.' if where else ''}{where}: {' '.join(what.split())}" for where, what in self.problems)
+        return "\n".join(forms.one_line(f"{section}{'.' if where else ''}{where}: {what}") for where, what in self.problems)
 
 
 class Link(Protocol):
