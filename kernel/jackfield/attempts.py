@@ -31,7 +31,7 @@ from jackfield.api.canonical.crossing import endpoint_for, response_codec
 from jackfield.api.canonical.incoming import counted, error_body, judge, refuses_signature
 from jackfield.dispatch import ask, of_a_plugin, without
 from jackfield.exchange import OWN_FAULT, Exchange, Tried
-from jackfield.health import Health, passes
+from jackfield.health import Health, passes, until_when
 from jackfield.resolution import Target
 from jackfield.shared import Shared
 from jackfield.source import Source
@@ -290,4 +290,5 @@ def _all_rest(health: Health, pool: Pool, shown: int | None) -> Failure:
     who = f"all {many} credentials for {pool.model!r} are" if many > 1 else f"the only credential for {pool.model!r} is"
     says = f"{who} resting: {health.reasons(pool.all)}"
     waits = causes and causes <= _BUSY and not any(candidate.account.off for candidate in pool.all)
+    wait = wait if wait is not None and until_when(time.time() + wait) else None
     return failure("rate" if waits else "overload", says, code="all_resting", retry_after=wait, shown=shown)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from jackfield.addresses import origin_of
 from jackfield.api import Cause, Credential, CredentialSource, Provider, QuotaWindow, Secret, fault_of_key
 from jackfield.config import Loaded
-from jackfield.health import ALL_MODELS, OWN_LIMIT, SAYS, Cooling, Health, clock
+from jackfield.health import ALL_MODELS, OWN_LIMIT, SAYS, Cooling, Health, until_when
 from jackfield.trace import log
 
 _SOURCE_LIMIT: Final = 30.0
@@ -65,7 +65,7 @@ class Account:
             return "switched off"
         rows = (self.resting.get(place) for place in (ALL_MODELS, OWN_LIMIT, model))
         now = time.time()
-        return next((f"{SAYS[row.cause]} until {clock(row.until)}" for row in rows if row is not None and row.until > now), "")
+        return next((f"{SAYS[row.cause]}{until_when(row.until)}" for row in rows if row is not None and row.until > now), "")
 
     def begin(self) -> None:
         """Count an attempt in."""

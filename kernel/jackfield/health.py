@@ -239,7 +239,7 @@ class Health:
         for until, what in sorted(
             (0.0, "switched off") if c.account.off or row is None else (row.until, SAYS[row.cause]) for c, row in rested
         ):
-            ends.setdefault(what, []).append(f" until {clock(until)}" if until else "")
+            ends.setdefault(what, []).append(until_when(until))
         said = [(len(all_), what, all_[0] + " or later" * (all_[0] != all_[-1])) for what, all_ in ends.items()]
         return ", ".join(f"{n} {what}{until}" if len(candidates) > 1 else f"{what}{until}" for n, what, until in sorted(said, reverse=True))
 
@@ -327,6 +327,11 @@ class RetryBudget:
         paid = self._left >= 1
         self._left -= paid
         return paid
+
+
+def until_when(until: float) -> str:
+    """Say until when, as the end of a sentence: nothing for a rest that ends when somebody acts."""
+    return f" until {clock(until)}" if until and until - time.time() < LONGEST - 86400 else ""
 
 
 def clock(until: float) -> str:

@@ -203,7 +203,9 @@ def test_a_refusal_for_good_ends_it_and_says_what_to_do(cause: Any, caplog: pyte
             answer = await ask(host)
             (told,) = [host.host.lasting.health.describe(account) for account in host.host.generation.accounts]
         assert issuer.refreshes["a"] == 1
-        assert answer.status == 503
+        assert (answer.status, answer.headers.get("retry-after")) == (503, None)
+        assert "account needs its owner" in answer.body.decode()
+        assert "until" not in answer.body.decode()
         assert not provider.used
         assert told["resting"][0]["message"] == "log in again (jackfield login toy): invalid_grant: the token was revoked"
 
