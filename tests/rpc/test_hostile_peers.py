@@ -21,6 +21,8 @@ from tests.kernel.pipeline_kit import Made
 
 PEERS = Path(__file__).parent / "peers" / "hostile"
 PATIENCE = 15.0
+TRIES = 3
+"""Of which one has to keep to the lag: what else runs on the machine can only add to it."""
 MOST_LAG = 0.05
 MOST_GROWN = 200 << 20
 
@@ -149,14 +151,18 @@ async def test_a_peer_is_contained(name: str, tmp_path: Path, caplog: pytest.Log
 def test_all_of_them_at_once_are_contained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "GRACE", 0.3)
     monkeypatch.setattr(process, "TERM", 0.2)
-    made = pytest.importorskip("uvloop").new_event_loop  # as `jackfield serve` has it
-    with asyncio.Runner(loop_factory=made) as runner:
-        seen = runner.run(_all_at_once(tmp_path, 3.0))
-    assert set(seen.others) == {200}
-    assert seen.bad[200] > seen.bad[503]
-    assert seen.grown < MOST_GROWN
-    if seen.starved < 0.3:  # else it is the machine that is late
-        assert seen.lag < MOST_LAG
+    made, lags = pytest.importorskip("uvloop").new_event_loop, list[float]()  # as `jackfield serve` has it
+    for at in range(TRIES):
+        (folder := tmp_path / str(at)).mkdir()
+        with asyncio.Runner(loop_factory=made) as runner:
+            seen = runner.run(_all_at_once(folder, 3.0))
+        assert set(seen.others) == {200}
+        assert seen.bad[200] > seen.bad[503]
+        assert seen.grown < MOST_GROWN
+        lags.append(seen.lag)
+        if seen.starved >= 0.3 or seen.lag < MOST_LAG:  # it is the machine that is late, or nobody is
+            return
+    pytest.fail(f"the event loop was late in each try: {lags}")
 
 
 class Seen(NamedTuple):

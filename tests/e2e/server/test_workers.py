@@ -132,6 +132,7 @@ async def test_workers_share_a_port_and_one_that_dies_takes_only_its_own_calls_a
 async def test_what_is_asked_of_the_host_is_asked_of_each(serve: Any, tmp_path: Path) -> None:
     async with serve(CONFIG, "--workers", "2", "--no-watch", environment=environment(tmp_path)) as process:
         house = House(process, tmp_path)
+        await house.workers()
         assert (await house.command("reload"))["generation"] == 1
         config = tmp_path / "jackfield.yaml"
         config.write_text(config.read_text() + "\nmodels:\n  aliases: {other: sim/echo}\n")
@@ -155,6 +156,7 @@ async def test_a_credential_is_removed_for_all_workers(serve: Any, tmp_path: Pat
     config = CONFIG | {"plugins": {"credential_files": {"folder": str(folder)}}}
     async with serve(config, "--workers", "3", environment=environment(tmp_path)) as process:
         house = House(process, tmp_path)
+        await house.workers(3)
         remove = (sys.executable, "-m", "jackfield", "credentials", "remove", "one", "--port", house.port)
         pipe = asyncio.subprocess.PIPE
         done = await asyncio.create_subprocess_exec(*remove, stdout=pipe, stderr=pipe, env=environment(tmp_path), cwd=tmp_path)
@@ -168,6 +170,8 @@ async def test_an_upgrade_fails_no_call_and_cuts_no_stream(serve: Any, tmp_path:
     options = ("--workers", str(workers)) if workers > 1 else ()
     async with serve(CONFIG, *options, environment=environment(tmp_path)) as process:
         house = House(process, tmp_path)
+        if workers > 1:
+            await house.workers(workers)
         slow = {"model": "sim/slow", "stream": True, "messages": [{"role": "user", "content": WORDS}]}
         async with Load(house.url) as load, aiohttp.ClientSession() as client:
             await load.until(50)
