@@ -46,8 +46,9 @@ def _lacks() -> str | None:
     missing = [name for name in ("ip", "nginx") if shutil.which(name) is None] + ([] if SERVER else ["redis-server"])
     if missing:
         return f"not here: {', '.join(missing)}"
-    made = subprocess.run(["ip", "netns", "add", "jf-probe"], capture_output=True, check=False).returncode == 0
-    subprocess.run(["ip", "netns", "del", "jf-probe"], capture_output=True, check=False)
+    probe = f"jf-probe-{os.getpid()}"  # several processes collect the tests at once
+    made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, check=False).returncode == 0
+    subprocess.run(["ip", "netns", "del", probe], capture_output=True, check=False)
     return None if made else "network namespaces cannot be made here"
 
 
