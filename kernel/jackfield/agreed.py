@@ -5,17 +5,12 @@ by what it knows itself.
 """
 
 import time
-from typing import Final
 
 from jackfield.api import Candidate
-from jackfield.credentials import Account
+from jackfield.credentials import LIMITED, Account
 from jackfield.generation import Lasting
-from jackfield.health import OWN_LIMIT, Cooling
 from jackfield.state import HOST, State
 from jackfield.trace import log
-
-_WINDOWS: Final = {"rpm": 60, "rpd": 86400, "tpm": 60, "tpd": 86400}
-"""Seconds in which what is limited may be used, by the limit."""
 
 
 class Agreed:
@@ -43,7 +38,7 @@ class Agreed:
                 most: int | None = getattr(account.credential.limits, name, None)
                 total = await self._add(account, name, owed, None) if most is not None else None
                 if most is not None and total is not None and total >= most:
-                    self._rest(account, name, most)
+                    account.used_up(name)
 
     async def may_probe(self, candidate: Candidate, interval: float) -> bool:
         """Tell whether this process is the one to probe a candidate that is due."""
@@ -56,21 +51,13 @@ class Agreed:
 
     async def _add(self, account: Account, name: str, n: int, most: int | None) -> int | None:
         """Add to what was used of a limit; None, and the account rests, where that would pass `most`."""
-        window = int(time.time() // _WINDOWS[name])
+        window = int(time.time() // LIMITED[name])
         try:
             key = f"limits/{account.credential.id}/{name}/{window}"
-            total = await self._state.add(key, n, maximum=most, ttl=2.0 * _WINDOWS[name])
+            total = await self._state.add(key, n, maximum=most, ttl=2.0 * LIMITED[name])
         except OSError as fault:
             log.debug("limits are counted by each process alone: %s", fault)
             return 0
         if total is None and most is not None:
-            self._rest(account, name, most)
+            account.used_up(name)
         return total
-
-    @staticmethod
-    def _rest(account: Account, name: str, most: int) -> None:
-        now, seconds = time.time(), _WINDOWS[name]
-        until, row = float((now // seconds + 1) * seconds), account.resting.get(OWN_LIMIT)
-        if row is None or row.until < until:
-            says = f"its limits.{name} is {most}"
-            account.health.rest(account, OWN_LIMIT, Cooling("rate", until, now, told=True, message=says))

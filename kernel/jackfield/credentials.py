@@ -15,6 +15,8 @@ from jackfield.config import Loaded
 from jackfield.health import ALL_MODELS, OWN_LIMIT, SAYS, Cooling, Health, until_when
 from jackfield.trace import log
 
+LIMITED: Final = {"rpm": 60, "tpm": 60, "rpd": 86400, "tpd": 86400}
+"""Seconds after which there is new of what the operator limits."""
 _SOURCE_LIMIT: Final = 30.0
 """Seconds that a source may take to say what credentials it has."""
 
@@ -79,13 +81,19 @@ class Account:
         now = time.time()
         self.owed += used.get("tpm", 0)
         for name, amount in used.items():
-            seconds = 60 if name.endswith("m") else 86400
-            window, most = int(now // seconds), getattr(self.credential.limits, name, None)
+            window, most = int(now // LIMITED[name]), getattr(self.credential.limits, name, None)
             before, spent = self._spent.get(name, (window, 0))
             self._spent[name] = window, amount + (spent if before == window else 0)
-            row, until = self.resting.get(OWN_LIMIT), float((window + 1) * seconds)
-            if most is not None and self._spent[name][1] >= most and (row is None or row.until < until):
-                self.health.rest(self, OWN_LIMIT, Cooling("rate", until, now, told=True, message=f"its limits.{name} is {most}"))
+            if most is not None and self._spent[name][1] >= most:
+                self.used_up(name)
+
+    def used_up(self, name: str) -> None:
+        """Rest until there is new of what the operator limits."""
+        now, seconds, row = time.time(), LIMITED[name], self.resting.get(OWN_LIMIT)
+        until = float((now // seconds + 1) * seconds)
+        if row is None or row.until < until:
+            says = f"its limits.{name} is {getattr(self.credential.limits, name, None)}"
+            self.health.rest(self, OWN_LIMIT, Cooling("rate", until, now, told=True, message=says))
 
     def measured(self, model: str, found: tuple[QuotaWindow, ...]) -> None:
         """Take what an answer says of the account's quota; what is spent makes it rest until there is new."""

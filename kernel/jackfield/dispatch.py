@@ -21,7 +21,6 @@ from jackfield.api import HOOKS, BadRequest, CallError, Change, NotDecoded, Prin
 from jackfield.api.call import Owner, in_thread, running
 from jackfield.building import adapted
 from jackfield.plugins import Implementation, Plugin
-from jackfield.rpc.bridge import Bridge
 from jackfield.rpc.errors import Gone
 from jackfield.settings import Hooks
 from jackfield.trace import Trace, log
@@ -76,7 +75,7 @@ class Hook:
         said = plugin.settings.hooks.get(info.name)
         self.plugin, self.name, self.breaker, self.rank = plugin.id, info.name, breaker, (-implementation.priority, plugin.id)
         self.selected = options.selected
-        self.elsewhere = isinstance(plugin.object, Bridge)  # where a failure came about is not to be seen from here
+        self.elsewhere = getattr(plugin.object, "elsewhere", False)  # where a failure came about is not to be seen from here
         self.observes = info.shape == "observe"  # what it answers counts for nothing
         self.answer_is_examined = info.name not in ("authenticate", "pick_credential") and not self.observes  # by `guard`, later
         # An observer guards nothing, and a scheduler has the kernel's own choice behind it: neither can be closed.

@@ -6,6 +6,7 @@ What is asked is the source's business; when, and who waits for it, is decided h
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Iterable
@@ -42,6 +43,7 @@ _PAUSE, _LONGEST_PAUSE = 10.0, 600.0
 _FOR_GOOD: Final = ("credential", "account_action")
 """Causes of a refresh's failure that no repetition helps."""
 _LIFE: Final = ("key", "expires_at", "refresh_at")
+"""Fields of a credential that say when it is to be refreshed."""
 _AFTER_REFUSAL: Final = 60.0
 """Seconds between two refreshes of an account because its key was refused before its time."""
 _PATIENCE: Final = 2.0
@@ -172,13 +174,8 @@ class Refreshing:
         return running
 
     async def _refresh(self, account: Account) -> None:
-        owners = self._owners()
-        held, due, source, keeper = (
-            account.credential,
-            self._due_of(account),
-            self._source_of(account, owners),
-            owners.get(account.credential.id),
-        )
+        owners, held, due = self._owners(), account.credential, self._due_of(account)
+        source, keeper = self._source_of(account, owners), owners.get(held.id)
         assert source is not None
         due.at = float("inf")  # until it is known how this one ends
         now = time.monotonic()
@@ -284,7 +281,13 @@ class Refreshing:
         asked = (fault.failure.retry_after if isinstance(fault, CallError) else None) or 0.0
         pause = min(_PAUSE * 2 ** (due.failures - 1), _LONGEST_PAUSE)
         due.at = now + max(pause, min(asked, _LONGEST_PAUSE)) * random.uniform(1.0, 1.2)  # noqa: S311
-        log.log(30 if due.failures == 1 else 10, "%s could not be refreshed (%d in a row): %s", held.id, due.failures, says)
+        log.log(
+            logging.WARNING if due.failures == 1 else logging.DEBUG,
+            "%s could not be refreshed (%d in a row): %s",
+            held.id,
+            due.failures,
+            says,
+        )
 
 
 def _expired(credential: Credential, now: float) -> bool:

@@ -227,18 +227,18 @@ class Server:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        self.inner = web.Server(self._handle, handler_cancellation=True)
-        self.tls: ssl.SSLContext | None = None
+        self._server = web.Server(self._handle, handler_cancellation=True)
+        self._tls: ssl.SSLContext | None = None
         self._listening: Sequence[asyncio.Server] = ()
         self.draining = False
         """Connections are closed with their next answer: another process takes the calls that come."""
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None, given: Sequence[socket.socket] = ()) -> int:
         """Listen, on sockets that are `given` where there are any; return the port. Raises `OSError` when the address cannot be had."""
-        self.tls, loop = tls, asyncio.get_running_loop()
+        self._tls, loop = tls, asyncio.get_running_loop()
         times: dict[str, Any] = {} if tls is None else {"ssl_handshake_timeout": 10.0, "ssl_shutdown_timeout": 1.0}  # seconds
         where: list[dict[str, Any]] = [{"sock": one} for one in given] or [{"host": host, "port": port, "reuse_address": True}]
-        self._listening = [await loop.create_server(self.connection, backlog=1024, ssl=tls, **one, **times) for one in where]
+        self._listening = [await loop.create_server(self._connection, backlog=1024, ssl=tls, **one, **times) for one in where]
         return int(self.sockets[0].getsockname()[1])
 
     @property
@@ -246,11 +246,10 @@ class Server:
         """Those that it listens on."""
         return [held for server in self._listening for held in server.sockets]
 
-    def connection(self) -> _Connection:
-        """Return what a new connection is handled by."""
+    def _connection(self) -> _Connection:
         limit = self._shared.generation.config.limits.headers
         return _Connection(
-            self.inner,
+            self._server,
             loop=asyncio.get_running_loop(),
             max_line_size=limit,
             max_field_size=limit,
@@ -258,15 +257,28 @@ class Server:
             access_log=_NO_LOG,
         )
 
-    def close_doors(self) -> None:
-        """Take no new connections, and end those that are open with their next answers."""
+    def close_doors(self, *, at_once: bool) -> None:
+        """Take no new connections, and end those that are open with their next answers: the quiet ones now, where it is `at_once`."""
         for server in self._listening:
             server.close()
         self.draining = True
+        if at_once:
+            self._server.pre_shutdown()
+
+    def close_quiet(self, before: float, since: float) -> bool:
+        """Close connections whose latest answer ended before a time of the loop, or never since another; tell whether any is open."""
+        for one in self._server.connections:
+            if one._waiter is not None and max(one._next_keepalive_close_time - one._keepalive_timeout, since) < before:
+                one.force_close()
+        return bool(self._server.connections)
+
+    async def let_in(self, came: socket.socket) -> None:
+        """Serve a connection that was accepted elsewhere."""
+        await asyncio.get_running_loop().connect_accepted_socket(self._connection, came, ssl=self._tls)
 
     async def stop(self) -> None:
         """Close all connections."""
-        await self.inner.shutdown(1.0)
+        await self._server.shutdown(1.0)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         generation = self._shared.generation

@@ -66,7 +66,6 @@ class Shared:
     async def close(self) -> None:
         """End what runs in the background, and close all connections."""
         await self.completion.drain()
-        await self.refreshing.stop()
         self.sweeper.stop()
         await self.transport.close()
 

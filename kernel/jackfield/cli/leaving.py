@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from typing import Any, Final
+from typing import Final
 
 from jackfield.server import Server
 
@@ -19,27 +19,17 @@ async def leave(server: Server, quiet: float, seconds: float, handed_over: bool)
     who have come already are let in.
     """
     if not quiet:
-        server.close_doors()
-        server.inner.pre_shutdown()
+        server.close_doors(at_once=True)
         return seconds
     loop = asyncio.get_running_loop()
     held = [] if handed_over else [os.dup(one.fileno()) for one in server.sockets]
-    server.close_doors()
+    server.close_doors(at_once=False)
     for number in held:
         await _let_in(server, number)
     began = loop.time()
-    while (open_ones := server.inner.connections) and (now := loop.time()) < began + seconds:
-        for one in open_ones:
-            since = _quiet_since(one)
-            if max(since, began) < now - quiet:
-                one.force_close()
+    while server.close_quiet(loop.time() - quiet, began) and loop.time() < began + seconds:  # noqa: ASYNC110 (nobody tells)
         await asyncio.sleep(_LOOK)
     return max(0.0, began + seconds - loop.time())
-
-
-def _quiet_since(connection: Any) -> float:
-    """Return when a connection's latest answer ended, by the loop's time: never while there is a request, long ago before the first."""
-    return float("inf") if connection._waiter is None else connection._next_keepalive_close_time - connection._keepalive_timeout
 
 
 async def _let_in(server: Server, number: int) -> None:
@@ -52,7 +42,6 @@ async def _let_in(server: Server, number: int) -> None:
                 came.append(door.accept()[0])
         except OSError:  # nobody any more
             pass
-    loop = asyncio.get_running_loop()
     for one in came:
         one.setblocking(False)
-        await loop.connect_accepted_socket(server.connection, one, ssl=server.tls)
+        await server.let_in(one)

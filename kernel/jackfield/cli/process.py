@@ -85,11 +85,13 @@ def run_until_signal(
             async with _operated(host, remembering, stop, watched, said) as left:
                 if said.announces:
                     ready(host)
-                notify("READY=1", f"MAINPID={os.getpid()}") if said.worker is None else None  # before its predecessor may end
+                if said.worker is None:  # before its predecessor may end
+                    notify("READY=1", f"MAINPID={os.getpid()}")
                 tell_ready(said)
                 await told
             handed_over = left.is_set()
-            notify("STOPPING=1") if said.worker is None and not handed_over else None
+            if said.worker is None and not handed_over:
+                notify("STOPPING=1")
             log.info(
                 "stopping: %s",
                 "another process serves" if handed_over else f"calls in flight have {host.config.server.grace:g} s to finish",

@@ -64,7 +64,8 @@ class Bridge:
         deadline: Callable[[str, float | None], float | None],
         granted: bool = True,
     ) -> None:
-        self.id, self._channel, self._limit = plugin, channel, deadline
+        self.id, self._channel, self._limit, self.elsewhere = plugin, channel, deadline, True
+        """`elsewhere`: its code does not run in this process."""
         self._declared = {name: declared or wire.HookDeclared() for name, declared in said.hooks.items()}
         never = frozenset() if granted else frozenset({"secret"})
         self._needs: dict[str, forms.Needs] = {name: frozenset(declared.needs) - never for name, declared in self._declared.items()}

@@ -201,9 +201,17 @@ class Plugin:
 def _found(tokens: Tokens, path: str) -> str:
     """Return what stands at a path of the claims, or else of the answer; `''` for nothing."""
     for start in (tokens.claims, tokens.other):
-        here: Any = start
-        for step in path.split("."):
-            here = here.get(step) if isinstance(here, Mapping) else None
-        if isinstance(here, str | int) and not isinstance(here, bool) and path:
+        here = _at(start, path) if path else None
+        if isinstance(here, str | int) and not isinstance(here, bool):
             return str(here)
     return ""
+
+
+def _at(here: Any, path: str) -> Any:
+    """Return what stands at a path. Names may hold dots themselves, as the addresses do that some servers name their claims by."""
+    if not isinstance(here, Mapping):
+        return None
+    if path in here:
+        return here[path]
+    inner = (name for name in here if path.startswith(f"{name}."))
+    return next((found for name in inner if (found := _at(here[name], path[len(name) + 1 :])) is not None), None)
