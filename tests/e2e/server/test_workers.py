@@ -129,6 +129,26 @@ async def test_workers_share_a_port_and_one_that_dies_takes_only_its_own_calls_a
     await gone(*after)
 
 
+async def test_what_was_switched_off_survives_the_death_of_all_workers(serve: Any, tmp_path: Path) -> None:
+    async with serve(CONFIG, "--workers", "2", environment=environment(tmp_path)) as process:
+        house = House(process, tmp_path)
+        before = await house.workers()
+        assert (await house.command("status"))["off"] == []
+        disable = (sys.executable, "-m", "jackfield", "credentials", "disable", "sim", "--port", house.port)
+        pipe = asyncio.subprocess.PIPE
+        done = await asyncio.create_subprocess_exec(*disable, stdout=pipe, stderr=pipe, env=environment(tmp_path), cwd=tmp_path)
+        assert await done.communicate() == (b"sim is switched off\n", b"")
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        await gone(*before)
+        assert not set(await house.workers()) & set(before)
+        assert (await house.command("status"))["off"] == ["sim"]
+        body = {"model": "sim/echo", "messages": [{"role": "user", "content": "hi"}]}
+        async with aiohttp.ClientSession() as client, client.post(f"{house.url}/v1/chat/completions", json=body) as response:
+            assert response.status == 503
+            assert "switched off" in (await response.json())["error"]["message"]
+
+
 async def test_what_is_asked_of_the_host_is_asked_of_each(serve: Any, tmp_path: Path) -> None:
     async with serve(CONFIG, "--workers", "2", "--no-watch", environment=environment(tmp_path)) as process:
         house = House(process, tmp_path)
