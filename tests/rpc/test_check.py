@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from jackfield.api.testing.conformance import CannotCheck, check, listed
 from jackfield.cli.main import main
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "plugin_examples"
 CHECKED = Path(__file__).parent / "checked"
 PYTHON = (sys.executable, "-S")
 
@@ -33,7 +34,7 @@ async def test_a_plugin_that_takes_part_in_everything_passes_every_check() -> No
 
 
 async def test_the_router_of_the_documents_passes_as_it_is_printed() -> None:
-    report = await check(tool("node"), str(CHECKED / "router.mjs"))
+    report = await check(tool("node"), str(EXAMPLES / "router_node" / "router.mjs"))
     assert report.passed, report
     asked = [(result.check, result.carrier) for result in report.results if result.check.startswith("answers")]
     assert asked == [("answers model.route", "rpc"), ("answers route_model", "host")]
@@ -60,7 +61,7 @@ async def test_a_first_party_plugin_passes_in_process_and_where_it_can_be_isolat
 
 
 async def test_the_example_in_python_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "plugin_examples" / "router_python" / "src"))
+    monkeypatch.syspath_prepend(str(EXAMPLES / "router_python" / "src"))
     report = await check("jackfield_workload", carriers=["host"])
     assert report.passed, report
 
