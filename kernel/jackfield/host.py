@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import os
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -22,7 +21,7 @@ from jackfield.dispatch import Watchdog, as_plugin, of_a_plugin
 from jackfield.generation import Generation, Lasting, choose_store
 from jackfield.plugins import Plugin, PluginLoadError
 from jackfield.refreshing import Refreshing
-from jackfield.server import Server
+from jackfield.server import Doors, Server
 from jackfield.shared import Shared
 from jackfield.trace import log
 
@@ -85,8 +84,8 @@ class Jackfield:
         """By the numbers of their generations, the present one last."""
         self.generations, self._numbers = list[Generation](), count(1)
         """Those that calls hold, and last the one that new calls will."""
-        self.sockets: Sequence[socket.socket] = ()
-        """Those to listen on that were made already, by whoever started the process or was here before it."""
+        self.doors: Doors | None = None
+        """Opens what there is to listen at, where that was made already: by whoever started the process, or was here before it."""
         self.before_open: list[Callback] = []
         """Called when everything is loaded and nothing is served yet."""
         self._turn, self._address = asyncio.Lock(), ""
@@ -298,7 +297,7 @@ class Jackfield:
             self._server = Server(shared)
             self._parts.push_async_callback(self._server.stop)
             try:
-                self.port = await self._server.start(server.host, server.port, tls, self.sockets)
+                self.port = await self._server.start(server.host, server.port, tls, self.doors)
             except OSError as fault:
                 raise RefusedToStart(f"cannot listen on {server.host}:{server.port}: {fault.strerror or fault} (server.port)") from fault
 

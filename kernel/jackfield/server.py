@@ -11,8 +11,8 @@ import socket
 import ssl
 import tempfile
 import zlib
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 from aiohttp import web
@@ -36,6 +36,8 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SERVER: Final = ("Server", "jackfield")
 _JSON: Final = ("Content-Type", "application/json")
 _NO_PAIRS: Final = Pairs()
+_TLS_TIMES: Final[dict[str, Any]] = {"ssl_handshake_timeout": 10.0, "ssl_shutdown_timeout": 1.0}
+"""Seconds."""
 _NO_LOG: Final[Any] = None
 """aiohttp takes None for no access log, though its annotation does not say so."""
 
@@ -222,6 +224,21 @@ def _json(said: object, status: int) -> web.Response:
     return web.Response(status=status, body=msgspec.json.encode(said), headers=(_JSON, _SERVER))
 
 
+class Listening(Protocol):
+    """Where connections come in."""
+
+    @property
+    def sockets(self) -> Sequence[Any]:
+        """Those that are listened on."""
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+
+
+Doors = Callable[[Callable[[socket.socket], Awaitable[None]]], Sequence[Listening]]
+"""Opens doors of somebody else's making, given what serves a connection that was accepted there."""
+
+
 class Server:
     """Listens, and takes each request to the pipeline."""
 
@@ -229,16 +246,19 @@ class Server:
         self._shared = shared
         self._server = web.Server(self._handle, handler_cancellation=True)
         self._tls: ssl.SSLContext | None = None
-        self._listening: Sequence[asyncio.Server] = ()
+        self._listening: Sequence[Listening] = ()
         self.draining = False
         """Connections are closed with their next answer: another process takes the calls that come."""
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None, given: Sequence[socket.socket] = ()) -> int:
-        """Listen, on sockets that are `given` where there are any; return the port. Raises `OSError` when the address cannot be had."""
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None, doors: Doors | None = None) -> int:
+        """Listen, at the `doors` that are given where there are any; return the port. Raises `OSError` when the address cannot be had."""
         self._tls, loop = tls, asyncio.get_running_loop()
-        times: dict[str, Any] = {} if tls is None else {"ssl_handshake_timeout": 10.0, "ssl_shutdown_timeout": 1.0}  # seconds
-        where: list[dict[str, Any]] = [{"sock": one} for one in given] or [{"host": host, "port": port, "reuse_address": True}]
-        self._listening = [await loop.create_server(self._connection, backlog=1024, ssl=tls, **one, **times) for one in where]
+        times: dict[str, Any] = {} if tls is None else _TLS_TIMES
+        self._listening = (
+            [await loop.create_server(self._connection, host, port, backlog=1024, reuse_address=True, ssl=tls, **times)]
+            if doors is None
+            else doors(self.let_in)
+        )
         return int(self.sockets[0].getsockname()[1])
 
     @property
@@ -274,7 +294,8 @@ class Server:
 
     async def let_in(self, came: socket.socket) -> None:
         """Serve a connection that was accepted elsewhere."""
-        await asyncio.get_running_loop().connect_accepted_socket(self._connection, came, ssl=self._tls)
+        times = {} if self._tls is None else _TLS_TIMES
+        await asyncio.get_running_loop().connect_accepted_socket(self._connection, came, ssl=self._tls, **times)
 
     async def stop(self) -> None:
         """Close all connections."""

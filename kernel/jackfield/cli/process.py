@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from jackfield.cli.accepting import Door
 from jackfield.cli.control import SUPPORTED, Control, socket_path, worker_path
 from jackfield.cli.files import First
 from jackfield.cli.inheritance import Inheritance, sockets_of, tell_ready
@@ -62,7 +63,8 @@ def run_until_signal(
     by the process that started it.
     """
     said = said or Inheritance(announces=True)
-    host.sockets = sockets_of(said)
+    if said.sockets:
+        host.doors = lambda let_in: [Door(held, let_in) for held in sockets_of(said)]
 
     async def main() -> None:
         stop = asyncio.Event()

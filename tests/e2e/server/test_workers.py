@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -127,6 +127,20 @@ async def test_workers_share_a_port_and_one_that_dies_takes_only_its_own_calls_a
         process.signal(signal.SIGTERM)
         assert await process.ended() == 0
     await gone(*after)
+
+
+async def test_connections_that_come_at_once_are_shared_out(serve: Any, tmp_path: Path) -> None:
+    async with serve(CONFIG, "--workers", "2", environment=environment(tmp_path)) as process:
+        house = House(process, tmp_path)
+        await house.workers()
+        slow = {"model": "sim/slow", "stream": True, "messages": [{"role": "user", "content": WORDS * 5}]}
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client, AsyncExitStack() as open_ones:
+            asked = (client.post(f"{house.url}/v1/chat/completions", json=slow) for _ in range(32))
+            for response in await asyncio.gather(*map(open_ones.enter_async_context, asked)):
+                assert response.status == 200
+            calls = [one["calls"] for one in (await house.command("status"))["workers"]]
+        assert sum(calls) == 32
+        assert min(calls) >= 6
 
 
 async def test_what_was_switched_off_survives_the_death_of_all_workers(serve: Any, tmp_path: Path) -> None:
