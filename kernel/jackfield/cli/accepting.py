@@ -1,6 +1,7 @@
-"""Accept connections at a socket that several processes share: one at a time, so that each gets its part.
+"""Accept connections at sockets that were made by another process.
 
-What an event loop does by itself is to take all that wait. Whoever is first would then serve them all, for as long as they live.
+Each worker has sockets of its own, and the system shares connections out among them. It looks at those of the others from time to
+time as well: who came to a worker that has died, or is too busy to let anybody in, does not wait for it.
 """
 
 import asyncio
@@ -11,45 +12,53 @@ from typing import Final
 
 log = logging.getLogger("jackfield")
 
+_LOOK: Final = 0.05
+"""Seconds between two looks at the sockets of others."""
 _PAUSE: Final = 1.0
 """Seconds without accepting when the system has no more file descriptors, or no memory."""
 
 
 class Door:
-    """One such socket, and who lets in those that come."""
+    """One such socket, and what lets in those that come: at once where it is `own`."""
 
-    def __init__(self, held: socket.socket, let_in: Callable[[socket.socket], Awaitable[None]]) -> None:
+    def __init__(self, held: socket.socket, let_in: Callable[[socket.socket], Awaitable[None]], *, own: bool) -> None:
         self.sockets = (held,)
         self._held, self._let_in, self._loop = held, let_in, asyncio.get_running_loop()
         self._coming = set[asyncio.Task[None]]()
-        self._later: asyncio.TimerHandle | None = None
-        self._open()
+        self._own, self._later = own, self._loop.call_later(0 if own else _LOOK, self._open)
 
     def close(self) -> None:
         """Accept no more."""
-        if self._later is not None:
-            self._later.cancel()
+        self._later.cancel()
         self._loop.remove_reader(self._held.fileno())
         self._held.close()
 
     def _open(self) -> None:
-        self._loop.add_reader(self._held.fileno(), self._accept)
+        if self._own:
+            self._loop.add_reader(self._held.fileno(), self._accept)
+        else:
+            self._later = self._loop.call_later(_LOOK, self._open)
+            while self._accept():  # all that wait: nobody else lets them in
+                pass
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Let in who came first; tell whether anybody had come."""
         try:
             came, _ = self._held.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another process was quicker, or it has gone
+            return False  # nobody has come, or has gone again
         except OSError as fault:
             log.error("no connection can be accepted for now: %s", fault.strerror or fault)
             self._loop.remove_reader(self._held.fileno())
+            self._later.cancel()
             self._later = self._loop.call_later(_PAUSE, self._open)
-            return
+            return False
         came.setblocking(False)
         came.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = self._loop.create_task(self._bring(came))
         self._coming.add(task)
         task.add_done_callback(self._coming.discard)
+        return True
 
     async def _bring(self, came: socket.socket) -> None:
         try:

@@ -25,6 +25,8 @@ class Inheritance(msgspec.Struct, frozen=True):
 
     sockets: tuple[int, ...] = ()
     """File descriptors of the sockets to listen on."""
+    others: tuple[int, ...] = ()
+    """Those of others' sockets: whom nobody lets in there is let in here."""
     ready: int | None = None
     """One to which a byte is written once it serves."""
     lives: int | None = None
@@ -43,9 +45,9 @@ def inherited() -> Inheritance | None:
     return None if said is None else msgspec.json.decode(said, type=Inheritance)
 
 
-def sockets_of(said: Inheritance) -> list[socket.socket]:
+def sockets_of(numbers: Sequence[int]) -> list[socket.socket]:
     """Return the sockets to listen on."""
-    held = [socket.socket(fileno=number) for number in said.sockets]
+    held = [socket.socket(fileno=number) for number in numbers]
     for one in held:
         one.set_inheritable(False)
         one.setblocking(False)
@@ -63,7 +65,18 @@ def tell_ready(said: Inheritance) -> None:
 class Started:
     """A process that was started to serve."""
 
-    def __init__(self, sockets: Sequence[int], *, worker: int | None, announces: bool = False, succeeds: bool = False) -> None:
+    place = 0
+    """Whose sockets it has, of several workers."""
+
+    def __init__(
+        self,
+        sockets: Sequence[int],
+        others: Sequence[int] = (),
+        *,
+        worker: int | None,
+        announces: bool = False,
+        succeeds: bool = False,
+    ) -> None:
         self.worker = worker
         self._ready, write = os.pipe()
         os.set_blocking(self._ready, False)
@@ -71,14 +84,14 @@ class Started:
         self._life: int | None = None
         if worker is not None:
             lives, self._life = os.pipe()
-        told = Inheritance(tuple(sockets), write, lives, worker, announces, succeeds)
+        told = Inheritance(tuple(sockets), tuple(others), write, lives, worker, announces, succeeds)
         # WATCHDOG_PID is this process: the successor gives the signs of life that the service manager waits for.
         said = {name: value for name, value in os.environ.items() if name != "WATCHDOG_PID"}
         try:
             self.process = subprocess.Popen(  # noqa: S603 (our own command line)
                 [sys.executable, "-m", "jackfield", *sys.argv[1:]],
                 env={**said, _VARIABLE: msgspec.json.encode(told).decode()},
-                pass_fds=(*sockets, write, *([lives] if lives is not None else [])),
+                pass_fds=(*sockets, *others, write, *([lives] if lives is not None else [])),
                 stdin=subprocess.DEVNULL if worker is not None else None,
             )
         except BaseException:

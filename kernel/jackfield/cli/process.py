@@ -64,7 +64,8 @@ def run_until_signal(
     """
     said = said or Inheritance(announces=True)
     if said.sockets:
-        host.doors = lambda let_in: [Door(held, let_in) for held in sockets_of(said)]
+        own, others = sockets_of(said.sockets), sockets_of(said.others)
+        host.doors = lambda let_in: [Door(held, let_in, own=held in own) for held in (*own, *others)]
 
     async def main() -> None:
         stop = asyncio.Event()

@@ -75,10 +75,10 @@ def _serve_with_workers(said: Config, count: int) -> int:
         raise SystemExit("this system does not let processes share a port: serve with one (server.workers)")
 
     async def run() -> int:
-        return await Workers(said, count, sockets).run()
+        return await Workers(said, sockets).run()
 
     try:
-        sockets = listen(said)
+        sockets = listen(said, count)
     except CannotServe as fault:
         raise SystemExit(str(fault)) from None
     return asyncio.run(run())

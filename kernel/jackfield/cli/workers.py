@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -40,33 +41,49 @@ class CannotServe(Exception):
     """The workers cannot be started; the message says why."""
 
 
-def listen(config: Config) -> list[socket.socket]:
-    """Return the sockets of the configured address, listening. Raises `CannotServe`."""
-    server, made = config.server, list[socket.socket]()
+def listen(config: Config, count: int) -> list[list[socket.socket]]:
+    """Return sockets of the configured address for so many workers, listening. Raises `CannotServe`.
+
+    The system shares connections out among them. Whoever has the port already is found out before: such sockets would join it.
+    """
+    server, made, port = config.server, [list[socket.socket]() for _ in range(count)], config.server.port
     try:
         found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, _, _, _, address in dict.fromkeys(found):
-            held = socket.socket(family, socket.SOCK_STREAM)
-            made.append(held)
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            port = made[0].getsockname()[1] if len(made) > 1 else server.port
-            held.bind((address[0], port, *address[2:]))
-            held.listen(_BACKLOG)
+            with _bound(family, (address[0], port, *address[2:]), shared=False) as free:
+                port = free.getsockname()[1]
+            for slot in made:
+                slot.append(held := _bound(family, (address[0], port, *address[2:]), shared=True))
+                held.listen(_BACKLOG)
     except OSError as fault:
-        for held in made:
+        for held in (held for slot in made for held in slot):
             held.close()
         raise CannotServe(f"cannot listen on {server.host}:{server.port}: {fault.strerror or fault} (server.port)") from None
     return made
 
 
+def _bound(family: int, address: tuple[Any, ...], *, shared: bool) -> socket.socket:
+    held = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        held.bind(address)
+    except BaseException:
+        held.close()
+        raise
+    return held
+
+
 class Workers:
     """The workers of one host."""
 
-    def __init__(self, config: Config, count: int, sockets: Sequence[socket.socket]) -> None:
-        self.config, self._count, self._sockets = config, count, sockets
-        self._port = sockets[0].getsockname()[1]
+    def __init__(self, config: Config, sockets: Sequence[Sequence[socket.socket]]) -> None:
+        """`sockets` are those of each worker's place."""
+        self.config, self._count, self._sockets = config, len(sockets), sockets
+        self._port = sockets[0][0].getsockname()[1]
         self._numbers, self._failures, self._serving = 0, 0, False
         self._living: dict[int, Started] = {}
         """By number: those that take calls."""
@@ -92,7 +109,7 @@ class Workers:
                 await control.stop()
 
     async def _serve(self) -> int:
-        if not await self._all_serve([self._start(announces=not at) for at in range(self._count)]):
+        if not await self._all_serve([self._start(at, announces=not at) for at in range(self._count)]):
             self._stopping.set()
             await self._end(list(self._living.values()))
             return 1
@@ -106,7 +123,7 @@ class Workers:
         notify("STOPPING=1")
         for task in self._tasks:
             task.cancel()
-        for held in self._sockets:  # or those who come would wait for somebody who serves, in vain
+        for held in (held for place in self._sockets for held in place):  # or those who come would wait for somebody who serves, in vain
             held.close()
         await self._end([*self._living.values(), *self._leaving])
         return 0
@@ -132,10 +149,17 @@ class Workers:
         """Wait until workers serve; False when one of them does not."""
         return all(await asyncio.gather(*(self._serves(one) for one in made)))
 
-    def _start(self, announces: bool = False) -> Started:
+    def _start(self, place: int | None = None, *, announces: bool = False) -> Started:
+        """Start a worker, at a place that others have least of where it is not said."""
         self._numbers += 1
-        fds = [held.fileno() for held in self._sockets]
-        started = Started(fds, worker=self._numbers, announces=announces)
+        if place is None:
+            taken = Counter(one.place for one in self._living.values())
+            place = min(range(self._count), key=taken.__getitem__)
+        fds = [[held.fileno() for held in sockets] for sockets in self._sockets]
+        started = Started(
+            fds[place], [fd for at, others in enumerate(fds) if at != place for fd in others], worker=self._numbers, announces=announces
+        )
+        started.place = place
         self._living[self._numbers] = started
         self._spawn(self._watch(started))
         return started
@@ -253,7 +277,7 @@ class Workers:
     async def upgrade(self) -> dict[str, Any]:
         """Let new processes take the calls, with the code that is installed now; those that run finish theirs. Raises `Refusal`."""
         async with self._turn:
-            self._tried = made = [self._start() for _ in range(self._count)]
+            self._tried = made = [self._start(at) for at in range(self._count)]
             serve, self._tried = await self._all_serve(made), []
             if not serve:
                 for started in made:
